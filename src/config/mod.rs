@@ -1,0 +1,60 @@
+//! TOML text → valid domain types.
+//!
+//! A room of its own so that nothing behind it ever asks "is this option sane?": if you hold a [`Config`], it is valid,
+//! every reference in it resolves, and its files have been read. All problems of all files are found in one pass and
+//! carry file, line, column, key path, what is wrong and what to write instead ([`problem`]).
+
+pub mod admin;
+pub mod credentials;
+pub mod environments;
+pub mod errors;
+pub mod identity;
+pub mod ingress;
+pub mod keys;
+pub mod limits;
+pub mod plans;
+pub mod problem;
+pub mod records;
+pub mod routes;
+pub mod telemetry;
+pub mod upstreams;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Everything an operator wrote, validated and cross-checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The configuration file itself.
+    pub file: PathBuf,
+    /// `[ingress]`
+    pub ingress: ingress::Ingress,
+    /// `[admin]`
+    pub admin: admin::Admin,
+    /// `[upstreams.NAME]`, in the order of the file; an [`upstreams::UpstreamId`] is an index into it.
+    pub upstreams: Vec<upstreams::Upstream>,
+    /// The upstream that routes and environments without one of their own use.
+    pub default_upstream: upstreams::UpstreamId,
+    /// `[keys]`
+    pub keys: keys::Keys,
+    /// `[[credentials]]`, in order.
+    pub credentials: Vec<credentials::Source>,
+    /// `[environments.NAME]`, in the order of the file.
+    pub environments: Vec<environments::Environment>,
+    /// `[plans.NAME]`; always contains `default`.
+    pub plans: Vec<plans::Plan>,
+    /// `[[routes]]`; empty means that every path needs a valid key.
+    pub routes: Vec<routes::Route>,
+    /// `[identity]`
+    pub identity: identity::Identity,
+    /// `[errors]`
+    pub errors: errors::Errors,
+    /// `[limits]`
+    pub limits: limits::Limits,
+    /// `[timeouts]`
+    pub timeouts: limits::Timeouts,
+    /// `[telemetry]`
+    pub telemetry: telemetry::Telemetry,
+    /// What the key file holds.
+    pub records: Arc<records::Records>,
+}

@@ -1,0 +1,6 @@
+//! Keygate: a reverse-proxy sidecar that enforces API keys in front of messaging services.
+
+pub mod clock;
+pub mod config;
+pub mod policy;
+pub mod secret;
