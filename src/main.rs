@@ -1,3 +1,7 @@
 //! The `keygate` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    keygate::cli::main()
+}

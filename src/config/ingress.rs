@@ -93,3 +93,12 @@ pub enum ForwardedStyle {
     /// Neither is written; clients' own are still removed unless their sender is trusted.
     None,
 }
+
+impl std::fmt::Display for Listen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The only file that knows every room: it starts them, hands them what they share, and waits for their end.
+
+use std::net::SocketAddr;
+use std::panic;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use anyhow::Context;
+use tracing::{error, info};
+
+use crate::config::Config;
+use crate::config::sources::Sources;
+use crate::control::{self, Control};
+use crate::lifecycle::{Conductor, Stage};
+use crate::listen::Bound;
+use crate::policy::Policy;
+use crate::policy::current::Current;
+use crate::proxy::{self, Proxy};
+use crate::telemetry::log;
+use crate::telemetry::metrics::Metrics;
+
+/// A running sidecar.
+pub struct Running {
+    /// The client-facing TCP addresses, with the ports that were really taken.
+    pub ingress: Vec<SocketAddr>,
+    /// The admin listener's TCP addresses.
+    pub admin: Vec<SocketAddr>,
+    conductor: Conductor,
+    proxy: JoinHandle<()>,
+    control: JoinHandle<()>,
+}
+
+/// Starts everything; returns once every listener is bound and served. `read` is what `config` was read from; `log` is the
+/// process's log writer, where it has one, so that its losses are told.
+///
+/// # Errors
+/// Names the address or resource that could not be had.
+pub fn start(config: Config, read: Sources, log: Option<&log::Writer>) -> anyhow::Result<Running> {
+    let metrics = Arc::new(Metrics::default());
+    count_panics(Arc::clone(&metrics));
+    let (conductor, stages) = Conductor::new();
+    let ingress = Bound::all(&config.ingress.listen)?;
+    let admin = Bound::all(&config.admin.listen)?;
+    let (ingress_addresses, admin_addresses) = (addresses(&ingress), addresses(&admin));
+    announce("ingress", &ingress);
+    announce("admin", &admin);
+
+    let current = Arc::new(Current::new(Arc::new(Policy::first(config))));
+    let control = Control {
+        current: Arc::clone(&current),
+        conductor: conductor.clone(),
+        metrics: Arc::clone(&metrics),
+        dropped_lines: log.map(log::Writer::dropped_lines),
+    };
+    let data_path = Proxy {
+        current,
+        stages,
+        metrics,
+    };
+    let proxy = proxy::start(data_path, ingress).context("cannot start the data path")?;
+    let control = control::start(control, admin, read).context("cannot start the control plane")?;
+    info!(message = "ready");
+    Ok(Running {
+        ingress: ingress_addresses,
+        admin: admin_addresses,
+        conductor,
+        proxy,
+        control,
+    })
+}
+
+impl Running {
+    /// Waits until a signal has drained everything.
+    pub fn wait(self) {
+        // A panic of either thread has been counted and logged.
+        let _ = self.proxy.join();
+        self.conductor.advance(Stage::Ended);
+        let _ = self.control.join();
+        info!(message = "ended");
+    }
+
+    /// Ends without waiting for requests in flight.
+    pub fn shutdown(self) {
+        self.conductor.advance(Stage::Cutting);
+        self.wait();
+    }
+}
+
+fn addresses(bound: &[Bound]) -> Vec<SocketAddr> {
+    bound.iter().filter_map(Bound::tcp_address).collect()
+}
+
+fn announce(listener: &'static str, bound: &[Bound]) {
+    for address in bound {
+        info!(message = "listening", listener, %address);
+    }
+}
+
+/// A panic ends one task, not the sidecar: it is counted, and logged without its message, which could quote a request.
+fn count_panics(metrics: Arc<Metrics>) {
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        metrics.panics.inc();
+        let place = panic.location().map(ToString::to_string);
+        error!(message = "a task ended by a bug", place);
+        if cfg!(debug_assertions) {
+            before(panic);
+        }
+    }));
+}

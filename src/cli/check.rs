@@ -1,0 +1,86 @@
+//! `keygate check`: what the files say, or everything that is wrong with them.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::clock;
+use crate::config::routes::Access;
+use crate::config::sources::Sources;
+use crate::config::upstreams::{Endpoint, Protocol, Upstream};
+use crate::config::{self, Config, Loaded};
+
+pub(super) fn check(file: &Path) -> anyhow::Result<ExitCode> {
+    match config::load(file, &mut Sources::default()) {
+        Ok(Loaded { config, warnings }) => {
+            for warning in &warnings {
+                eprint!("{warning}");
+            }
+            print!("{}", summary(&config, clock::unix()));
+            println!("{}", verdict(warnings.len()));
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(problems) => {
+            eprint!("{problems}");
+            eprintln!("{} not usable: {} found", file.display(), count(problems.len(), "problem"));
+            Ok(ExitCode::from(2))
+        }
+    }
+}
+
+fn verdict(warnings: usize) -> String {
+    if warnings == 0 { "ok".to_owned() } else { format!("ok, with {}", count(warnings, "warning")) }
+}
+
+fn summary(config: &Config, now: i64) -> String {
+    let mut lines = Vec::new();
+    let tls = if config.ingress.tls.is_some() { " (TLS)" } else { "" };
+    for listen in &config.ingress.listen {
+        lines.push(format!("listener   ingress  {listen}{tls}"));
+    }
+    for listen in &config.admin.listen {
+        lines.push(format!("listener   admin    {listen}"));
+    }
+    for upstream in &config.upstreams {
+        lines.push(format!("upstream   {}  {}", upstream.name, address(upstream)));
+    }
+    if config.routes.is_empty() {
+        lines.push("routes     none: every path needs a valid key".to_owned());
+    }
+    for route in &config.routes {
+        let methods = if route.methods.is_empty() {
+            "*".to_owned()
+        } else {
+            route.methods.iter().map(|method| method.as_str()).collect::<Vec<_>>().join(",")
+        };
+        let access = match route.access {
+            Access::Key => "key",
+            Access::Public => "public",
+            Access::Deny => "deny",
+        };
+        lines.push(format!("route      {methods} {}  {access}", route.path));
+    }
+    let records = &config.records;
+    lines.push(format!("keys       {} of {}", count(records.keys.len(), "key"), count(records.organizations.len(), "organization")));
+    for (state, number) in records.count_by_state(now) {
+        if number > 0 {
+            lines.push(format!("           {number} {}", state.replace('_', " ")));
+        }
+    }
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+fn address(upstream: &Upstream) -> String {
+    let scheme = match (upstream.protocol, upstream.tls.is_some()) {
+        (Protocol::H2c, _) => "h2c",
+        (Protocol::Http1, true) => "https",
+        (Protocol::Http1, false) => "http",
+    };
+    match &upstream.endpoint {
+        Endpoint::Tcp { .. } => format!("{scheme}://{}", upstream.authority),
+        Endpoint::Unix(path) => format!("{scheme} on unix:{}", path.display()),
+    }
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}

@@ -1,0 +1,79 @@
+//! Operate: the command line, one file per command.
+//!
+//! Holds no logic that another room needs. Exit codes: 0 done, 1 it is not so (a key is not valid, a tour step differs) or it
+//! failed while running, 2 bad input: arguments, configuration or key file.
+
+mod check;
+mod completions;
+mod demo;
+mod keys;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::problem::Problems;
+
+/// Enforces API keys in front of a messaging service.
+///
+/// Keygate is a reverse proxy that stands beside a service: it checks each caller's API key, spends their rate limit,
+/// removes the credential, tells the service who is calling, and forwards what is allowed.
+#[derive(Parser)]
+#[command(
+    version,
+    propagate_version = true,
+    after_help = "Try it without any setup:  keygate demo\nThen read:                 config.example.toml"
+)]
+struct Command {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run the sidecar.
+    ///
+    /// Listens, checks and forwards until SIGTERM or SIGINT, then drains: requests in flight finish. SIGHUP reloads; changed
+    /// files are noticed by themselves.
+    Run(Configuration),
+    /// Check configuration and key file, and say what they mean.
+    ///
+    /// Prints a summary and exits 0, or prints every problem with its place and what to write instead, and exits 2. Warnings
+    /// do not fail it.
+    Check(Configuration),
+    /// Make, list and verify keys.
+    #[command(subcommand)]
+    Keys(keys::Command),
+    /// Show what Keygate does: a sample service, Keygate in front of it, and a guided tour.
+    Demo(demo::Args),
+    /// Print a completion script for a shell.
+    ///
+    /// For example:  keygate completions bash > /etc/bash_completion.d/keygate
+    Completions(completions::Completions),
+}
+
+/// Where the configuration is.
+#[derive(Args)]
+struct Configuration {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", env = "KEYGATE_CONFIG", default_value = "./config.toml")]
+    config: PathBuf,
+}
+
+/// Runs the command that the process was called with.
+#[must_use]
+pub fn main() -> ExitCode {
+    let outcome = match Command::parse().verb {
+        Verb::Run(configuration) => run::run(&configuration.config),
+        Verb::Check(configuration) => check::check(&configuration.config),
+        Verb::Keys(command) => command.run(),
+        Verb::Demo(arguments) => demo::run(arguments),
+        Verb::Completions(completions) => completions.print(),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("keygate: {error:#}");
+        ExitCode::from(if error.is::<Problems>() { 2 } else { 1 })
+    })
+}

@@ -1,0 +1,196 @@
+//! The files behind a generation: what was read from them, and whether they hold something else now.
+//!
+//! The content decides, by digest. To look often and cheaply, a file is only read again when its identity on disk (device,
+//! inode, size, times) is not what it was: every way to change a file's content changes one of these.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::secret::Digest;
+
+/// Files and directories, with what they held when they were read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sources(BTreeMap<PathBuf, Entry>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Entry {
+    File { identity: Identity, digest: Digest },
+    Directory(Vec<PathBuf>),
+    Unreadable(io::ErrorKind),
+}
+
+/// Everything that the file system changes along with a file's content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Sources {
+    /// Reads a file and remembers what it held, or that it could not be read.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
+        let read = read(path);
+        let entry = match &read {
+            Ok((identity, bytes)) => Entry::File {
+                identity: *identity,
+                digest: Digest::of(bytes),
+            },
+            Err(error) => Entry::Unreadable(error.kind()),
+        };
+        self.0.insert(path.to_owned(), entry);
+        read.map(|(_, bytes)| bytes)
+    }
+
+    /// Lists a directory, sorted, without hidden files (which Kubernetes' `..data` is), and remembers the names.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn list(&mut self, directory: &Path) -> io::Result<Vec<PathBuf>> {
+        let listed = list(directory);
+        let entry = match &listed {
+            Ok(names) => Entry::Directory(names.clone()),
+            Err(error) => Entry::Unreadable(error.kind()),
+        };
+        self.0.insert(directory.to_owned(), entry);
+        listed
+    }
+
+    /// The same files and directories, as they are now.
+    #[must_use]
+    pub fn look_again(&self) -> Self {
+        Self(self.0.iter().map(|(path, entry)| (path.clone(), entry.look_again(path))).collect())
+    }
+
+    /// Whether both hold the same bytes under the same names, whatever their inodes and times.
+    #[must_use]
+    pub fn same_bytes(&self, other: &Self) -> bool {
+        self.0.len() == other.0.len()
+            && self
+                .0
+                .iter()
+                .zip(&other.0)
+                .all(|((path, entry), (other_path, other))| path == other_path && entry.same_bytes(other))
+    }
+
+    /// Takes over what `other` has read.
+    pub fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    /// Every file and directory.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.0.keys().map(PathBuf::as_path)
+    }
+}
+
+impl Entry {
+    fn look_again(&self, path: &Path) -> Self {
+        let looked = match self {
+            Self::Directory(_) => list(path).map(Self::Directory),
+            Self::File { identity, .. } => match fs::metadata(path) {
+                Ok(metadata) if Identity::of(&metadata) == *identity => return self.clone(),
+                Ok(_) => file(path),
+                Err(error) => Err(error),
+            },
+            Self::Unreadable(_) => file(path).or_else(|_| list(path).map(Self::Directory)),
+        };
+        looked.unwrap_or_else(|error| Self::Unreadable(error.kind()))
+    }
+
+    fn same_bytes(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::File { digest, .. }, Self::File { digest: other, .. }) => digest == other,
+            (Self::Directory(names), Self::Directory(others)) => names == others,
+            (Self::Unreadable(why), Self::Unreadable(other)) => why == other,
+            (Self::File { .. } | Self::Directory(_) | Self::Unreadable(_), _) => false,
+        }
+    }
+}
+
+impl Identity {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+fn file(path: &Path) -> io::Result<Entry> {
+    let (identity, bytes) = read(path)?;
+    Ok(Entry::File {
+        identity,
+        digest: Digest::of(&bytes),
+    })
+}
+
+/// The identity is taken before the bytes, from the same open file: if it is written to meanwhile, the identity on disk is
+/// another one afterwards, and the next look reads it again.
+fn read(path: &Path) -> io::Result<(Identity, Vec<u8>)> {
+    let mut file = File::open(path)?;
+    let identity = Identity::of(&file.metadata()?);
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok((identity, bytes))
+}
+
+fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if !entry.file_name().as_encoded_bytes().starts_with(b".") {
+            names.push(entry.path());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_decides_not_the_inode() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keys.toml");
+        let mut first = Sources::default();
+        assert!(first.read(&path).is_err());
+        fs::write(&path, "a").unwrap();
+        let second = first.look_again();
+        assert!(!second.same_bytes(&first), "it was missing");
+
+        fs::write(directory.path().join("next"), "a").unwrap();
+        fs::rename(directory.path().join("next"), &path).unwrap();
+        let renamed = second.look_again();
+        assert_ne!(renamed, second, "another inode");
+        assert!(renamed.same_bytes(&second), "the same bytes");
+
+        fs::write(&path, "b").unwrap();
+        assert!(!renamed.look_again().same_bytes(&renamed), "same length, other bytes");
+    }
+
+    #[test]
+    fn a_directory_changes_with_its_names() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("a.toml"), "a").unwrap();
+        let mut first = Sources::default();
+        assert_eq!(first.list(directory.path()).unwrap().len(), 1);
+        fs::write(directory.path().join(".swp"), "x").unwrap();
+        assert!(first.look_again().same_bytes(&first), "hidden files are not looked at");
+        fs::write(directory.path().join("b.toml"), "b").unwrap();
+        assert!(!first.look_again().same_bytes(&first));
+    }
+}

@@ -1,0 +1,71 @@
+//! Change: what alters a running sidecar. Reload, signals and drain, the admin listener.
+//!
+//! A room of its own so that everything that can change what is in force is in one place, on its own thread, away from
+//! the data path. It swaps generations and moves the [stage](crate::lifecycle::Stage); it never touches a connection.
+
+pub mod admin;
+pub mod drain;
+pub mod keyfile;
+pub mod reload;
+pub mod watch;
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::runtime::LocalRuntime;
+use tracing_appender::non_blocking::ErrorCounter;
+
+use crate::config::sources::Sources;
+use crate::lifecycle::{self, Conductor, Stage};
+use crate::listen::Bound;
+use crate::policy::current::Current;
+use crate::telemetry::metrics::Metrics;
+
+/// What the control plane works on.
+pub struct Control {
+    /// The generation in force.
+    pub current: Arc<Current>,
+    /// Moves the stage forward.
+    pub conductor: Conductor,
+    /// What is told.
+    pub metrics: Arc<Metrics>,
+    /// Counts log lines that were given up, where the process has a log.
+    pub dropped_lines: Option<ErrorCounter>,
+}
+
+/// Starts the control thread; `read` is what the first generation was read from. It ends when the stage is [`Stage::Ended`].
+///
+/// # Errors
+/// When the thread, its runtime, its signal handlers or its listeners cannot be had.
+pub fn start(control: Control, admin: Vec<Bound>, read: Sources) -> io::Result<JoinHandle<()>> {
+    let (started, outcome) = std::sync::mpsc::sync_channel(1);
+    let thread = std::thread::Builder::new().name("keygate-control".to_owned()).spawn(move || {
+        let runtime = match LocalRuntime::new() {
+            Ok(runtime) => runtime,
+            Err(error) => return drop(started.send(Err(error))),
+        };
+        runtime.block_on(async move {
+            let mut stages = control.conductor.stages();
+            let outcome = spawn_all(Arc::new(control), admin, read);
+            let failed = outcome.is_err();
+            // The starter waits for exactly this message.
+            let _ = started.send(outcome);
+            if !failed {
+                lifecycle::reached(&mut stages, Stage::Ended).await;
+            }
+        });
+    })?;
+    match outcome.recv() {
+        Ok(Ok(())) => Ok(thread),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(io::Error::other("the control thread ended while starting")),
+    }
+}
+
+fn spawn_all(control: Arc<Control>, admin: Vec<Bound>, read: Sources) -> io::Result<()> {
+    let hangups = drain::spawn(&control)?;
+    admin::spawn(&control, admin)?;
+    reload::spawn(control, hangups, read);
+    Ok(())
+}

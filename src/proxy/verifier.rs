@@ -1,0 +1,103 @@
+//! Slow hashes, off the data path: argon2id on a few threads of their own, each verdict remembered.
+//!
+//! # Security
+//! - The cache is keyed by the key's digest and the generation: a new generation asks again. It is never the only carrier of
+//!   an expiry: a verdict only says *which record* a key belongs to, and the decision checks that record each time.
+//! - The queue is bounded; a flood of guesses is answered 503 (or, by policy, 429 before it gets here), not with memory.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use argon2::password_hash::{PasswordHash, PasswordVerifier};
+use argon2::{Algorithm, Argon2, Params, Version};
+use moka::sync::Cache;
+use tokio::sync::oneshot;
+use tracing::error;
+
+use crate::policy::refusal::Failure;
+use crate::policy::{SlowCheck, Verdict};
+use crate::secret::Digest;
+use crate::telemetry::metrics::Metrics;
+
+/// Verdicts that are remembered, positive and negative.
+const CACHED: u64 = 65_536;
+/// Checks that may wait for each thread.
+const QUEUED_PER_THREAD: usize = 32;
+
+/// The slow checker of a process.
+pub(super) struct Verifier {
+    queue: SyncSender<Job>,
+    verdicts: Cache<(u64, Digest), Verdict>,
+}
+
+struct Job {
+    check: SlowCheck,
+    answer: oneshot::Sender<Verdict>,
+}
+
+impl Verifier {
+    /// Starts `threads` of them.
+    pub(super) fn new(threads: usize, metrics: Arc<Metrics>) -> Self {
+        let threads = threads.max(1);
+        let (queue, jobs) = sync_channel(threads * QUEUED_PER_THREAD);
+        let jobs = Arc::new(Mutex::new(jobs));
+        for number in 0..threads {
+            let (jobs, metrics) = (Arc::clone(&jobs), Arc::clone(&metrics));
+            let spawned = thread::Builder::new()
+                .name(format!("keygate-hash-{number}"))
+                .spawn(move || work(&jobs, &metrics));
+            if let Err(error) = spawned {
+                error!(message = "cannot start a thread for slow hashes", %error);
+            }
+        }
+        Self {
+            queue,
+            verdicts: Cache::new(CACHED),
+        }
+    }
+
+    /// What is known already.
+    pub(super) fn known(&self, check: &SlowCheck) -> Option<Verdict> {
+        self.verdicts.get(&(check.generation, check.digest))
+    }
+
+    /// Finds out.
+    ///
+    /// # Errors
+    /// [`Failure::VerifierBusy`] when as many checks as may wait are waiting.
+    pub(super) async fn verify(&self, check: SlowCheck) -> Result<Verdict, Failure> {
+        let asked = (check.generation, check.digest);
+        let (answer, verdict) = oneshot::channel();
+        self.queue.try_send(Job { check, answer }).map_err(|_| Failure::VerifierBusy)?;
+        let verdict = verdict.await.map_err(|_| Failure::VerifierBusy)?;
+        self.verdicts.insert(asked, verdict);
+        Ok(verdict)
+    }
+}
+
+/// Until the process ends: the queue lives as long as the data path.
+fn work(jobs: &Mutex<Receiver<Job>>, metrics: &Metrics) {
+    loop {
+        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(Job { check, answer }) = job else { return };
+        // A caller that has gone away meanwhile costs nothing more.
+        if answer.is_closed() {
+            continue;
+        }
+        // Who asked may be gone by now.
+        let _ = answer.send(check.run(|phc, key| {
+            metrics.slow_verifications.inc();
+            matches(phc, key)
+        }));
+    }
+}
+
+fn matches(phc: &str, key: &[u8]) -> bool {
+    PasswordHash::new(phc).is_ok_and(|hash| argon2id().verify_password(key, &hash).is_ok())
+}
+
+/// Parameters come from the hash itself; configuration has bounded them.
+fn argon2id() -> Argon2<'static> {
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::DEFAULT)
+}

@@ -1,0 +1,160 @@
+//! Metrics in the text format that Prometheus scrapes: `keygate_*`, base units, no label that grows with keys.
+
+use std::sync::atomic::Ordering;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use tracing_appender::non_blocking::ErrorCounter;
+
+/// Every metric of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    /// `keygate_requests_total{decision="forward"}`: held apart, because it is counted on every request.
+    pub forwarded: Counter,
+    /// `keygate_requests_total{decision="<code>"}`
+    pub requests: Family<Decision, Counter>,
+    /// `keygate_client_connections`
+    pub connections: Gauge,
+    /// `keygate_client_connections_refused_total{limit="connections|connections_per_source"}`
+    pub connections_refused: Family<Limit, Counter>,
+    /// `keygate_tunnels`
+    pub tunnels: Gauge,
+    /// `keygate_slow_verifications_total`: argon2id hashes computed.
+    pub slow_verifications: Counter,
+    /// `keygate_generation`
+    pub generation: Gauge,
+    /// `keygate_reload_failed`: 1 while the files on disk are refused and an older generation is in force.
+    pub reload_failed: Gauge,
+    /// `keygate_reloads_total{result="applied|refused"}`
+    pub reloads: Family<Outcome, Counter>,
+    /// `keygate_last_reload_timestamp_seconds`: when the generation in force was applied.
+    pub last_reload: Gauge,
+    /// `keygate_keys{state}`, counted when the generation was applied.
+    pub keys: Family<State, Gauge>,
+    /// `keygate_panics_total`
+    pub panics: Counter,
+    log_lines_dropped: Counter,
+    registry: Registry,
+}
+
+/// A decision's code.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Decision {
+    /// `forward`, or the code of the refusal or failure.
+    pub decision: &'static str,
+}
+
+/// Which limit was met.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Limit {
+    /// The option's name.
+    pub limit: &'static str,
+}
+
+/// How a reload ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Outcome {
+    /// `applied` or `refused`.
+    pub result: &'static str,
+}
+
+/// A key's state.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct State {
+    /// `active`, `disabled`, `revoked`, `expired`, `not_yet_valid`.
+    pub state: &'static str,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let requests = Family::<Decision, Counter>::default();
+        let mut metrics = Self {
+            forwarded: requests.get_or_create_owned(&Decision { decision: "forward" }),
+            requests,
+            connections: Gauge::default(),
+            connections_refused: Family::default(),
+            tunnels: Gauge::default(),
+            slow_verifications: Counter::default(),
+            generation: Gauge::default(),
+            reload_failed: Gauge::default(),
+            reloads: Family::default(),
+            last_reload: Gauge::default(),
+            keys: Family::default(),
+            panics: Counter::default(),
+            log_lines_dropped: Counter::default(),
+            registry: Registry::with_prefix("keygate"),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    /// Counts a refusal or failure by its code.
+    pub fn refused(&self, code: &'static str) {
+        self.requests.get_or_create(&Decision { decision: code }).inc();
+    }
+
+    /// Everything, in the text format (OpenMetrics 1.0). `dropped` counts the log lines that were given up.
+    #[must_use]
+    pub fn render(&self, dropped: Option<&ErrorCounter>) -> String {
+        if let Some(dropped) = dropped {
+            let lines = u64::try_from(dropped.dropped_lines()).unwrap_or(u64::MAX);
+            self.log_lines_dropped.inner().store(lines, Ordering::Relaxed);
+        }
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).expect("a String takes every write");
+        text
+    }
+
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("requests", "Requests by decision", self.requests.clone());
+        registry.register("client_connections", "Open client connections", self.connections.clone());
+        registry.register(
+            "client_connections_refused",
+            "Client connections refused because a limit was met",
+            self.connections_refused.clone(),
+        );
+        registry.register("tunnels", "Open tunnels", self.tunnels.clone());
+        registry.register("slow_verifications", "Slow key hashes computed", self.slow_verifications.clone());
+        registry.register("generation", "Number of the generation in force", self.generation.clone());
+        registry.register(
+            "reload_failed",
+            "1 while the files on disk are refused and an older generation is in force",
+            self.reload_failed.clone(),
+        );
+        registry.register("reloads", "Reloads by result", self.reloads.clone());
+        registry.register(
+            "last_reload_timestamp_seconds",
+            "When the generation in force was applied",
+            self.last_reload.clone(),
+        );
+        registry.register("keys", "Key records by state when the generation was applied", self.keys.clone());
+        registry.register("panics", "Tasks ended by a bug", self.panics.clone());
+        registry.register(
+            "log_lines_dropped",
+            "Log lines given up because the writer could not keep up",
+            self.log_lines_dropped.clone(),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Metrics;
+
+    #[test]
+    fn forwarded_requests_are_one_series_of_the_family() {
+        let metrics = Metrics::default();
+        metrics.forwarded.inc();
+        metrics.refused("rate_limited");
+        let text = metrics.render(None);
+        assert!(text.contains("keygate_requests_total{decision=\"forward\"} 1"), "{text}");
+        assert!(text.contains("keygate_requests_total{decision=\"rate_limited\"} 1"), "{text}");
+        assert!(text.contains("keygate_reload_failed 0"), "{text}");
+    }
+}
