@@ -1,0 +1,207 @@
+//! What refusals and failures look like to the caller.
+//!
+//! A room of its own because the shape of an error is a contract: a problem document by default (RFC 9457), a template
+//! where the operator wrote one, a trailers-only response for gRPC callers. Everything that does not depend on the request
+//! is compiled once.
+//!
+//! Invariants: every 401 carries `WWW-Authenticate` and every 405 `Allow` (RFC 9110 §15.5.2, §15.5.6), whatever a template
+//! makes of it; no answer is cached; what a template puts into JSON, HTML or XML is escaped; nothing here can fail.
+//! Deliberately absent: `Content-Length`, `X-Request-Id` and `Connection`, which belong to the connection.
+
+mod challenge;
+mod grpc;
+mod template;
+
+#[cfg(test)]
+mod tests;
+
+use bytes::Bytes;
+use hashbrown::HashMap;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde::Serialize;
+
+use self::challenge::{Challenges, Complaint};
+use self::template::{Template, Values};
+use super::refusal::{Failure, Refusal};
+use crate::config::credentials::Source;
+use crate::config::errors::Errors;
+
+const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+/// What may be asked of a route at all; which of them the upstream offers is its own business.
+const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+
+/// Every answer that Keygate gives by itself, compiled.
+#[derive(Debug)]
+pub struct Answers {
+    challenges: Challenges,
+    templates: HashMap<String, Template>,
+}
+
+/// What an answer may say about its request. Borrowed; nothing in it is secret.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Facts<'a> {
+    /// The request's id, as sent in `X-Request-Id`.
+    pub request_id: &'a str,
+    /// The key's id, once it is known.
+    pub key_id: Option<&'a str>,
+    /// The key's name, once it is known.
+    pub key_name: Option<&'a str>,
+    /// The id of the key's organization, once it is known.
+    pub organization: Option<&'a str>,
+    /// Whether the caller speaks gRPC ([`speaks_grpc`]).
+    pub grpc: bool,
+}
+
+/// A whole response; framing and length are left to the server.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status; 200 for gRPC callers, whose status is in `grpc-status`.
+    pub status: StatusCode,
+    /// All header fields.
+    pub headers: HeaderMap,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+/// Whether a request with these headers comes from a gRPC client: `Content-Type: application/grpc`, alone or with `+` or
+/// `;` after it.
+#[must_use]
+pub fn speaks_grpc(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|value| grpc::is_media_type(value.as_bytes()))
+}
+
+/// A refusal or a failure, reduced to what its answer needs.
+struct Verdict<'a> {
+    status: StatusCode,
+    code: &'static str,
+    detail: &'static str,
+    retry_after: Option<u64>,
+    complaint: Complaint,
+    /// The window that refused, and its limit.
+    window: Option<(&'a str, u32)>,
+}
+
+/// RFC 9457. `code`, `request_id` and `retry_after` are extension members.
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: &'static str,
+    title: &'a str,
+    status: u16,
+    detail: &'static str,
+    code: &'static str,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
+}
+
+impl Answers {
+    /// Compiles `[errors]`, and the challenges of the credential `sources`.
+    #[must_use]
+    pub fn compile(errors: &Errors, sources: &[Source]) -> Self {
+        Self {
+            challenges: Challenges::compile(sources),
+            templates: errors
+                .templates
+                .iter()
+                .map(|(code, template)| (code.clone(), Template::compile(template)))
+                .collect(),
+        }
+    }
+
+    /// The answer to a request that was refused.
+    #[must_use]
+    pub fn refusal(&self, refusal: &Refusal, facts: &Facts<'_>) -> Answer {
+        self.answer(
+            &Verdict {
+                status: refusal.status(),
+                code: refusal.code(),
+                detail: refusal.detail(),
+                retry_after: refusal.retry_after(),
+                complaint: Complaint::of(refusal),
+                window: match refusal {
+                    Refusal::RateLimited(exceeded) => Some((&exceeded.window, exceeded.limit)),
+                    Refusal::RequestInvalid(_)
+                    | Refusal::TlsRequired
+                    | Refusal::RouteUnknown
+                    | Refusal::CredentialMissing
+                    | Refusal::CredentialMalformed(_)
+                    | Refusal::CredentialConflict
+                    | Refusal::CredentialInvalid(_)
+                    | Refusal::CredentialFailuresExceeded(_)
+                    | Refusal::SourceDenied
+                    | Refusal::EnvironmentDenied
+                    | Refusal::PermissionDenied
+                    | Refusal::ConcurrencyExceeded
+                    | Refusal::BodyTooLarge
+                    | Refusal::Draining => None,
+                },
+            },
+            facts,
+        )
+    }
+
+    /// The answer to a request that could not be served.
+    #[must_use]
+    pub fn failure(&self, failure: Failure, facts: &Facts<'_>) -> Answer {
+        self.answer(
+            &Verdict {
+                status: failure.status(),
+                code: failure.code(),
+                detail: failure.detail(),
+                retry_after: failure.retry_after(),
+                complaint: Complaint::None,
+                window: None,
+            },
+            facts,
+        )
+    }
+
+    fn answer(&self, verdict: &Verdict<'_>, facts: &Facts<'_>) -> Answer {
+        let template = self.templates.get(verdict.code);
+        let status = template.and_then(|template| template.status).unwrap_or(verdict.status);
+        let values = Values { verdict, facts, status };
+
+        let mut headers = HeaderMap::new();
+        headers.insert(CACHE_CONTROL, NO_STORE);
+        if let Some(seconds) = verdict.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if facts.grpc {
+            template.inspect(|template| template.write_headers(&mut headers, &values));
+            return grpc::answer(headers, verdict.status, verdict.detail);
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            for challenge in self.challenges.of(verdict.complaint) {
+                headers.append(WWW_AUTHENTICATE, challenge.clone());
+            }
+        }
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            headers.insert(ALLOW, METHODS);
+        }
+        headers.insert(CONTENT_TYPE, PROBLEM);
+        let body = match template.and_then(|template| template.body(&mut headers, &values)) {
+            Some(body) => body,
+            None => problem(&values),
+        };
+        template.inspect(|template| template.write_headers(&mut headers, &values));
+        Answer { status, headers, body }
+    }
+}
+
+/// The default body.
+fn problem(values: &Values<'_>) -> Bytes {
+    let problem = Problem {
+        r#type: "about:blank",
+        title: values.status.canonical_reason().unwrap_or("Error"),
+        status: values.status.as_u16(),
+        detail: values.verdict.detail,
+        code: values.verdict.code,
+        request_id: values.facts.request_id,
+        retry_after: values.verdict.retry_after,
+    };
+    Bytes::from(serde_json::to_vec(&problem).expect("text and numbers are always JSON"))
+}

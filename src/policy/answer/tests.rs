@@ -1,0 +1,463 @@
+//! The shape of every answer, for every code.
+
+use std::collections::BTreeSet;
+
+use http::HeaderName;
+use http::header::{self, AUTHORIZATION};
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::*;
+use crate::config::credentials::default_sources;
+use crate::config::errors::ErrorTemplate;
+use crate::policy::refusal::{Exceeded, Hygiene, Invalid};
+
+const FACTS: Facts<'_> = Facts {
+    request_id: "req-1",
+    key_id: Some("key_1"),
+    key_name: Some("backend \"prod\""),
+    organization: Some("42"),
+    grpc: false,
+};
+
+fn exceeded() -> Exceeded {
+    Exceeded {
+        window: "sec".to_owned(),
+        limit: 80,
+        retry_after: 3,
+    }
+}
+
+/// One of every refusal; [`refusal_is_listed`] does not compile until a new one is looked at here.
+fn refusals() -> Vec<Refusal> {
+    let hygiene = [
+        Hygiene::Syntax,
+        Hygiene::Method,
+        Hygiene::Expectation,
+        Hygiene::Version,
+        Hygiene::HeadTooLarge,
+        Hygiene::TargetTooLong,
+        Hygiene::UnknownTransferCoding,
+        Hygiene::HeadTimeout,
+    ];
+    let others = [
+        Refusal::TlsRequired,
+        Refusal::RouteUnknown,
+        Refusal::CredentialMissing,
+        Refusal::CredentialMalformed("scheme"),
+        Refusal::CredentialConflict,
+        Refusal::CredentialInvalid(Invalid::Revoked),
+        Refusal::CredentialFailuresExceeded(7),
+        Refusal::SourceDenied,
+        Refusal::EnvironmentDenied,
+        Refusal::PermissionDenied,
+        Refusal::ConcurrencyExceeded,
+        Refusal::RateLimited(exceeded()),
+        Refusal::BodyTooLarge,
+        Refusal::Draining,
+    ];
+    hygiene.into_iter().map(Refusal::RequestInvalid).chain(others).collect()
+}
+
+fn failures() -> Vec<Failure> {
+    vec![
+        Failure::UpstreamUnreachable,
+        Failure::UpstreamConnectTimeout,
+        Failure::UpstreamTimeout,
+        Failure::UpstreamIdleTimeout,
+        Failure::TotalTimeout,
+        Failure::UpstreamInvalid,
+        Failure::ClientBodyTimeout,
+        Failure::ClientBodyInvalid,
+        Failure::ClientGone,
+        Failure::TunnelsExhausted,
+        Failure::VerifierBusy,
+    ]
+}
+
+/// Counts the variants, so that the lists above cannot fall behind.
+fn failure_is_listed(failure: Failure) -> usize {
+    match failure {
+        Failure::UpstreamUnreachable => 0,
+        Failure::UpstreamConnectTimeout => 1,
+        Failure::UpstreamTimeout => 2,
+        Failure::UpstreamIdleTimeout => 3,
+        Failure::TotalTimeout => 4,
+        Failure::UpstreamInvalid => 5,
+        Failure::ClientBodyTimeout => 6,
+        Failure::ClientBodyInvalid => 7,
+        Failure::ClientGone => 8,
+        Failure::TunnelsExhausted => 9,
+        Failure::VerifierBusy => 10,
+    }
+}
+
+fn refusal_is_listed(refusal: &Refusal) -> usize {
+    match refusal {
+        Refusal::RequestInvalid(_) => 0,
+        Refusal::TlsRequired => 1,
+        Refusal::RouteUnknown => 2,
+        Refusal::CredentialMissing => 3,
+        Refusal::CredentialMalformed(_) => 4,
+        Refusal::CredentialConflict => 5,
+        Refusal::CredentialInvalid(_) => 6,
+        Refusal::CredentialFailuresExceeded(_) => 7,
+        Refusal::SourceDenied => 8,
+        Refusal::EnvironmentDenied => 9,
+        Refusal::PermissionDenied => 10,
+        Refusal::ConcurrencyExceeded => 11,
+        Refusal::RateLimited(_) => 12,
+        Refusal::BodyTooLarge => 13,
+        Refusal::Draining => 14,
+    }
+}
+
+fn plain() -> Answers {
+    Answers::compile(&Errors::default(), &default_sources())
+}
+
+fn templated(code: &str, template: ErrorTemplate) -> Answers {
+    let errors = Errors {
+        templates: vec![(code.to_owned(), template)],
+    };
+    Answers::compile(&errors, &default_sources())
+}
+
+/// Every answer under `facts`, with what it should say: status, code, detail and wait.
+fn every(answers: &Answers, facts: &Facts<'_>) -> Vec<(Answer, StatusCode, &'static str, &'static str, Option<u64>)> {
+    let refusals = refusals().into_iter().map(|refusal| {
+        let answer = answers.refusal(&refusal, facts);
+        (
+            answer,
+            refusal.status(),
+            refusal.code(),
+            refusal.detail(),
+            refusal.retry_after(),
+        )
+    });
+    let failures = failures().into_iter().map(|failure| {
+        let answer = answers.failure(failure, facts);
+        (
+            answer,
+            failure.status(),
+            failure.code(),
+            failure.detail(),
+            failure.retry_after(),
+        )
+    });
+    refusals.chain(failures).collect()
+}
+
+fn lines(answer: &Answer, name: HeaderName) -> Vec<&str> {
+    answer
+        .headers
+        .get_all(name)
+        .iter()
+        .map(|value| value.to_str().unwrap())
+        .collect()
+}
+
+#[test]
+fn the_lists_hold_every_variant() {
+    let refused: BTreeSet<_> = refusals().iter().map(refusal_is_listed).collect();
+    let failed: BTreeSet<_> = failures().into_iter().map(failure_is_listed).collect();
+    assert_eq!(refused, (0..15).collect());
+    assert_eq!(failed, (0..11).collect());
+}
+
+#[test]
+fn every_code_has_a_problem_document() {
+    for (answer, status, code, detail, retry_after) in every(&plain(), &FACTS) {
+        assert_eq!(answer.status, status, "{code}");
+        assert_eq!(
+            lines(&answer, header::CONTENT_TYPE),
+            ["application/problem+json"],
+            "{code}"
+        );
+        assert_eq!(lines(&answer, header::CACHE_CONTROL), ["no-store"], "{code}");
+        let body: Value = serde_json::from_slice(&answer.body).expect(code);
+        let mut expected = serde_json::json!({
+            "type": "about:blank",
+            "title": status.canonical_reason().unwrap(),
+            "status": status.as_u16(),
+            "detail": detail,
+            "code": code,
+            "request_id": "req-1",
+        });
+        let mut header = Vec::new();
+        if let Some(seconds) = retry_after {
+            expected["retry_after"] = seconds.into();
+            header.push(seconds.to_string());
+        }
+        assert_eq!(body, expected);
+        assert_eq!(lines(&answer, header::RETRY_AFTER), header, "{code}");
+        let unauthorized = status == StatusCode::UNAUTHORIZED;
+        assert_eq!(
+            answer.headers.contains_key(header::WWW_AUTHENTICATE),
+            unauthorized,
+            "{code}"
+        );
+        let not_allowed = status == StatusCode::METHOD_NOT_ALLOWED;
+        assert_eq!(answer.headers.contains_key(header::ALLOW), not_allowed, "{code}");
+        assert!(!answer.headers.contains_key(header::CONTENT_LENGTH), "{code}");
+    }
+}
+
+#[test]
+fn challenges_by_source_and_complaint() {
+    let scheme = |scheme: &str| Source::Scheme {
+        header: AUTHORIZATION,
+        scheme: scheme.to_owned(),
+    };
+    let elsewhere = Source::Scheme {
+        header: HeaderName::from_static("x-auth"),
+        scheme: "Bearer".to_owned(),
+    };
+    let key = Source::Header(HeaderName::from_static("x-api-key"));
+    let bearer = "Bearer realm=\"keygate\"";
+    let basic = "Basic realm=\"keygate\", charset=\"UTF-8\"";
+    let missing = Refusal::CredentialMissing;
+    let malformed = Refusal::CredentialMalformed("empty");
+    let invalid = Refusal::CredentialInvalid(Invalid::Unknown);
+    let with = |error: &str| format!("{bearer}, error=\"{error}\"");
+    let table: Vec<(Vec<Source>, &Refusal, Vec<String>)> = vec![
+        (default_sources(), &missing, vec![bearer.into()]),
+        (default_sources(), &malformed, vec![with("invalid_request")]),
+        (
+            default_sources(),
+            &Refusal::CredentialConflict,
+            vec![with("invalid_request")],
+        ),
+        (default_sources(), &invalid, vec![with("invalid_token")]),
+        (
+            vec![
+                scheme("Token"),
+                Source::BasicPassword,
+                scheme("Bearer"),
+                scheme("bearer"),
+            ],
+            &invalid,
+            vec!["Token realm=\"keygate\"".into(), basic.into(), with("invalid_token")],
+        ),
+        (vec![key, elsewhere], &invalid, vec!["ApiKey realm=\"keygate\"".into()]),
+        (vec![], &missing, vec!["ApiKey realm=\"keygate\"".into()]),
+    ];
+    for (sources, refusal, expected) in table {
+        let answer = Answers::compile(&Errors::default(), &sources).refusal(refusal, &FACTS);
+        assert_eq!(
+            lines(&answer, header::WWW_AUTHENTICATE),
+            expected,
+            "{sources:?} {refusal:?}"
+        );
+    }
+}
+
+#[test]
+fn all_reasons_of_an_invalid_key_look_alike() {
+    let answers = plain();
+    let all = [
+        Invalid::Unknown,
+        Invalid::Checksum,
+        Invalid::Disabled,
+        Invalid::Revoked,
+        Invalid::NotYetValid,
+        Invalid::Expired,
+    ];
+    let seen: BTreeSet<String> = all
+        .into_iter()
+        .map(|invalid| format!("{:?}", answers.refusal(&Refusal::CredentialInvalid(invalid), &FACTS)))
+        .collect();
+    assert_eq!(seen.len(), 1);
+}
+
+#[test]
+fn grpc_callers_get_trailers_only() {
+    let facts = Facts { grpc: true, ..FACTS };
+    let expected = |status: StatusCode| match status.as_u16() {
+        400 => "13",
+        401 => "16",
+        403 => "7",
+        404 | 405 | 417 | 501 | 505 => "12",
+        408 | 504 => "4",
+        413 | 414 | 429 | 431 => "8",
+        502 | 503 => "14",
+        other => panic!("no gRPC status is written down for {other}"),
+    };
+    for (answer, status, code, _, retry_after) in every(&plain(), &facts) {
+        assert_eq!(answer.status, StatusCode::OK, "{code}");
+        assert!(answer.body.is_empty(), "{code}");
+        assert_eq!(lines(&answer, header::CONTENT_TYPE), ["application/grpc"], "{code}");
+        assert_eq!(
+            lines(&answer, HeaderName::from_static("grpc-status")),
+            [expected(status)],
+            "{code}"
+        );
+        assert_eq!(
+            answer.headers.contains_key(header::RETRY_AFTER),
+            retry_after.is_some(),
+            "{code}"
+        );
+        assert!(answer.headers.contains_key("grpc-message"), "{code}");
+    }
+    let spent = grpc::answer(HeaderMap::new(), StatusCode::TOO_MANY_REQUESTS, "100 % of schön\n");
+    assert_eq!(spent.headers["grpc-message"], "100 %25 of sch%C3%B6n%0A");
+}
+
+#[test]
+fn grpc_is_told_by_its_media_type() {
+    let table = [
+        ("application/grpc", true),
+        ("application/grpc+proto", true),
+        ("Application/GRPC;charset=utf-8", true),
+        ("application/grpc-web+proto", false),
+        ("application/grpcx", false),
+        ("application/json", false),
+        ("application/gr", false),
+    ];
+    for (value, expected) in table {
+        let mut headers = HeaderMap::new();
+        assert!(!speaks_grpc(&headers));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(value));
+        assert_eq!(speaks_grpc(&headers), expected, "{value}");
+    }
+}
+
+#[test]
+fn a_template_replaces_status_headers_and_body() {
+    let answers = templated(
+        "rate_limited",
+        ErrorTemplate {
+            status: Some(StatusCode::SERVICE_UNAVAILABLE),
+            headers: vec![
+                (header::CONTENT_TYPE, "application/json; charset=utf-8".to_owned()),
+                (HeaderName::from_static("x-window"), "{window}/{limit}".to_owned()),
+                (HeaderName::from_static("x-window"), "{unknown} {organization}".to_owned()),
+            ],
+            body: Some(
+                r#"{"error":{"code":"{code}","http":{status},"wait":{retry_after}},"id":"{request_id}","key":"{key.id}: {key.name}","say":"{detail}"}"#
+                    .to_owned(),
+            ),
+        },
+    );
+    let answer = answers.refusal(&Refusal::RateLimited(exceeded()), &FACTS);
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        lines(&answer, header::CONTENT_TYPE),
+        ["application/json; charset=utf-8"]
+    );
+    assert_eq!(
+        lines(&answer, HeaderName::from_static("x-window")),
+        ["sec/80", "{unknown} 42"]
+    );
+    assert_eq!(lines(&answer, header::RETRY_AFTER), ["3"]);
+    assert_eq!(
+        serde_json::from_slice::<Value>(&answer.body).unwrap(),
+        serde_json::json!({
+            "error": { "code": "rate_limited", "http": 503, "wait": 3 },
+            "id": "req-1",
+            "key": "key_1: backend \"prod\"",
+            "say": "The rate limit of this API key is spent.",
+        })
+    );
+    // Another code keeps its own answer, and a gRPC caller its shape.
+    let other = answers.refusal(&Refusal::ConcurrencyExceeded, &FACTS);
+    assert_eq!(other.status, StatusCode::TOO_MANY_REQUESTS);
+    let grpc = answers.refusal(&Refusal::RateLimited(exceeded()), &Facts { grpc: true, ..FACTS });
+    assert_eq!(lines(&grpc, header::CONTENT_TYPE), ["application/grpc"]);
+    assert_eq!(lines(&grpc, HeaderName::from_static("grpc-status")), ["8"]);
+    assert_eq!(
+        lines(&grpc, HeaderName::from_static("x-window")),
+        ["sec/80", "{unknown} 42"]
+    );
+}
+
+#[test]
+fn a_template_without_a_body_keeps_the_problem_document() {
+    let answers = templated(
+        "permission_denied",
+        ErrorTemplate {
+            status: Some(StatusCode::UNAUTHORIZED),
+            headers: vec![(HeaderName::from_static("x-why"), "{code}".to_owned())],
+            body: None,
+        },
+    );
+    let answer = answers.refusal(&Refusal::PermissionDenied, &FACTS);
+    assert_eq!(lines(&answer, header::WWW_AUTHENTICATE), ["Bearer realm=\"keygate\""]);
+    assert_eq!(lines(&answer, HeaderName::from_static("x-why")), ["permission_denied"]);
+    let body: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!((&body["status"], &body["title"]), (&401.into(), &"Unauthorized".into()));
+}
+
+#[test]
+fn the_media_type_decides_how_values_are_escaped() {
+    let table = [
+        (
+            None,
+            "{\"k\":\"{key.name}\"}",
+            "application/json",
+            r#"{"k":"a\"<b>\n&"}"#,
+        ),
+        (None, "key {key.name}", "text/plain; charset=utf-8", "key a\"<b>\n&"),
+        (
+            Some("application/problem+json"),
+            "\"{key.name}\"",
+            "application/problem+json",
+            r#""a\"<b>\n&""#,
+        ),
+        (
+            Some("text/html"),
+            "<p>{key.name}</p>",
+            "text/html",
+            "<p>a&quot;&lt;b&gt;\n&amp;</p>",
+        ),
+        (Some("text/plain"), "{{key.name}}", "text/plain", "{a\"<b>\n&}"),
+    ];
+    let facts = Facts {
+        key_name: Some("a\"<b>\n&"),
+        ..FACTS
+    };
+    for (media_type, body, expected_type, expected) in table {
+        let answers = templated(
+            "source_denied",
+            ErrorTemplate {
+                status: None,
+                headers: media_type
+                    .iter()
+                    .map(|value| (header::CONTENT_TYPE, (*value).to_owned()))
+                    .collect(),
+                body: Some(body.to_owned()),
+            },
+        );
+        let answer = answers.refusal(&Refusal::SourceDenied, &facts);
+        assert_eq!(lines(&answer, header::CONTENT_TYPE), [expected_type], "{body}");
+        assert_eq!(answer.body, expected, "{body}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_value_breaks_a_document_or_a_header(name in any::<String>(), id in any::<String>(), status in 400..600u16) {
+        let answers = templated(
+            "draining",
+            ErrorTemplate {
+                status: StatusCode::from_u16(status).ok(),
+                headers: vec![
+                    (HeaderName::from_static("x-name"), "{key.name}".to_owned()),
+                    (header::CACHE_CONTROL, "{key.name}".to_owned()),
+                    (header::CONTENT_TYPE, "application/json".to_owned()),
+                ],
+                body: Some(r#"{"name":"{key.name}","id":"{request_id}"}"#.to_owned()),
+            },
+        );
+        let facts = Facts { request_id: &id, key_name: Some(&name), ..FACTS };
+        let answer = answers.refusal(&Refusal::Draining, &facts);
+        let body: Value = serde_json::from_slice(&answer.body).expect("JSON");
+        prop_assert_eq!(&body["name"], &Value::from(name.as_str()));
+        prop_assert_eq!(&body["id"], &Value::from(id.as_str()));
+        let can_stand = HeaderValue::from_str(&name).is_ok();
+        prop_assert_eq!(answer.headers.contains_key("x-name"), can_stand);
+        prop_assert!(can_stand || answer.headers[header::CACHE_CONTROL] == "no-store");
+        let plain: Value = serde_json::from_slice(&plain().refusal(&Refusal::Draining, &facts).body).expect("JSON");
+        prop_assert_eq!(&plain["request_id"], &Value::from(id.as_str()));
+    }
+}
