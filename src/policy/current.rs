@@ -1,13 +1,14 @@
-//! The generation in force, shared by all rooms, read by workers without contention.
+//! The generation in force, shared by all rooms.
+//!
+//! A worker compares [`Current::version`] with the one that it saw last, a plain load of a number that rarely changes, and only
+//! then asks for the generation itself.
 
-use std::cell::RefCell;
-use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Policy;
 
-/// The generation in force. `control` swaps it; workers read it through a [`Cached`].
+/// The generation in force.
 #[derive(Debug)]
 pub struct Current {
     version: AtomicU64,
@@ -19,9 +20,15 @@ impl Current {
     #[must_use]
     pub fn new(policy: Arc<Policy>) -> Self {
         Self {
-            version: AtomicU64::new(0),
+            version: AtomicU64::new(policy.generation),
             policy: Mutex::new(policy),
         }
+    }
+
+    /// The number of the generation in force.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
     }
 
     /// The generation in force.
@@ -32,38 +39,8 @@ impl Current {
 
     /// Puts the next generation in force: requests that begin from now on use it.
     pub fn swap(&self, next: Arc<Policy>) {
+        let version = next.generation;
         *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = next;
-        self.version.fetch_add(1, Ordering::Release);
-    }
-}
-
-/// One worker's view of [`Current`]: a plain load of a number that rarely changes, instead of a shared reference count.
-#[derive(Debug)]
-pub struct Cached {
-    current: Arc<Current>,
-    seen: RefCell<(u64, Rc<Arc<Policy>>)>,
-}
-
-impl Cached {
-    /// A view of `current`.
-    #[must_use]
-    pub fn new(current: Arc<Current>) -> Self {
-        let version = current.version.load(Ordering::Acquire);
-        let policy = Rc::new(current.load());
-        Self {
-            current,
-            seen: RefCell::new((version, policy)),
-        }
-    }
-
-    /// The generation in force. `renewed` is called first when it is not the one that this view saw last.
-    pub fn policy(&self, renewed: impl FnOnce(&Policy)) -> Rc<Arc<Policy>> {
-        let version = self.current.version.load(Ordering::Acquire);
-        let mut seen = self.seen.borrow_mut();
-        if seen.0 != version {
-            *seen = (version, Rc::new(self.current.load()));
-            renewed(&seen.1);
-        }
-        Rc::clone(&seen.1)
+        self.version.store(version, Ordering::Release);
     }
 }

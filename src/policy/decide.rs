@@ -1,13 +1,277 @@
 //! The decision on a client's request, top to bottom; the first rule that says no is the answer.
 //!
 //! 1. hygiene: the head means the same to everybody ([`super::hygiene`])
-//! 2. TLS where it is required
+//! 2. TLS, where it is required
 //! 3. route: there is one, and its access is not `deny`
 //! 4. credential: present, in its form, one ([`super::credential`])
-//! 5. look-up: a record has its hash; the source has bad keys left to present
-//! 6. state: active, begun, not expired, not revoked
+//! 5. look-up: a record has its hash; a bad key spends from its source's bucket
+//! 6. state: not revoked, not disabled, begun, not expired
 //! 7. network: the client's address is one of the key's `allowed_sources`
 //! 8. environment: the key's prefix and its record agree
 //! 9. permission: what the route demands
-//! 10. the path's form is one that the chosen upstream reads as we do
+//! 10. the path, read as the chosen upstream reads it
 //! 11. concurrency, then rate: all windows or none
+//!
+//! A public route leaves out 4 to 9 and 11.
+
+use std::net::IpAddr;
+
+use http::HeaderValue;
+use zeroize::Zeroizing;
+
+use super::credential::{self, Extraction, Taken};
+use super::forwarded::{self, Client};
+use super::head::ClientHead;
+use super::keyring::Found;
+use super::permit::{Permit, Trail};
+use super::refusal::{Hygiene, Invalid, Refusal};
+use super::route::Match;
+use super::slow::{SlowCheck, Verdict};
+use super::{Policy, hygiene};
+use crate::clock::Now;
+use crate::config::ingress::RequireTls;
+use crate::config::routes::{Access, Permission, Route};
+use crate::config::upstreams::UpstreamId;
+use crate::secret::{Presented, generated};
+
+/// What is to be done with a request.
+pub enum Decision {
+    /// Let it through.
+    Forward(Permit),
+    /// Say no.
+    Refuse(Refused),
+    /// Ask this first, and decide again with the verdict.
+    Verify(SlowCheck),
+}
+
+/// A no, and what was found on the way to it.
+#[derive(Debug)]
+pub struct Refused {
+    /// The no.
+    pub refusal: Refusal,
+    /// What was found.
+    pub trail: Trail,
+}
+
+/// Why the way ended.
+enum End {
+    No(Refusal),
+    Ask(SlowCheck),
+}
+
+impl Policy {
+    /// Decides on a request's head. `verdict` answers an earlier [`Decision::Verify`] for the same head and generation.
+    ///
+    /// A [`Decision::Forward`] has spent the caller's limits; a refusal has spent at most a place in its source's bucket of
+    /// bad keys.
+    #[must_use]
+    pub fn decide_ingress(&self, head: &ClientHead<'_>, verdict: Option<Verdict>, now: Now) -> Decision {
+        let mut trail = Trail::default();
+        match self.walk(head, verdict, now, &mut trail) {
+            Ok(permit) => Decision::Forward(permit),
+            Err(End::No(refusal)) => Decision::Refuse(Refused { refusal, trail }),
+            Err(End::Ask(check)) => Decision::Verify(check),
+        }
+    }
+
+    fn walk(
+        &self,
+        head: &ClientHead<'_>,
+        verdict: Option<Verdict>,
+        now: Now,
+        trail: &mut Trail,
+    ) -> Result<Permit, End> {
+        let checked = hygiene::check(head, &self.law, &self.loosest_paths)?;
+        let ingress = &self.config.ingress;
+        let client = forwarded::client(head, &ingress.trusted_proxies, ingress.forwarded);
+        self.demand_tls(&client)?;
+        let route = self.route(head, trail)?;
+        let taken = match route.map_or(Access::Key, |route| route.access) {
+            Access::Deny => return Err(Refusal::RouteUnknown.into()),
+            Access::Public => self.live_credential(head),
+            Access::Key => self.authenticate(head, verdict, &client, now, trail)?,
+        };
+        if let (Some(route), Some(standing)) = (route, &trail.standing)
+            && !allows(route, |permission| standing.caller.permissions.contains(permission))
+        {
+            return Err(Refusal::PermissionDenied.into());
+        }
+        let upstream = self.upstream(route, trail);
+        hygiene::path_check(head.uri.path(), &self.config.upstreams[usize::from(upstream.0)].paths)?;
+        let slot = match &trail.standing {
+            None => None,
+            Some(standing) => {
+                let slot = standing.account.enter().ok_or(Refusal::ConcurrencyExceeded)?;
+                let cost = route.map_or(1, |route| route.cost);
+                let spent = standing.account.spend(cost, now.monotonic);
+                trail.report = Some(spent.map_err(|refused| {
+                    trail.report = Some(refused.report);
+                    Refusal::RateLimited(refused.exceeded)
+                })?);
+                Some(slot)
+            }
+        };
+        Ok(Permit {
+            trail: std::mem::take(trail),
+            upstream,
+            taken,
+            forwarded: forwarded::render(head, client, checked.authority, ingress.forwarded),
+            client,
+            host: HeaderValue::from_str(checked.authority).map_err(|_| Hygiene::Host)?,
+            upgrade: checked.upgrade.cloned(),
+            slot,
+        })
+    }
+
+    fn demand_tls(&self, client: &Client) -> Result<(), Refusal> {
+        let is_local = client.address.is_none_or(|address| address.to_canonical().is_loopback());
+        match self.config.ingress.require_tls {
+            RequireTls::No => Ok(()),
+            RequireTls::ExceptLoopback if is_local => Ok(()),
+            RequireTls::Always | RequireTls::ExceptLoopback if client.tls => Ok(()),
+            RequireTls::Always | RequireTls::ExceptLoopback => Err(Refusal::TlsRequired),
+        }
+    }
+
+    /// The route's rules; `None` where the configuration has no routes at all.
+    fn route(&self, head: &ClientHead<'_>, trail: &mut Trail) -> Result<Option<&Route>, Refusal> {
+        match self.routes.find(head.method, head.uri.path()) {
+            Match::Default => Ok(None),
+            Match::MethodNotRouted | Match::None => Err(Refusal::RouteUnknown),
+            Match::Ambiguous => Err(Refusal::RequestInvalid(Hygiene::AmbiguousPath)),
+            Match::Matched(index) => {
+                trail.route = Some(index);
+                Ok(Some(&self.config.routes[usize::from(index.0)]))
+            }
+        }
+    }
+
+    /// From the credential to a valid key in the trail.
+    fn authenticate(
+        &self,
+        head: &ClientHead<'_>,
+        verdict: Option<Verdict>,
+        client: &Client,
+        now: Now,
+        trail: &mut Trail,
+    ) -> Result<Taken, End> {
+        let (key, taken) = self.credential(head).map_err(|refusal| self.bad_key(refusal, client.address, now))?;
+        let by_prefix = self.prefixes.environment_of(&key);
+        let found = match self.look_up(&key, by_prefix.is_some_and(|id| self.checksummed(id)), verdict, client, now) {
+            Ok(found) => found,
+            Err(End::No(refusal)) => return Err(self.bad_key(refusal, client.address, now).into()),
+            Err(ask @ End::Ask(_)) => return Err(ask),
+        };
+        if let Err(invalid) = self.keyring.state(found, now.unix) {
+            return Err(self.bad_key(Refusal::CredentialInvalid(invalid), client.address, now).into());
+        }
+        trail.standing = Some(self.standing(found.key, by_prefix));
+        let record = self.keyring.key(found.key);
+        if !record.grant().allows_source(client.address) {
+            return Err(Refusal::SourceDenied.into());
+        }
+        match (record.environment(), by_prefix) {
+            (Some(recorded), Some(named)) if recorded != named => Err(Refusal::EnvironmentDenied.into()),
+            (Some(_) | None, _) => Ok(taken),
+        }
+    }
+
+    fn credential<'a>(&self, head: &ClientHead<'a>) -> Result<(Presented<'a>, Taken), Refusal> {
+        match credential::extract(&self.config.credentials, head, self.config.limits.key_bytes) {
+            Extraction::Missing => Err(Refusal::CredentialMissing),
+            Extraction::Malformed(reason) => Err(Refusal::CredentialMalformed(reason)),
+            Extraction::Conflict => Err(Refusal::CredentialConflict),
+            Extraction::Found { key, taken } => Ok((key, taken)),
+        }
+    }
+
+    fn look_up(
+        &self,
+        key: &Presented<'_>,
+        checksummed: bool,
+        verdict: Option<Verdict>,
+        client: &Client,
+        now: Now,
+    ) -> Result<Found, End> {
+        if checksummed && !generated::checksum_ok(key.expose()) {
+            return Err(Refusal::CredentialInvalid(Invalid::Checksum).into());
+        }
+        if let Some(found) = self.keyring.find(key) {
+            return Ok(found);
+        }
+        let unknown = End::No(Refusal::CredentialInvalid(Invalid::Unknown));
+        if let Some(Verdict(found)) = verdict {
+            return found.ok_or(unknown);
+        }
+        let candidates: Vec<_> = self
+            .keyring
+            .slow_candidates(key)
+            .iter()
+            .map(|candidate| (candidate.found, candidate.phc.to_owned()))
+            .collect();
+        if candidates.is_empty() {
+            return Err(unknown);
+        }
+        Err(End::Ask(SlowCheck {
+            generation: self.generation,
+            digest: key.digest(),
+            exhausted: self.failures.is_empty(client.address, now.monotonic),
+            presented: Zeroizing::new(key.expose().to_vec()),
+            candidates,
+        }))
+    }
+
+    fn checksummed(&self, environment: crate::config::environments::EnvironmentId) -> bool {
+        self.config.environments[usize::from(environment.0)].checksum
+    }
+
+    /// A bad key spends from its source's bucket; once that is empty, it is told so. Sending none is not presenting a bad
+    /// one.
+    fn bad_key(&self, refusal: Refusal, source: Option<IpAddr>, now: Now) -> Refusal {
+        if refusal == Refusal::CredentialMissing {
+            return refusal;
+        }
+        match self.failures.spend(source, now.monotonic) {
+            Ok(()) => refusal,
+            Err(wait) => Refusal::CredentialFailuresExceeded(wait),
+        }
+    }
+
+    /// On a public route no key is needed, but one that lives must not reach the upstream either. What only looks like a
+    /// key may be the upstream's own, and stays.
+    fn live_credential(&self, head: &ClientHead<'_>) -> Taken {
+        match self.credential(head) {
+            Ok((key, taken)) if self.keyring.find(&key).is_some() => taken,
+            Ok(_) | Err(_) => Taken::default(),
+        }
+    }
+
+    /// The route's own upstream, else the environment's, else the default.
+    fn upstream(&self, route: Option<&Route>, trail: &Trail) -> UpstreamId {
+        let environment = trail.standing.as_ref().and_then(|standing| standing.caller.environment);
+        route
+            .and_then(|route| route.upstream)
+            .or_else(|| self.config.environments[usize::from(environment?.0)].upstream)
+            .unwrap_or(self.config.default_upstream)
+    }
+}
+
+fn allows(route: &Route, has: impl Fn(&str) -> bool) -> bool {
+    match &route.permission {
+        None => true,
+        Some(Permission::Any(names)) => names.iter().any(|name| has(name)),
+        Some(Permission::All(names)) => names.iter().all(|name| has(name)),
+    }
+}
+
+impl From<Refusal> for End {
+    fn from(refusal: Refusal) -> Self {
+        Self::No(refusal)
+    }
+}
+
+impl From<Hygiene> for End {
+    fn from(hygiene: Hygiene) -> Self {
+        Self::No(Refusal::RequestInvalid(hygiene))
+    }
+}

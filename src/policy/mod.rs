@@ -4,8 +4,9 @@
 //! here is `async`, reads a clock or a file, or logs: time and heads come as arguments, effects go back as data.
 //!
 //! # Security
-//! Only [`decide`] builds a [`permit::Permit`], its fields are private to this room, and what forwards takes one by value:
-//! nothing reaches an upstream without a decision. One [`Policy`] is one generation; a request uses one from start to end.
+//! Only [`decide`](Policy::decide_ingress) builds a [`permit::Permit`], its fields are private to this room, and what forwards
+//! takes one by value: nothing reaches an upstream without a decision. One [`Policy`] is one generation; a request uses one
+//! from start to end.
 
 pub mod answer;
 pub mod caller;
@@ -21,14 +22,23 @@ pub mod limits;
 pub mod permit;
 pub mod refusal;
 pub mod route;
+mod slow;
+pub mod standing;
 
-use std::sync::{Arc, OnceLock};
-
-pub use decide::{Decision, Refused, SlowCheck, Verdict};
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::config::Config;
-use caller::Caller;
+use crate::config::environments::EnvironmentId;
+use crate::config::upstreams::Paths;
+use caller::{Caller, IdentityHeaders};
 use keyring::{KeyIndex, Keyring};
+use limits::Failures;
+use route::{Routes, Unroutable};
+use standing::{Accounts, Standing, Terms};
+
+pub use decide::{Decision, Refused};
+pub use slow::{SlowCheck, Verdict};
 
 /// One generation: configuration and keys, compiled.
 pub struct Policy {
@@ -38,18 +48,120 @@ pub struct Policy {
     pub config: Config,
     /// The shape of refusals and failures.
     pub answers: answer::Answers,
+    /// What of a head may pass.
+    pub law: Arc<header_law::HeaderLaw>,
     keyring: Keyring,
-    routes: route::Routes,
-    law: Arc<header_law::HeaderLaw>,
-    environments: credential::Prefixes,
-    plans: Vec<Arc<permit::PlanHeaders>>,
-    callers: Vec<OnceLock<Arc<Caller>>>,
+    routes: Routes,
+    prefixes: credential::Prefixes,
+    /// By [`crate::config::plans::PlanId`].
+    plans: Vec<Arc<Terms>>,
+    /// By [`KeyIndex`], rendered when the key is first used.
+    standings: Vec<OnceLock<Arc<Standing>>>,
+    public_headers: IdentityHeaders,
+    /// What at least one upstream reads as we do.
+    loosest_paths: Paths,
     running: Arc<Running>,
+    failures: Arc<Failures>,
 }
 
-/// What outlives a generation: the state of limits, by key id and by source.
-#[derive(Default)]
+/// What outlives a generation.
+#[derive(Debug, Default)]
 struct Running {
-    accounts: limits::Accounts,
-    failures: limits::Failures,
+    accounts: Accounts,
+    failures: Mutex<Option<Arc<Failures>>>,
+}
+
+impl Policy {
+    /// The first generation of a process.
+    #[must_use]
+    ///
+    /// # Errors
+    /// Routes that cannot stand beside each other.
+    pub fn first(config: Config) -> Result<Self, Unroutable> {
+        Self::compile(config, 1, Arc::default())
+    }
+
+    /// The generation after `previous`: limits that are spent stay spent.
+    #[must_use]
+    ///
+    /// # Errors
+    /// Routes that cannot stand beside each other.
+    pub fn next(config: Config, previous: &Self) -> Result<Self, Unroutable> {
+        let next = Self::compile(config, previous.generation + 1, Arc::clone(&previous.running))?;
+        next.running.accounts.retain(|id| next.keyring.by_id(id).is_some());
+        Ok(next)
+    }
+
+    fn compile(config: Config, generation: u64, running: Arc<Running>) -> Result<Self, Unroutable> {
+        let routes = Routes::compile(&config.routes)?;
+        let keyring = Keyring::compile(&config.records, &config.keys.peppers);
+        let failures = running.failures(&config);
+        Ok(Self {
+            generation,
+            answers: answer::Answers::compile(&config.errors, &config.credentials),
+            law: Arc::new(header_law::HeaderLaw::compile(
+                &config.credentials,
+                &config.identity,
+                config.ingress.forwarded,
+            )),
+            standings: std::iter::repeat_with(OnceLock::new).take(keyring.len()).collect(),
+            keyring,
+            routes,
+            prefixes: credential::Prefixes::compile(&config.environments),
+            plans: config.plans.iter().map(Terms::of).collect(),
+            public_headers: caller::public_headers(&config.identity),
+            loosest_paths: hygiene::loosest(&config.upstreams),
+            running,
+            failures,
+            config,
+        })
+    }
+
+    /// The key's standing: rendered once, and again only for a hash whose prefix names another environment than the
+    /// first one's did.
+    fn standing(&self, key: KeyIndex, by_prefix: Option<EnvironmentId>) -> Arc<Standing> {
+        let cell = &self.standings[key.0 as usize];
+        let known = cell.get_or_init(|| Arc::new(self.render(key, by_prefix)));
+        if known.caller.environment == caller::environment_of(&self.keyring, key, by_prefix) {
+            Arc::clone(known)
+        } else {
+            Arc::new(self.render(key, by_prefix))
+        }
+    }
+
+    fn render(&self, key: KeyIndex, by_prefix: Option<EnvironmentId>) -> Standing {
+        let caller = Caller::render(&self.keyring, key, by_prefix, &self.config);
+        let plan = usize::from(caller.plan.0);
+        let terms = match &caller.limits {
+            Some(limits) => Terms::with_limits(&self.config.plans[plan], limits),
+            None => Arc::clone(&self.plans[plan]),
+        };
+        Standing {
+            account: self.running.accounts.of(&caller.id, &terms),
+            terms,
+            caller,
+        }
+    }
+}
+
+impl Running {
+    fn failures(&self, config: &Config) -> Arc<Failures> {
+        let mut kept = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let setting = config.limits.credential_failures.as_ref();
+        let failures = match kept.as_ref() {
+            Some(known) => Failures::renew(known, setting),
+            None => Failures::new(setting),
+        };
+        *kept = Some(Arc::clone(&failures));
+        failures
+    }
+}
+
+impl fmt::Debug for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Policy")
+            .field("generation", &self.generation)
+            .field("keys", &self.keyring.len())
+            .finish_non_exhaustive()
+    }
 }

@@ -1,79 +1,232 @@
 //! The access line: one event per request or tunnel, from a guard, so that a client that goes away is logged too.
 //!
 //! # Security
-//! What it writes comes from the decision, never from the wire as is: the path without the query's credential, the key's
-//! public id, codes. No header value of the client's is ever logged.
+//! What it writes comes from the decision, not from the wire: the path without its query, the key's public id, codes. No
+//! header value of the client's is ever logged, but a request id that a trusted proxy sent.
 
-use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 
-use http::{Method, StatusCode, Version};
+use http::{HeaderValue, Method, Request, StatusCode, Version};
+use hyper::body::Incoming;
 use tracing::info;
 
-use super::relay::Exchange;
-use super::worker::Worker;
-use crate::clock;
+use super::connection::Client;
+use super::relay::{Cut, Exchange};
+use super::worker::Generation;
+use crate::clock::{self, Now};
 use crate::config::telemetry::AccessLog;
-use crate::policy::Policy;
-use crate::policy::caller::Caller;
-use crate::policy::refusal::Failure;
+use crate::policy::header_law::{kept_request_id, kept_traceparent};
+use crate::policy::limits::Slot;
+use crate::policy::permit::Trail;
+use crate::policy::refusal::{Failure, Refusal};
 
-/// What is known of a request so far; written when the last owner lets go of it.
+/// What is known of a request so far; written when it is dropped: after the last byte, or when the client is gone.
 pub(super) struct AccessLine {
-    worker: Rc<Worker>,
-    policy: Rc<Arc<Policy>>,
-    /// Bytes and failures, counted where they pass.
+    /// The connection it came on.
+    pub(super) client: Rc<Client>,
+    /// Bytes, and why it was cut: counted where they pass.
     pub(super) exchange: Rc<Exchange>,
+    /// Which request of its connection, from 0.
+    pub(super) call: u64,
+    /// `X-Request-Id`.
+    pub(super) request_id: HeaderValue,
+    /// `traceparent`.
+    pub(super) traceparent: HeaderValue,
+    /// What the decision found.
+    pub(super) trail: Trail,
+    /// The key's place among its requests in flight: given back with the last byte.
+    pub(super) slot: Option<Slot>,
+    generation: Rc<Generation>,
     opened: u64,
-    upstream_began: Cell<Option<u64>>,
-    upstream_took: Cell<Option<u64>>,
     method: Method,
     version: Version,
-    facts: RefCell<Facts>,
-    decision: Cell<&'static str>,
-    reason: Cell<&'static str>,
-    status: Cell<u16>,
-    tunnel: Cell<bool>,
+    path: Option<String>,
+    address: Option<IpAddr>,
+    decision: &'static str,
+    reason: &'static str,
+    status: u16,
+    upstream: Upstream,
+    tunnel: Option<TunnelBytes>,
 }
 
-#[derive(Default)]
-struct Facts {
-    request_id: String,
-    path: String,
-    client: Option<std::net::IpAddr>,
-    caller: Option<Arc<Caller>>,
-    route: Option<usize>,
+/// How long the upstream took to its response's head.
+#[derive(Clone, Copy)]
+enum Upstream {
+    NotAsked,
+    Asked(u64),
+    Answered(u64),
+}
+
+struct TunnelBytes {
+    up: u64,
+    down: u64,
+    end: &'static str,
 }
 
 /// The decision of a request that was let through.
 const FORWARD: &str = "forward";
 
 impl AccessLine {
-    /// Opens the line of a request that arrived at `opened` (monotonic nanoseconds).
-    pub(super) fn open(worker: &Rc<Worker>, policy: Rc<Arc<Policy>>, opened: u64, method: Method, version: Version) -> Rc<Self> {
-        Rc::new(Self {
-            worker: Rc::clone(worker),
-            policy,
-            exchange: Rc::default(),
-            opened,
-            upstream_began: Cell::new(None),
-            upstream_took: Cell::new(None),
-            method,
-            version,
-            facts: RefCell::default(),
-            decision: Cell::new(FORWARD),
-            reason: Cell::new(""),
-            status: Cell::new(0),
-            tunnel: Cell::new(false),
-        })
+    /// Opens the line of a request that has just arrived.
+    pub(super) fn open(client: Rc<Client>, generation: &Rc<Generation>, request: &Request<Incoming>, now: Now) -> Self {
+        let config = &generation.policy.config;
+        let trusted = config.ingress.trusted_proxies.trusts(client.peer.address);
+        let ids = &client.worker.ids;
+        let request_id = kept_request_id(request.headers(), trusted).unwrap_or_else(|| ids.request());
+        let traceparent = kept_traceparent(request.headers(), trusted).unwrap_or_else(|| ids.trace());
+        let is_logged = config.telemetry.access_log != AccessLog::Off;
+        Self {
+            exchange: Exchange::new(client.exchange_watch()),
+            call: client.begin(),
+            request_id,
+            traceparent,
+            trail: Trail::default(),
+            slot: None,
+            generation: Rc::clone(generation),
+            opened: now.monotonic,
+            method: request.method().clone(),
+            version: request.version(),
+            path: is_logged.then(|| request.uri().path().to_owned()),
+            address: client.peer.address,
+            decision: FORWARD,
+            reason: "",
+            status: 0,
+            upstream: Upstream::NotAsked,
+            tunnel: None,
+            client,
+        }
     }
 
-    /// The request's name and target, the latter without any credential.
-    pub(super) fn identify(&self, request_id: &str, path: &str, client: Option<std::net::IpAddr>) {
-        let mut facts = self.facts.borrow_mut();
-        request_id.clone_into(&mut facts.request_id);
-        path.clone_into(&mut facts.path);
-        facts.client = client;
+    /// What the raw head said, where the parsed one is not the client's.
+    pub(super) fn correct(&mut self, method: Option<&str>, path: Option<String>) {
+        if let Some(method) = method.and_then(|method| Method::from_bytes(method.as_bytes()).ok()) {
+            self.method = method;
+        }
+        if self.path.is_some() {
+            self.path = Some(path.unwrap_or_default());
+        }
+    }
+
+    /// Who the client is, once its proxies have been heard.
+    pub(super) fn comes_from(&mut self, address: Option<IpAddr>) {
+        self.address = address;
+    }
+
+    /// The request goes to the upstream.
+    pub(super) fn ask_upstream(&mut self) {
+        if self.path.is_some() {
+            self.upstream = Upstream::Asked(clock::monotonic());
+        }
+    }
+
+    /// The upstream's head is here.
+    pub(super) fn upstream_answered(&mut self) {
+        if let Upstream::Asked(since) = self.upstream {
+            self.upstream = Upstream::Answered(clock::monotonic().saturating_sub(since));
+        }
+    }
+
+    /// An answer's head goes to the client.
+    pub(super) fn answered(&mut self, status: StatusCode) {
+        self.status = status.as_u16();
+    }
+
+    /// It was refused.
+    pub(super) fn refused(&mut self, refusal: &Refusal) {
+        self.decision = refusal.code();
+        self.reason = refusal.reason();
+    }
+
+    /// It failed.
+    pub(super) fn failed(&mut self, failure: Failure) {
+        self.decision = failure.code();
+    }
+
+    /// It was a tunnel, which has ended.
+    pub(super) fn tunnelled(&mut self, up: u64, down: u64, end: &'static str) {
+        self.tunnel = Some(TunnelBytes { up, down, end });
+    }
+
+    /// What cut it after it was let through, and nobody else has told.
+    fn settle(&mut self) {
+        if self.decision != FORWARD {
+            return;
+        }
+        match self.exchange.cut() {
+            Some(Cut::Failed(failure)) => self.failed(failure),
+            Some(Cut::BodyTooLarge) => self.refused(&Refusal::BodyTooLarge),
+            // Nobody has answered: the client went away before there was anything to say.
+            None if self.status == 0 => self.failed(Failure::ClientGone),
+            None => {}
+        }
+    }
+
+    fn is_wanted(&self) -> bool {
+        match self.generation.policy.config.telemetry.access_log {
+            AccessLog::All => true,
+            AccessLog::Refused => self.decision != FORWARD,
+            AccessLog::Off => false,
+            AccessLog::Sample(share) => self.decision != FORWARD || self.client.worker.ids.share() < share,
+        }
+    }
+
+    fn write(&self) {
+        let config = &self.generation.policy.config;
+        let caller = self.trail.standing.as_ref().map(|standing| &standing.caller);
+        let route = self.trail.route.map(|route| config.routes[usize::from(route.0)].path.as_str());
+        let (message, request_bytes, response_bytes) = match &self.tunnel {
+            Some(tunnel) => ("tunnel", tunnel.up, tunnel.down),
+            None => ("request", self.exchange.request_bytes(), self.exchange.response_bytes()),
+        };
+        let upstream_us = match self.upstream {
+            Upstream::Answered(took) => Some(took / 1000),
+            Upstream::NotAsked | Upstream::Asked(_) => None,
+        };
+        info!(
+            target: "access",
+            message,
+            request_id = self.request_id.to_str().unwrap_or_default(),
+            key_id = caller.map(|caller| &*caller.id),
+            organization = caller.map(|caller| &*caller.organization),
+            route,
+            decision = self.decision,
+            reason = self.reason,
+            status = self.status,
+            request_bytes,
+            response_bytes,
+            duration_us = clock::monotonic().saturating_sub(self.opened) / 1000,
+            upstream_us,
+            protocol = protocol(self.version),
+            method = self.method.as_str(),
+            path = self.path.as_deref(),
+            client = self.address.map(tracing::field::display),
+            end = self.tunnel.as_ref().map(|tunnel| tunnel.end),
+        );
+    }
+}
+
+impl Drop for AccessLine {
+    fn drop(&mut self) {
+        self.settle();
+        let metrics = &self.client.worker.shared.metrics;
+        if self.decision == FORWARD {
+            metrics.forwarded.inc();
+        } else {
+            metrics.refused(self.decision);
+        }
+        if self.is_wanted() {
+            self.write();
+        }
+        self.client.end(self.call);
+    }
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_11 => "HTTP/1.1",
+        Version::HTTP_2 => "HTTP/2",
+        _ => "",
     }
 }

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use aws_lc_rs::rand;
+use http::HeaderValue;
 
 /// One worker's source of ids: a random start, then a full-period sequence. Unique, not secret.
 pub(super) struct Ids {
@@ -25,16 +26,29 @@ impl Ids {
         }
     }
 
-    /// 32 hexadecimal digits: a request id, and a W3C trace id.
-    pub(super) fn long(&self) -> [u8; 32] {
+    /// A request's id.
+    pub(super) fn request(&self) -> HeaderValue {
+        HeaderValue::from_bytes(&self.long()).expect("hexadecimal digits are visible ASCII")
+    }
+
+    /// A `traceparent` that begins a trace, not sampled (W3C Trace Context §3.2).
+    pub(super) fn trace(&self) -> HeaderValue {
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        text[3..35].copy_from_slice(&self.long());
+        text[36..52].copy_from_slice(&self.short());
+        HeaderValue::from_bytes(&text).expect("hexadecimal digits are visible ASCII")
+    }
+
+    /// 32 hexadecimal digits.
+    fn long(&self) -> [u8; 32] {
         let mut text = [0; 32];
         let bytes = ((u128::from(self.high) << 64) | u128::from(self.next())).to_be_bytes();
         hex::encode_to_slice(bytes, &mut text).expect("16 bytes are 32 digits");
         text
     }
 
-    /// 16 hexadecimal digits: a W3C parent id.
-    pub(super) fn short(&self) -> [u8; 16] {
+    /// 16 hexadecimal digits.
+    fn short(&self) -> [u8; 16] {
         let mut text = [0; 16];
         hex::encode_to_slice(self.next().to_be_bytes(), &mut text).expect("8 bytes are 16 digits");
         text

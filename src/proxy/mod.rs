@@ -13,14 +13,15 @@
 
 mod acceptor;
 mod access;
-mod answer;
 mod connection;
+mod ids;
 mod ingress;
 pub mod relay;
 pub mod screen;
 mod stream;
 pub mod sweep;
 pub mod tunnel;
+mod upgrade;
 pub mod upstream;
 mod verifier;
 pub mod websocket;

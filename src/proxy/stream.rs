@@ -1,9 +1,7 @@
 //! A client's byte stream: TCP or Unix, in the clear or under TLS, as one type.
 
-use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -21,41 +19,9 @@ pub(super) enum Socket {
 /// A client's byte stream.
 pub(super) enum Stream {
     /// In the clear.
-    Clear(Socket, Writing),
+    Clear(Socket),
     /// Under TLS.
-    Tls(Box<TlsStream<Socket>>, Writing),
-}
-
-/// Whether the client takes what is written to it: what the write timeout looks at.
-#[derive(Clone, Default)]
-pub(super) struct Writing(Rc<WriteState>);
-
-#[derive(Default)]
-struct WriteState {
-    blocked: Cell<bool>,
-    progress: Cell<u64>,
-}
-
-impl Writing {
-    /// Bytes are ready, and the client has not taken them.
-    pub(super) fn is_blocked(&self) -> bool {
-        self.0.blocked.get()
-    }
-
-    /// A number that grows with every write that the client's side took.
-    pub(super) fn progress(&self) -> u64 {
-        self.0.progress.get()
-    }
-
-    fn note(&self, wrote: &Poll<io::Result<usize>>) {
-        match wrote {
-            Poll::Pending => self.0.blocked.set(true),
-            Poll::Ready(_) => {
-                self.0.blocked.set(false);
-                self.0.progress.set(self.0.progress.get().wrapping_add(1));
-            }
-        }
-    }
+    Tls(Box<TlsStream<Socket>>),
 }
 
 impl AsyncRead for Socket {
@@ -105,20 +71,18 @@ impl AsyncWrite for Socket {
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Clear(socket, _) => Pin::new(socket).poll_read(cx, buf),
-            Self::Tls(stream, _) => Pin::new(stream.as_mut()).poll_read(cx, buf),
+            Self::Clear(socket) => Pin::new(socket).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, buf),
         }
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let (wrote, writing) = match self.get_mut() {
-            Self::Clear(socket, writing) => (Pin::new(socket).poll_write(cx, buf), writing),
-            Self::Tls(stream, writing) => (Pin::new(stream.as_mut()).poll_write(cx, buf), writing),
-        };
-        writing.note(&wrote);
-        wrote
+        match self.get_mut() {
+            Self::Clear(socket) => Pin::new(socket).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_write(cx, buf),
+        }
     }
 
     fn poll_write_vectored(
@@ -126,32 +90,30 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let (wrote, writing) = match self.get_mut() {
-            Self::Clear(socket, writing) => (Pin::new(socket).poll_write_vectored(cx, bufs), writing),
-            Self::Tls(stream, writing) => (Pin::new(stream.as_mut()).poll_write_vectored(cx, bufs), writing),
-        };
-        writing.note(&wrote);
-        wrote
+        match self.get_mut() {
+            Self::Clear(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_write_vectored(cx, bufs),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
         match self {
-            Self::Clear(socket, _) => socket.is_write_vectored(),
-            Self::Tls(stream, _) => stream.is_write_vectored(),
+            Self::Clear(socket) => socket.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Clear(socket, _) => Pin::new(socket).poll_flush(cx),
-            Self::Tls(stream, _) => Pin::new(stream.as_mut()).poll_flush(cx),
+            Self::Clear(socket) => Pin::new(socket).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Clear(socket, _) => Pin::new(socket).poll_shutdown(cx),
-            Self::Tls(stream, _) => Pin::new(stream.as_mut()).poll_shutdown(cx),
+            Self::Clear(socket) => Pin::new(socket).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
         }
     }
 }

@@ -15,7 +15,8 @@ use moka::sync::Cache;
 use tokio::sync::oneshot;
 use tracing::error;
 
-use crate::policy::refusal::Failure;
+use super::ingress::Stop;
+use crate::policy::refusal::{Failure, Refusal};
 use crate::policy::{SlowCheck, Verdict};
 use crate::secret::Digest;
 use crate::telemetry::metrics::Metrics;
@@ -57,17 +58,19 @@ impl Verifier {
         }
     }
 
-    /// What is known already.
-    pub(super) fn known(&self, check: &SlowCheck) -> Option<Verdict> {
-        self.verdicts.get(&(check.generation, check.digest))
-    }
-
-    /// Finds out.
+    /// The verdict, from memory or by computing it.
     ///
     /// # Errors
-    /// [`Failure::VerifierBusy`] when as many checks as may wait are waiting.
-    pub(super) async fn verify(&self, check: SlowCheck) -> Result<Verdict, Failure> {
+    /// [`Refusal::CredentialFailuresExceeded`] when it would have to be computed for a source that has no bad keys left to
+    /// present; [`Failure::VerifierBusy`] when as many checks as may wait are waiting.
+    pub(super) async fn verify(&self, check: SlowCheck) -> Result<Verdict, Stop> {
         let asked = (check.generation, check.digest);
+        if let Some(known) = self.verdicts.get(&asked) {
+            return Ok(known);
+        }
+        if let Some(wait) = check.exhausted {
+            return Err(Refusal::CredentialFailuresExceeded(wait).into());
+        }
         let (answer, verdict) = oneshot::channel();
         self.queue.try_send(Job { check, answer }).map_err(|_| Failure::VerifierBusy)?;
         let verdict = verdict.await.map_err(|_| Failure::VerifierBusy)?;

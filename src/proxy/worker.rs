@@ -1,13 +1,16 @@
 //! A worker: one thread, one single-threaded runtime, and everything on the data path local to it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, mpsc as handover};
+use std::task::{Context, Poll, Waker};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use slab::Slab;
 use tokio::runtime::LocalRuntime;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -17,6 +20,8 @@ use tokio::time::timeout;
 use super::Proxy;
 use super::acceptor::{self, Arrival, Census, Inlet};
 use super::connection;
+use super::ids::Ids;
+use super::relay::BodyRules;
 use super::sweep::Sweep;
 use super::upstream::Upstreams;
 use super::verifier::Verifier;
@@ -24,7 +29,7 @@ use crate::config::Config;
 use crate::lifecycle::{self, Stage, Stages};
 use crate::listen::Bound;
 use crate::policy::Policy;
-use crate::policy::current::{Cached, Current};
+use crate::policy::current::Current;
 use crate::telemetry::metrics::Metrics;
 
 /// After the drain time: how long tunnels have for their close handshake.
@@ -63,13 +68,31 @@ impl Shared {
 pub(super) struct Worker {
     /// What all workers share.
     pub(super) shared: Arc<Shared>,
-    /// Connections to the services behind.
-    pub(super) upstreams: Upstreams,
     /// Timeouts.
     pub(super) sweep: Rc<Sweep>,
-    policy: Cached,
-    open: Cell<usize>,
+    /// Names of requests.
+    pub(super) ids: Ids,
+    generation: RefCell<Rc<Generation>>,
+    stage: Cell<Stage>,
+    /// Open connections, each with what wakes it when the stage changes.
+    places: RefCell<Slab<Option<Waker>>>,
     emptied: Notify,
+}
+
+/// One generation, as one worker uses it.
+pub(super) struct Generation {
+    /// What decides.
+    pub(super) policy: Arc<Policy>,
+    /// Connections to the services behind.
+    pub(super) upstreams: Upstreams,
+    /// What every request's body keeps to.
+    pub(super) body_rules: Rc<BodyRules>,
+}
+
+/// An open connection of a worker; given back on drop, a panic's included.
+pub(super) struct Place {
+    worker: Rc<Worker>,
+    seat: usize,
 }
 
 /// Starts a worker; with `listeners` it accepts for itself.
@@ -110,25 +133,38 @@ pub(super) fn spawn(
 impl Worker {
     fn new(shared: Arc<Shared>) -> Rc<Self> {
         let sweep = Sweep::new();
-        let policy = Cached::new(Arc::clone(&shared.current));
-        let upstreams = Upstreams::new(&shared.current.load().config.upstreams, Rc::clone(&sweep));
+        let policy = shared.current.load();
+        let upstreams = Upstreams::new(&policy.config.upstreams, &sweep);
         Rc::new(Self {
+            generation: RefCell::new(Rc::new(Generation::new(policy, upstreams))),
             shared,
-            upstreams,
             sweep,
-            policy,
-            open: Cell::new(0),
+            ids: Ids::new(),
+            stage: Cell::new(Stage::Serving),
+            places: RefCell::default(),
             emptied: Notify::new(),
         })
     }
 
     /// The generation in force: asked once at the start of each request, and kept until its end.
-    pub(super) fn policy(&self) -> Rc<Arc<Policy>> {
-        self.policy.policy(|next| self.upstreams.renew(&next.config.upstreams))
+    pub(super) fn generation(&self) -> Rc<Generation> {
+        let mut seen = self.generation.borrow_mut();
+        if seen.policy.generation != self.shared.current.version() {
+            let policy = self.shared.current.load();
+            let upstreams = seen.upstreams.renew(&policy.config.upstreams);
+            *seen = Rc::new(Generation::new(policy, upstreams));
+        }
+        Rc::clone(&seen)
+    }
+
+    /// The stage of the process, as far as this worker has heard.
+    pub(super) fn stage(&self) -> Stage {
+        self.stage.get()
     }
 
     /// Serves until drained: arrivals end when the acceptor is gone, connections when they are done or cut.
     async fn run(self: Rc<Self>, mut arrivals: UnboundedReceiver<Arrival>) {
+        spawn_local(Rc::clone(&self).follow_stages());
         let mut stages = self.shared.stages.clone();
         loop {
             tokio::select! {
@@ -155,36 +191,79 @@ impl Worker {
 
     fn serve(self: &Rc<Self>, arrival: Arrival) {
         let place = Place::take(self);
-        spawn_local(async move {
-            let worker = Rc::clone(&place.0);
-            connection::serve(worker, arrival).await;
-            drop(place);
-        });
+        spawn_local(async move { connection::serve(&place, arrival).await });
+    }
+
+    /// Tells every connection when the stage changes.
+    async fn follow_stages(self: Rc<Self>) {
+        let mut stages = self.shared.stages.clone();
+        while stages.changed().await.is_ok() {
+            self.stage.set(*stages.borrow_and_update());
+            for (_, waker) in self.places.borrow_mut().iter_mut() {
+                if let Some(waker) = waker.take() {
+                    waker.wake();
+                }
+            }
+        }
     }
 
     async fn empty(&self) {
-        while self.open.get() > 0 {
+        while !self.places.borrow().is_empty() {
             self.emptied.notified().await;
         }
     }
 }
 
-/// An open connection of this worker; a panic gives the place back too.
-struct Place(Rc<Worker>);
+impl Generation {
+    fn new(policy: Arc<Policy>, upstreams: Upstreams) -> Self {
+        let law = Arc::clone(&policy.law);
+        let rules = BodyRules {
+            max_bytes: policy.config.limits.body_bytes,
+            pause: policy.config.timeouts.client_body,
+            trailers: Box::new(move |trailers| law.trailers(trailers)),
+        };
+        Self {
+            policy,
+            upstreams,
+            body_rules: Rc::new(rules),
+        }
+    }
+}
 
 impl Place {
     fn take(worker: &Rc<Worker>) -> Self {
-        worker.open.set(worker.open.get() + 1);
-        Self(Rc::clone(worker))
+        Self {
+            seat: worker.places.borrow_mut().insert(None),
+            worker: Rc::clone(worker),
+        }
+    }
+
+    /// Whose it is.
+    pub(super) fn worker(&self) -> &Rc<Worker> {
+        &self.worker
+    }
+
+    /// The stage of the process; the task is woken when it changes.
+    pub(super) fn stage(&self, cx: &Context<'_>) -> Stage {
+        match &mut self.worker.places.borrow_mut()[self.seat] {
+            Some(known) => known.clone_from(cx.waker()),
+            unknown => *unknown = Some(cx.waker().clone()),
+        }
+        self.worker.stage.get()
+    }
+
+    /// Waits for a stage.
+    pub(super) async fn reached(&self, stage: Stage) {
+        poll_fn(|cx| if self.stage(cx) >= stage { Poll::Ready(()) } else { Poll::Pending }).await
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let open = self.0.open.get() - 1;
-        self.0.open.set(open);
-        if open == 0 {
-            self.0.emptied.notify_one();
+        let mut places = self.worker.places.borrow_mut();
+        places.remove(self.seat);
+        if places.is_empty() {
+            self.worker.emptied.notify_one();
         }
     }
 }

@@ -1,0 +1,226 @@
+//! A client's request, from its head to its answer's: everything that happens to it, in order.
+
+use std::rc::Rc;
+
+use http::{HeaderMap, Request, Response, StatusCode, Uri, Version, request};
+use hyper::body::Incoming;
+
+use super::access::AccessLine;
+use super::connection::Client;
+use super::relay::{Cut, RequestBody, ResponseBody};
+use super::screen::BodyFailure;
+use super::upgrade;
+use super::upstream::{Answer, Switched};
+use super::worker::Generation;
+use crate::clock::{self, Now};
+use crate::config::upstreams::UpstreamId;
+use crate::policy::answer::{self, Facts};
+use crate::policy::head::ClientHead;
+use crate::policy::header_law::{self, X_REQUEST_ID};
+use crate::policy::limits::Slot;
+use crate::policy::permit::{Permit, Trail, UpstreamHead};
+use crate::policy::refusal::{Failure, Hygiene, Refusal};
+use crate::policy::{Decision, Policy, Refused};
+
+/// What a client gets: the line is written when the last byte is out.
+pub(super) type ClientResponse = Response<ResponseBody<Option<AccessLine>>>;
+
+/// Why a request is not carried.
+pub(super) enum Stop {
+    /// We said no.
+    Refused(Refused),
+    /// We could not.
+    Failed(Failure),
+}
+
+/// One request: decide, strip, inject, forward, relay. Whatever stops it is answered in the caller's form.
+pub(super) async fn serve(client: Rc<Client>, request: Request<Incoming>) -> ClientResponse {
+    let generation = client.worker.generation();
+    let now = clock::now();
+    let grpc = answer::speaks_grpc(request.headers());
+    let mut line = AccessLine::open(client, &generation, &request, now);
+    match carry(&generation, &mut line, request, now).await {
+        Ok(answer) => relay(line, answer, now),
+        Err(stop) => refuse(&generation, line, stop, grpc, now),
+    }
+}
+
+async fn carry(
+    generation: &Generation,
+    line: &mut AccessLine,
+    request: Request<Incoming>,
+    now: Now,
+) -> Result<Answer, Stop> {
+    screened(line)?;
+    let permit = admit(generation, line, &request, now).await?;
+    let (client_head, body) = request.into_parts();
+    let (upstream, head, slot) = spend(permit, &generation.policy, client_head, line);
+    line.slot = slot;
+    let body = RequestBody::new(body, &line.exchange, &generation.body_rules);
+    line.ask_upstream();
+    let answer = generation.upstreams.send(upstream, head, body).await;
+    line.upstream_answered();
+    answer.map_err(|cut| Stop::of(cut, line))
+}
+
+/// What the screen refused stands in the stream as a request of its own: this may be it.
+fn screened(line: &mut AccessLine) -> Result<(), Stop> {
+    let Some(refused) = line.client.screen.take_refusal(line.call) else { return Ok(()) };
+    line.correct(refused.method.as_deref(), refused.target);
+    Err(Stop::no(Refusal::RequestInvalid(refused.hygiene)))
+}
+
+/// Asks policy; and, where it says so, the slow checker first.
+async fn admit(
+    generation: &Generation,
+    line: &mut AccessLine,
+    request: &Request<Incoming>,
+    now: Now,
+) -> Result<Permit, Stop> {
+    let head = ClientHead {
+        method: request.method(),
+        uri: request.uri(),
+        version: request.version(),
+        headers: request.headers(),
+        peer: line.client.peer,
+    };
+    let policy = &generation.policy;
+    let decision = match policy.decide_ingress(&head, None, now) {
+        Decision::Verify(check) => {
+            let verdict = line.client.worker.shared.verifier.verify(check).await?;
+            policy.decide_ingress(&head, Some(verdict), clock::now())
+        }
+        decision @ (Decision::Forward(_) | Decision::Refuse(_)) => decision,
+    };
+    match decision {
+        Decision::Forward(permit) => {
+            line.comes_from(permit.client().address);
+            line.trail = permit.trail().clone();
+            if permit.is_upgrade() {
+                upgrade::may_begin(&line.client)?;
+            }
+            Ok(permit)
+        }
+        Decision::Refuse(refused) => Err(Stop::Refused(refused)),
+        // A verdict was given, so policy has nothing more to ask.
+        Decision::Verify(_) => Err(Stop::Failed(Failure::VerifierBusy)),
+    }
+}
+
+/// From the client's head to the upstream's: the permit is spent, and the header law applied.
+fn spend(
+    permit: Permit,
+    policy: &Policy,
+    mut head: request::Parts,
+    line: &AccessLine,
+) -> (UpstreamId, request::Parts, Option<Slot>) {
+    let UpstreamHead { upstream, target, headers, slot } =
+        permit.spend(policy, &head.uri, head.headers, line.request_id.clone(), line.traceparent.clone());
+    head.uri = Uri::from(target);
+    head.headers = headers;
+    head.version = Version::HTTP_11;
+    // What hyper left there concerns the client's connection only.
+    head.extensions.clear();
+    (upstream, head, slot)
+}
+
+/// The upstream's answer on its way to the client.
+fn relay(mut line: AccessLine, answer: Answer, now: Now) -> ClientResponse {
+    match answer {
+        Answer::Response(response) => {
+            let (head, body) = response.into_parts();
+            line.answered(head.status);
+            let headers = told(&line, header_law::response(head.headers, false), now);
+            respond(head.status, headers, ResponseBody::upstream(body, Some(line)))
+        }
+        Answer::Switched(Switched { head, stream, first_bytes }) => {
+            line.answered(head.status);
+            let headers = told(&line, header_law::response(head.headers, true), now);
+            upgrade::begin(line, &headers, stream, first_bytes);
+            respond(head.status, headers, ResponseBody::empty(None))
+        }
+    }
+}
+
+/// Keygate's own answer.
+fn refuse(generation: &Generation, mut line: AccessLine, stop: Stop, grpc: bool, now: Now) -> ClientResponse {
+    if let Stop::Refused(refused) = &stop {
+        line.trail = refused.trail.clone();
+    }
+    let caller = line.trail.standing.as_ref().map(|standing| &standing.caller);
+    let facts = Facts {
+        request_id: line.request_id.to_str().unwrap_or_default(),
+        key_id: caller.map(|caller| &*caller.id),
+        key_name: caller.map(|caller| &*caller.name),
+        organization: caller.map(|caller| &*caller.organization),
+        grpc,
+    };
+    let answers = &generation.policy.answers;
+    let answer = match &stop {
+        Stop::Refused(refused) => answers.refusal(&refused.refusal, &facts),
+        Stop::Failed(failure) => answers.failure(*failure, &facts),
+    };
+    match &stop {
+        Stop::Refused(refused) => line.refused(&refused.refusal),
+        Stop::Failed(failure) => line.failed(*failure),
+    }
+    line.answered(answer.status);
+    let headers = told(&line, answer.headers, now);
+    respond(answer.status, headers, ResponseBody::full(answer.body, Some(line)))
+}
+
+/// What every answer tells: the request's name, and where the key stands.
+fn told(line: &AccessLine, mut headers: HeaderMap, now: Now) -> HeaderMap {
+    headers.insert(X_REQUEST_ID, line.request_id.clone());
+    if let (Some(standing), Some(report)) = (&line.trail.standing, &line.trail.report) {
+        standing.terms.headers.write(&mut headers, report, now.unix);
+    }
+    headers
+}
+
+fn respond(status: StatusCode, headers: HeaderMap, body: ResponseBody<Option<AccessLine>>) -> ClientResponse {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+impl Stop {
+    fn no(refusal: Refusal) -> Self {
+        Self::Refused(Refused {
+            refusal,
+            trail: Trail::default(),
+        })
+    }
+
+    /// Why an exchange was cut before there was an answer. What broke the client's own framing is the client's mistake.
+    fn of(cut: Cut, line: &AccessLine) -> Self {
+        match (cut, line.client.screen.body_failure(line.call)) {
+            (Cut::BodyTooLarge, _) => Self::within(Refusal::BodyTooLarge, line),
+            (Cut::Failed(Failure::ClientBodyInvalid), Some(BodyFailure::Broken)) => {
+                Self::within(Refusal::RequestInvalid(Hygiene::Chunked), line)
+            }
+            (Cut::Failed(failure), _) => Self::Failed(failure),
+        }
+    }
+
+    /// A refusal that comes after the decision keeps what that found.
+    fn within(refusal: Refusal, line: &AccessLine) -> Self {
+        Self::Refused(Refused {
+            refusal,
+            trail: line.trail.clone(),
+        })
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::no(refusal)
+    }
+}
