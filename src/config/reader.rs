@@ -15,7 +15,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::document::{Entry, Node, Source, Span, Value};
-use super::problem::{Report, Severity};
+use super::problem::{Problem, Report, Severity};
 use super::units;
 
 /// Where something stands: a file, a span, and a key path. Keep it to report problems later.
@@ -23,7 +23,7 @@ use super::units;
 pub struct Place<'d> {
     source: &'d Source<'d>,
     report: &'d Report,
-    span: Span,
+    span: Option<Span>,
     path: SmallVec<[Segment<'d>; 6]>,
 }
 
@@ -37,9 +37,9 @@ enum Segment<'d> {
 }
 
 impl<'d> Place<'d> {
-    /// The beginning of a file, or of a part of it.
+    /// A whole document or record; without a span, its problems concern the file as a whole.
     #[must_use]
-    pub fn root(source: &'d Source<'d>, report: &'d Report, span: Span) -> Self {
+    pub fn root(source: &'d Source<'d>, report: &'d Report, span: Option<Span>) -> Self {
         Self {
             source,
             report,
@@ -78,10 +78,20 @@ impl<'d> Place<'d> {
         self.report
     }
 
-    /// Line and column, both from 1.
+    /// Line and column, both from 1; `None` where it is the file as a whole.
     #[must_use]
-    pub fn position(&self) -> (usize, usize) {
-        self.source.position(self.span.start)
+    pub fn position(&self) -> Option<(usize, usize)> {
+        self.span.map(|span| self.source.position(span.start))
+    }
+
+    /// `file:line:column`, to point to another place in help.
+    #[must_use]
+    pub fn location(&self) -> String {
+        let file = self.source.file().display();
+        match self.position() {
+            Some((line, column)) => format!("{file}:{line}:{column}"),
+            None => file.to_string(),
+        }
     }
 
     /// The key path, such as `plans.default.limits[0].per`.
@@ -129,13 +139,20 @@ impl<'d> Place<'d> {
     }
 
     fn say(&self, severity: Severity, what: String, help: String) {
-        if !self.source.is_damaged_at(self.span) {
-            let problem = self.source.problem(severity, self.span, self.path(), what, help);
-            self.report.push(problem);
+        match self.span {
+            Some(span) if self.source.is_damaged_at(span) => {}
+            Some(span) => {
+                let problem = self.source.problem(severity, span, self.path(), what, help);
+                self.report.push(problem);
+            }
+            None => self.report.push(Problem {
+                path: self.path(),
+                ..Problem::of_file(severity, self.source.file(), what, help)
+            }),
         }
     }
 
-    fn at(&self, segment: Segment<'d>, span: Span) -> Self {
+    fn at(&self, segment: Segment<'d>, span: Option<Span>) -> Self {
         let mut path = self.path.clone();
         path.push(segment);
         Self { span, path, ..*self }
@@ -163,7 +180,8 @@ impl<'d> Table<'d> {
             | Value::Datetime(_)
             | Value::List(_) => &[],
         };
-        Self::new(Place::root(source, report, node.span), entries)
+        let span = (node.span.start < node.span.end).then_some(node.span);
+        Self::new(Place::root(source, report, span), entries)
     }
 
     fn new(place: Place<'d>, entries: &'d [Entry<'d>]) -> Self {
@@ -197,12 +215,20 @@ impl<'d> Table<'d> {
         item
     }
 
+    /// The table at `key`; an empty one where it is not set, or not a table.
+    #[must_use]
+    pub fn section(&self, key: &'d str) -> Table<'d> {
+        self.get(key)
+            .and_then(|item| item.table())
+            .unwrap_or_else(|| Self::new(self.place.at(Segment::Key(key), None), &[]))
+    }
+
     /// Reports `old`, which is now called `new`, when it is set.
     pub fn renamed(&self, old: &'d str, new: &str) {
         if let Some(entry) = self.entries.iter().find(|entry| entry.key == old) {
             self.asked.borrow_mut().push(old);
             self.place
-                .at(Segment::Key(old), entry.span)
+                .at(Segment::Key(old), Some(entry.span))
                 .error(format!("is now called `{new}`"), format!("write `{new}` instead"));
         }
     }
@@ -230,7 +256,7 @@ impl<'d> Table<'d> {
     fn item(&self, segment: Segment<'d>, entry: &'d Entry<'d>) -> Item<'d> {
         Item {
             key: entry.span,
-            place: self.place.at(segment, entry.node.span),
+            place: self.place.at(segment, Some(entry.node.span)),
             node: &entry.node,
         }
     }
@@ -255,7 +281,7 @@ impl Drop for Table<'_> {
                 None => format!("remove it; also known here: {}", list(&free)),
             };
             self.place
-                .at(Segment::Key(&entry.key), entry.span)
+                .at(Segment::Key(&entry.key), Some(entry.span))
                 .error("is not a known option", help);
         }
     }
@@ -299,10 +325,17 @@ impl<'d> Item<'d> {
         }
     }
 
-    /// Whether it is `false`: how an option that has a value is turned off.
+    /// The value that `read` finds, or `None` where it is `false`: how an option that has a value is turned off.
     #[must_use]
-    pub fn is_off(&self) -> bool {
-        matches!(self.node.value, Value::Boolean(false))
+    pub fn or_off<T>(&self, read: impl FnOnce(&Self) -> Option<T>) -> Option<T> {
+        match &self.node.value {
+            Value::Boolean(false) => None,
+            Value::String(word) if matches!(&**word, "off" | "none" | "never" | "unlimited") => {
+                self.error(format!("is {word:?}, expected `false` or a value"), "write false, without quotes");
+                None
+            }
+            _ => read(self),
+        }
     }
 
     /// A whole number within `range`.
@@ -446,6 +479,23 @@ impl<'d> Item<'d> {
         None
     }
 
+    /// The index of the name in `names` that it is. `kind` is what the names are of: "plan".
+    #[must_use]
+    pub fn reference(&self, kind: &str, names: &[impl AsRef<str>]) -> Option<u16> {
+        let name = self.text()?;
+        let found = names.iter().position(|known| known.as_ref() == name);
+        if found.is_none() {
+            let names: Vec<&str> = names.iter().map(AsRef::as_ref).take(20).collect();
+            let help = match nearest(name, &names) {
+                Some(near) => format!("did you mean \"{near}\"?"),
+                None if names.is_empty() => format!("there is no {kind} at all; add [{kind}s.{name}]"),
+                None => format!("known: {}", quoted(&names)),
+            };
+            self.place.missing(format!("there is no {kind} named {name:?}"), help);
+        }
+        found.and_then(|index| u16::try_from(index).ok())
+    }
+
     /// The elements of a list.
     #[must_use]
     pub fn list(&self) -> Option<Vec<Item<'d>>> {
@@ -514,7 +564,7 @@ impl<'d> Item<'d> {
     #[must_use]
     pub fn key_place(&self) -> Place<'d> {
         Place {
-            span: self.key,
+            span: Some(self.key),
             ..self.place.clone()
         }
     }
@@ -535,7 +585,7 @@ impl<'d> Item<'d> {
             .enumerate()
             .map(|(index, node)| Item {
                 key: node.span,
-                place: self.place.at(Segment::Index(index), node.span),
+                place: self.place.at(Segment::Index(index), Some(node.span)),
                 node,
             })
             .collect()
