@@ -6,17 +6,21 @@
 
 pub mod admin;
 pub mod credentials;
+pub mod document;
 pub mod environments;
 pub mod errors;
 pub mod identity;
 pub mod ingress;
 pub mod keys;
 pub mod limits;
+mod mask;
 pub mod plans;
 pub mod problem;
+pub mod reader;
 pub mod records;
 pub mod routes;
 pub mod telemetry;
+pub mod units;
 pub mod upstreams;
 
 use std::path::PathBuf;
