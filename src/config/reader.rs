@@ -72,6 +72,12 @@ impl<'d> Place<'d> {
         self.source.file()
     }
 
+    /// The byte range of the file's text; empty at its beginning where this is the whole file.
+    #[must_use]
+    pub fn span(&self) -> Span {
+        self.span.unwrap_or_default()
+    }
+
     /// Where all problems go.
     #[must_use]
     pub fn report(&self) -> &'d Report {
@@ -331,7 +337,10 @@ impl<'d> Item<'d> {
         match &self.node.value {
             Value::Boolean(false) => None,
             Value::String(word) if matches!(&**word, "off" | "none" | "never" | "unlimited") => {
-                self.error(format!("is {word:?}, expected `false` or a value"), "write false, without quotes");
+                self.error(
+                    format!("is {word:?}, expected `false` or a value"),
+                    "write false, without quotes",
+                );
                 None
             }
             _ => read(self),
