@@ -5,7 +5,7 @@
 //! keep the order of the file.
 
 use std::borrow::Cow;
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::ops::Range;
 use std::path::Path;
 
@@ -69,6 +69,8 @@ pub struct Source<'d> {
     text: &'d str,
     line_starts: OnceCell<Vec<usize>>,
     damaged: RefCell<Vec<usize>>,
+    /// The line from which on everything was read as part of a list that is not closed.
+    swallowed_from: Cell<Option<usize>>,
 }
 
 impl<'d> Source<'d> {
@@ -80,6 +82,7 @@ impl<'d> Source<'d> {
             text,
             line_starts: OnceCell::new(),
             damaged: RefCell::default(),
+            swallowed_from: Cell::new(None),
         }
     }
 
@@ -131,6 +134,13 @@ impl<'d> Source<'d> {
         }
         self.damaged.borrow_mut().push(line);
         let (what, help) = match message {
+            _ if message.contains("array") && self.begins_something_new(line) => {
+                self.swallowed_from.set(Some(line));
+                (
+                    "comes while a list above it is still open".to_owned(),
+                    "close that list with `]`",
+                )
+            }
             "duplicate key" => {
                 let word = self.text.get(span.start..span.end).unwrap_or_default();
                 (format!("`{word}` is set twice"), "keep one of the two")
@@ -180,8 +190,23 @@ impl<'d> Source<'d> {
         self.has_syntax_errors() && self.is_damaged(self.line_index(span.start))
     }
 
+    /// Whether a line looks like a section or an option, which cannot be inside of a list.
+    fn begins_something_new(&self, line: usize) -> bool {
+        let line = self.text[self.line_starts()[line]..]
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .trim();
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        let header = line.trim_start_matches('[');
+        let name_end = header.find(|c| !is_name(c)).unwrap_or(header.len());
+        let behind = header[name_end..].trim_start();
+        header.starts_with(|c: char| c.is_ascii_alphabetic())
+            && behind.starts_with(if line.starts_with('[') { ']' } else { '=' })
+    }
+
     fn is_damaged(&self, line: usize) -> bool {
-        self.damaged.borrow().contains(&line)
+        self.swallowed_from.get().is_some_and(|from| line >= from) || self.damaged.borrow().contains(&line)
     }
 
     fn line(&self, line: &str, marked: Range<usize>, path: &str) -> Line {

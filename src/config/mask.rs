@@ -86,6 +86,7 @@ fn cut(text: String, marker: usize, width: usize) -> Line {
 /// The byte ranges of `line` that may hold secrets, in no order.
 fn secret_ranges(line: &str, path: &str) -> Vec<Range<usize>> {
     let mut ranges = suspicious_runs(line);
+    ranges.extend(user_in_url(line));
     let mut named = false;
     for name in names(line) {
         if is_secret_name(&line[name.clone()]) {
@@ -98,6 +99,16 @@ fn secret_ranges(line: &str, path: &str) -> Vec<Range<usize>> {
         ranges.extend(trimmed(line, start..line.len()));
     }
     ranges
+}
+
+/// User and password of a URL.
+fn user_in_url(line: &str) -> Option<Range<usize>> {
+    let start = line.find("://")? + 3;
+    let end = line[start..]
+        .find(['/', '?', '#', '"', '\'', ' '])
+        .map_or(line.len(), |end| start + end);
+    let at = line[start..end].rfind('@')?;
+    Some(start..start + at)
 }
 
 /// Whether a value with this name may be a secret.
@@ -245,6 +256,12 @@ mod tests {
                 "secrets = …\n          ^",
             ),
             (r#"  "a", "#, r#""a""#, "keys[0].secrets[0]", "…\n^"),
+            (
+                r#"url = "http://u:p@a/b@c""#,
+                "url",
+                "",
+                "url = \"http://…@a/b@c\"\n^^^",
+            ),
             (r#"tokens = { a = 1 }"#, "1", "", "tokens = …\n         ^"),
             (
                 r#"oops = "gsk_live_0123456789abcdefghijkl""#,

@@ -3,7 +3,7 @@
 //! A room of its own because every section and every key record is read through it, in the same words. A [`Table`]
 //! gives [`Item`]s by key; an item gives a value of the type that is asked for, or reports what is wrong and gives
 //! `None`. **When a table goes out of scope it reports every key that nobody asked for.** So a reader of a section asks
-//! for all keys of its table first, and only then judges them.
+//! for all keys of its table first, and only then judges them; and it opens each table once.
 //!
 //! Secrets: nothing here quotes a value, except words that are not in a list of allowed ones ([`Item::word`]).
 
@@ -253,6 +253,12 @@ impl<'d> Table<'d> {
         &self.place
     }
 
+    /// Whether nothing is set.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Takes every key as known, without a look: for free-form tables, and after a problem that makes the rest moot.
     pub fn ignore_rest(&self) {
         let mut asked = self.asked.borrow_mut();
@@ -473,7 +479,10 @@ impl<'d> Item<'d> {
     #[must_use]
     pub fn word<T: Copy>(&self, words: &[(&str, T)]) -> Option<T> {
         let names: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
-        let one_of = format!("one of {}", quoted(&names));
+        let one_of = match &*names {
+            [only] => format!("write \"{only}\""),
+            names => format!("one of {}", quoted(names)),
+        };
         let Value::String(text) = &self.node.value else {
             return self.wrong("a string", &one_of);
         };
@@ -481,7 +490,7 @@ impl<'d> Item<'d> {
             return Some(*value);
         }
         let help = match nearest(text, &names) {
-            Some(near) => format!("did you mean \"{near}\"? It is {one_of}"),
+            Some(near) => format!("did you mean \"{near}\"? Known: {}", quoted(&names)),
             None => one_of,
         };
         self.error(format!("{text:?} is not known here"), help);

@@ -71,7 +71,7 @@ fn each_type_is_checked_and_explained() {
         (
             "a = \"jsn\"",
             |i| i.word(&[("json", 1), ("text", 2)]).is_some(),
-            "f.toml:1:5: error: a: \"jsn\" is not known here\n  a = \"jsn\"\n      ^^^^^\n  help: did you mean \"json\"? It is one of \"json\", \"text\"",
+            "f.toml:1:5: error: a: \"jsn\" is not known here\n  a = \"jsn\"\n      ^^^^^\n  help: did you mean \"json\"? Known: \"json\", \"text\"",
         ),
         (
             "a = 1",
