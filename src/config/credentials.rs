@@ -2,6 +2,9 @@
 
 use http::HeaderName;
 
+use super::names;
+use super::reader::{self, Item, Table};
+
 /// One place to look for a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
@@ -35,4 +38,110 @@ pub fn default_sources() -> Vec<Source> {
         },
         Source::Header(HeaderName::from_static("x-api-key")),
     ]
+}
+
+/// The options that say which kind of source an entry is.
+const KINDS: [&str; 5] = ["header", "basic", "query", "cookie", "websocket_protocol"];
+
+/// Header fields that hold a credential in a form of their own, or that Keygate makes itself.
+const NOT_SOURCES: &[(&str, &str)] = &[
+    ("cookie", "write cookie = \"NAME\" for one cookie of it"),
+    ("set-cookie", "it belongs to responses"),
+    (
+        "sec-websocket-protocol",
+        "write websocket_protocol = \"PREFIX\" for an entry of it",
+    ),
+    ("sec-websocket-key", "it belongs to the WebSocket handshake"),
+    ("forwarded", "it says where a request came from"),
+    ("x-forwarded-for", "it says where a request came from"),
+    ("x-forwarded-host", "it says where a request came from"),
+    ("x-forwarded-proto", "it says where a request came from"),
+    ("x-request-id", "it names the request in logs"),
+    ("traceparent", "it names the request in traces"),
+];
+
+/// Reads `[[credentials]]`.
+pub(super) fn read(root: &Table<'_>) -> Vec<Source> {
+    let Some(item) = root.get("credentials") else {
+        return default_sources();
+    };
+    let Some(tables) = item.tables() else {
+        return Vec::new();
+    };
+    if tables.is_empty() {
+        item.error(
+            "is empty, so no key could ever be presented",
+            "remove it for `Authorization: Bearer` and `X-API-Key`, or name a source",
+        );
+    }
+    let mut sources: Vec<Source> = Vec::new();
+    for table in &tables {
+        let Some(source) = read_one(table) else { continue };
+        if sources.contains(&source) {
+            table.place().error("is the same source as one before it", "remove it");
+        } else {
+            sources.push(source);
+        }
+    }
+    sources
+}
+
+fn read_one(table: &Table<'_>) -> Option<Source> {
+    let kinds = KINDS.map(|kind| table.get(kind));
+    let scheme = table.get("scheme");
+    let help = || format!("write exactly one of {} in each [[credentials]]", reader::list(&KINDS));
+    let set: Vec<&Item<'_>> = kinds.iter().flatten().collect();
+    if set.len() > 1 {
+        set[1].key_place().error("is a second source in one entry", help());
+        return None;
+    }
+    let [header, basic, query, cookie, websocket_protocol] = &kinds;
+    if let (Some(scheme), None) = (&scheme, header) {
+        scheme.error("goes with `header` only", "remove it");
+    }
+    if let Some(item) = header {
+        read_header(item, scheme.as_ref())
+    } else if let Some(item) = basic {
+        item.word(&[("password", ())]).map(|()| Source::BasicPassword)
+    } else if let Some(item) = query {
+        let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
+        read_text(item, fits, "letters, digits, `-`, `_`, `.` or `~`").map(Source::Query)
+    } else if let Some(item) = cookie {
+        read_text(item, is_token_byte, "a cookie's name, for example \"api_key\"").map(Source::Cookie)
+    } else if let Some(item) = websocket_protocol {
+        read_text(item, is_token_byte, "a prefix such as \"keygate.key.\"").map(Source::WebSocketProtocol)
+    } else {
+        table.place().missing("names no source", help());
+        None
+    }
+}
+
+fn read_header(item: &Item<'_>, scheme: Option<&Item<'_>>) -> Option<Source> {
+    let header = names::header(item)?;
+    if let Some((_, why)) = NOT_SOURCES.iter().find(|(name, _)| *name == header) {
+        item.error(format!("a key cannot stand in `{header}`"), *why);
+        return None;
+    }
+    let Some(scheme) = scheme else {
+        return Some(Source::Header(header));
+    };
+    let scheme = read_text(scheme, is_token_byte, "one word, for example \"Bearer\"")?;
+    if scheme.eq_ignore_ascii_case("basic") {
+        item.error("`Basic` has a form of its own", "write basic = \"password\" instead");
+        return None;
+    }
+    Some(Source::Scheme { header, scheme })
+}
+
+fn read_text(item: &Item<'_>, fits: impl Fn(u8) -> bool, help: &str) -> Option<String> {
+    let text = item.text()?;
+    if text.bytes().all(fits) {
+        return Some(text.to_owned());
+    }
+    item.error("holds a character that cannot stand there", help);
+    None
+}
+
+fn is_token_byte(byte: u8) -> bool {
+    names::is_token(&char::from(byte).to_string())
 }

@@ -6,6 +6,11 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::document::Value;
+use super::files::Files;
+use super::reader::{Item, Place, Table};
+use super::{tls, upstreams};
+
 /// The client-facing side.
 #[derive(Debug, Clone)]
 pub struct Ingress {
@@ -23,13 +28,22 @@ pub struct Ingress {
     pub forwarded: ForwardedStyle,
 }
 
-/// One address to listen on.
+/// One address to listen on, shown as it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Listen {
     /// `"127.0.0.1:8080"`, `"[::]:8080"`; port 0 takes a free one.
     Tcp(SocketAddr),
     /// `"unix:/run/keygate.sock"`
     Unix(PathBuf),
+}
+
+impl std::fmt::Display for Listen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 /// `[ingress.tls]`, loaded: the files have been read and the certificate matches its key.
@@ -94,11 +108,132 @@ pub enum ForwardedStyle {
     None,
 }
 
-impl std::fmt::Display for Listen {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Tcp(address) => write!(f, "{address}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+/// Reads `[ingress]`. The places are those of its addresses.
+pub(super) fn read<'d>(table: &Table<'d>, files: &Files) -> (Ingress, Vec<Place<'d>>) {
+    let listen = table.require("listen", "for example listen = [\"0.0.0.0:8080\"]");
+    let workers = table.get("workers").and_then(|item| item.count(1..=256));
+    let tls = table.get("tls");
+    let require_tls_item = table.get("require_tls");
+    let trusted = table.get("trusted_proxies");
+    let forwarded = table.get("forwarded_headers");
+
+    let (addresses, places) = match &listen {
+        Some(item) => {
+            let listen: (Vec<Listen>, Vec<Place<'_>>) = read_listen(item, files).into_iter().unzip();
+            if matches!(item.value(), Value::List(items) if items.is_empty()) {
+                item.error("names no address", "for example [\"0.0.0.0:8080\"]");
+            }
+            listen
+        }
+        None => (Vec::new(), Vec::new()),
+    };
+    let has_tls = tls.is_some();
+    let tls = match tls {
+        Some(item) => item.table().and_then(|table| tls::read_server(&table, files)),
+        None => {
+            tls::read_server_options(&table.section("tls"));
+            None
+        }
+    };
+    let require_tls = require_tls_item.as_ref().and_then(read_require_tls);
+    let trusted_proxies = trusted.map_or_else(TrustedProxies::default, |item| read_trusted(&item));
+    let nobody_trusted = trusted_proxies.networks.is_empty() && !trusted_proxies.unix;
+    if let (Some(item), Some(RequireTls::Always), false, true) =
+        (&require_tls_item, require_tls, has_tls, nobody_trusted)
+    {
+        item.error(
+            "refuses every request: there is neither [ingress.tls] nor a trusted proxy that could have terminated TLS",
+            "add [ingress.tls] or trusted_proxies, or write require_tls = false",
+        );
+    }
+    let forwarded = forwarded.and_then(|item| {
+        item.word(&[
+            ("x-forwarded", ForwardedStyle::XForwarded),
+            ("forwarded", ForwardedStyle::Forwarded),
+            ("none", ForwardedStyle::None),
+        ])
+    });
+    let ingress = Ingress {
+        listen: addresses,
+        workers,
+        tls,
+        require_tls: require_tls.unwrap_or(RequireTls::No),
+        trusted_proxies,
+        forwarded: forwarded.unwrap_or(ForwardedStyle::XForwarded),
+    };
+    (ingress, places)
+}
+
+/// Reads one or several addresses to listen on, each with its place.
+pub(super) fn read_listen<'d>(item: &Item<'d>, files: &Files) -> Vec<(Listen, Place<'d>)> {
+    item.list_or_one()
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|item| Some((read_address(item, files)?, item.place().clone())))
+        .collect()
+}
+
+fn read_address(item: &Item<'_>, files: &Files) -> Option<Listen> {
+    let text = item.text()?;
+    if let Some(path) = text.strip_prefix("unix:") {
+        return upstreams::unix_path(path, item, files).map(Listen::Unix);
+    }
+    if let Ok(address) = text.parse() {
+        return Some(Listen::Tcp(address));
+    }
+    let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
+    let port = port.parse::<u16>().unwrap_or(8080);
+    let help = match host {
+        "" | "*" => format!("write \"0.0.0.0:{port}\", or \"[::]:{port}\" for IPv6 too"),
+        "localhost" => format!("write \"127.0.0.1:{port}\""),
+        _ => "a literal address and a port, such as \"127.0.0.1:8080\", \"[::]:8080\" or \"unix:/run/keygate.sock\""
+            .to_owned(),
+    };
+    item.error("is not an address to listen on", help);
+    None
+}
+
+fn read_require_tls(item: &Item<'_>) -> Option<RequireTls> {
+    match item.value() {
+        Value::Boolean(false) => Some(RequireTls::No),
+        Value::Boolean(true) => Some(RequireTls::Always),
+        Value::String(word) if word == "except-loopback" => Some(RequireTls::ExceptLoopback),
+        _ => {
+            item.error("is not known here", "write false, true or \"except-loopback\"");
+            None
         }
     }
+}
+
+fn read_trusted(item: &Item<'_>) -> TrustedProxies {
+    let mut trusted = TrustedProxies::default();
+    for item in item.list_or_one().unwrap_or_default() {
+        let Some(text) = item.text() else { continue };
+        if text == "unix" {
+            trusted.unix = true;
+        } else if let Some(network) = parse_network(text) {
+            if network.prefix_len() == 0 {
+                item.warning(
+                    "trusts everybody: any client may say where it comes from",
+                    "name the networks of your proxies",
+                );
+            }
+            trusted.networks.push(network);
+        } else {
+            item.error(
+                "is not a network",
+                "an address or a network in CIDR form, such as \"10.0.0.0/8\", or \"unix\"",
+            );
+        }
+    }
+    trusted
+}
+
+/// Reads `"10.0.0.0/8"` or a single address.
+#[must_use]
+pub fn parse_network(text: &str) -> Option<IpNet> {
+    text.parse::<IpNet>()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .ok()
+        .map(|network| network.trunc())
 }

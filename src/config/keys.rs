@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::files::Files;
+use super::names;
+use super::reader::{Item, Table};
 use crate::secret::Secret;
 
 /// Where keys come from.
@@ -16,7 +19,7 @@ pub struct Keys {
     pub prefix: String,
     /// `[[keys.peppers]]`: keys of `hmac-sha256:<id>:…` hashes, kept outside the key file.
     pub peppers: Vec<Pepper>,
-    /// `allow_plaintext_keys`
+    /// `allow_plaintext_keys`: whether a record may hold the key itself, in `key`; default false.
     pub allow_plaintext: bool,
     /// `argon2_concurrency`: how many slow verifications may run at once; default 1 per two CPUs, at least 1.
     pub argon2_concurrency: usize,
@@ -29,4 +32,145 @@ pub struct Pepper {
     pub id: String,
     /// From `file` or `env`.
     pub secret: Secret,
+}
+
+/// How short a pepper may be, in characters.
+const SHORTEST_PEPPER: usize = 32;
+
+/// Reads `[keys]`. `None` where it does not say which file.
+pub(super) fn read(table: &Table<'_>, files: &Files) -> Option<Keys> {
+    let file = table.require("file", "for example file = \"keys.toml\"");
+    let refresh = table.get("refresh");
+    let prefix = table.get("prefix");
+    let peppers = table.get("peppers");
+    let allow_plaintext = table.get("allow_plaintext_keys");
+    let concurrency = table.get("argon2_concurrency");
+
+    let file = file.and_then(|item| item.text().map(|path| files.resolve(path)));
+    let refresh = refresh
+        .and_then(|item| item.duration_within(Duration::from_millis(100)..=Duration::from_hours(24)))
+        .unwrap_or(Duration::from_secs(2));
+    let prefix = prefix.map_or_else(|| Some("kg_".to_owned()), |item| read_prefix(&item));
+    let peppers = peppers.map_or_else(Vec::new, |item| read_peppers(&item, files));
+    let allow_plaintext = allow_plaintext.and_then(|item| item.boolean()).unwrap_or(false);
+    let argon2_concurrency = concurrency
+        .and_then(|item| item.count(1..=256))
+        .unwrap_or_else(half_of_cpus);
+    Some(Keys {
+        file: file?,
+        refresh,
+        prefix: prefix?,
+        peppers,
+        allow_plaintext,
+        argon2_concurrency,
+    })
+}
+
+fn half_of_cpus() -> usize {
+    std::thread::available_parallelism().map_or(1, |cpus| (cpus.get() / 2).max(1))
+}
+
+fn read_prefix(item: &Item<'_>) -> Option<String> {
+    let prefix = item.string()?;
+    if prefix.len() <= 32
+        && prefix
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+    {
+        return Some(prefix.to_owned());
+    }
+    item.error(
+        "cannot be what new keys begin with",
+        "at most 32 letters, digits, `_` or `-`, for example \"kg_\"",
+    );
+    None
+}
+
+fn read_peppers(item: &Item<'_>, files: &Files) -> Vec<Pepper> {
+    let (mut peppers, mut ids) = (Vec::new(), Vec::new());
+    for table in item.tables().unwrap_or_default() {
+        let id = table.require("id", "for example id = \"2026\"");
+        let file = table.get("file");
+        let variable = table.get("env");
+        let id = id.and_then(|item| read_id(&item, &mut ids));
+        let secret = match (file, variable) {
+            (Some(file), None) => read_pepper_file(&file, files),
+            (None, Some(variable)) => read_pepper_variable(&variable),
+            (Some(_), Some(variable)) => {
+                variable
+                    .key_place()
+                    .error("stands beside `file`", "keep one of the two");
+                None
+            }
+            (None, None) => {
+                let help = "write file = \"…\" or env = \"…\"; a pepper does not stand in this file";
+                table.place().missing("says neither `file` nor `env`", help);
+                None
+            }
+        };
+        if let (Some(id), Some(secret)) = (id, secret) {
+            peppers.push(Pepper { id, secret });
+        }
+    }
+    peppers
+}
+
+fn read_id<'d>(item: &Item<'d>, ids: &mut Vec<&'d str>) -> Option<String> {
+    let id = item.text()?;
+    if !names::is_token(id) || id.len() > 64 {
+        item.error("cannot stand in a hash", "1 to 64 letters, digits, `-` or `_`");
+        return None;
+    }
+    if ids.contains(&id) {
+        item.error("is the id of a pepper before it", "give each pepper an id of its own");
+        return None;
+    }
+    ids.push(id);
+    Some(id.to_owned())
+}
+
+fn read_pepper_file(item: &Item<'_>, files: &Files) -> Option<Secret> {
+    let (path, bytes) = files.read(item)?;
+    let Ok(text) = String::from_utf8(bytes) else {
+        item.error(
+            format!("{} is not text", path.display()),
+            "for example the output of `openssl rand -hex 32`",
+        );
+        return None;
+    };
+    checked_pepper(text, item)
+}
+
+fn read_pepper_variable(item: &Item<'_>) -> Option<Secret> {
+    let name = item.text()?;
+    match std::env::var(name) {
+        Ok(text) => checked_pepper(text, item),
+        Err(std::env::VarError::NotPresent) => {
+            item.error(
+                format!("the environment variable {name} is not set"),
+                "set it where Keygate is started",
+            );
+            None
+        }
+        Err(std::env::VarError::NotUnicode(_)) => {
+            item.error(
+                format!("the environment variable {name} is not text"),
+                "set it to visible characters",
+            );
+            None
+        }
+    }
+}
+
+fn checked_pepper(text: String, item: &Item<'_>) -> Option<Secret> {
+    let whole = Secret::new(text);
+    let pepper = Secret::new(whole.expose().trim_end_matches(['\n', '\r']).to_owned());
+    if pepper.expose().chars().count() < SHORTEST_PEPPER {
+        item.error(
+            format!("the pepper is shorter than {SHORTEST_PEPPER} characters"),
+            "for example the output of `openssl rand -hex 32`",
+        );
+        return None;
+    }
+    Some(pepper)
 }

@@ -5,28 +5,56 @@
 //! carry file, line, column, key path, what is wrong and what to write instead ([`problem`]).
 
 pub mod admin;
+mod certificate;
+mod checks;
 pub mod credentials;
+pub mod document;
 pub mod environments;
 pub mod errors;
+mod files;
 pub mod identity;
 pub mod ingress;
 pub mod keys;
 pub mod limits;
+mod load;
+mod mask;
+mod names;
 pub mod plans;
 pub mod problem;
+pub mod reader;
 pub mod records;
 pub mod routes;
 pub mod telemetry;
+mod template;
+mod tls;
+pub mod units;
 pub mod upstreams;
+
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+
+pub use load::{load, load_text};
+
+/// What [`load`] gives.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// What works, but probably not as meant.
+    pub warnings: Vec<problem::Problem>,
+}
 
 /// Everything an operator wrote, validated and cross-checked.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The configuration file itself.
     pub file: PathBuf,
+    /// Every file and directory that it was read from, for the watcher: the configuration, key files, certificates,
+    /// peppers.
+    pub sources: Vec<PathBuf>,
     /// `[ingress]`
     pub ingress: ingress::Ingress,
     /// `[admin]`

@@ -1,5 +1,7 @@
 //! `[telemetry]`: what is written about traffic.
 
+use super::reader::{Item, Table};
+
 /// Logging options. They take effect at start; a changed `access_log` also at reload.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Telemetry {
@@ -46,4 +48,39 @@ pub enum AccessLog {
     Off,
     /// Refused and failed ones, and this share (0 to 1) of the rest.
     Sample(f64),
+}
+
+/// Reads `[telemetry]`.
+pub(super) fn read(table: &Table<'_>) -> Telemetry {
+    let format = table
+        .get("log_format")
+        .and_then(|item| item.word(&[("json", LogFormat::Json), ("text", LogFormat::Text)]));
+    let level = table.get("log_level").and_then(|item| {
+        item.word(&[
+            ("error", LogLevel::Error),
+            ("warn", LogLevel::Warn),
+            ("info", LogLevel::Info),
+            ("debug", LogLevel::Debug),
+            ("trace", LogLevel::Trace),
+        ])
+    });
+    let access_log = table.get("access_log").and_then(|item| read_access_log(&item));
+    Telemetry {
+        format: format.unwrap_or(LogFormat::Json),
+        level: level.unwrap_or(LogLevel::Info),
+        access_log: access_log.unwrap_or(AccessLog::All),
+    }
+}
+
+fn read_access_log(item: &Item<'_>) -> Option<AccessLog> {
+    if item.is_table() {
+        let table = item.table()?;
+        let share = table.require("sample", "for example { sample = 0.01 }")?;
+        return share.number(0.0..=1.0).map(AccessLog::Sample);
+    }
+    item.word(&[
+        ("all", AccessLog::All),
+        ("refused", AccessLog::Refused),
+        ("off", AccessLog::Off),
+    ])
 }

@@ -3,6 +3,8 @@
 //! A room of its own so that "can this leak?" is answered by a type. Nothing here has `Display`, `Debug` says only what
 //! kind of secret it is, and owned bytes are wiped on drop.
 
+pub mod generated;
+
 use std::borrow::Cow;
 use std::fmt;
 

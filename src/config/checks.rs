@@ -1,0 +1,134 @@
+//! What holds between sections: things that are valid alone, and wrong or pointless together.
+//!
+//! A room of its own because each check looks at several sections, after all of them have been read.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::environments::Environment;
+use super::ingress::Listen;
+use super::plans::{DEFAULT, Limit, Plan, PlanId};
+use super::reader::Place;
+use super::records::Records;
+use super::routes::{Access, Placed};
+use super::upstreams::{Endpoint, Upstream};
+
+/// No two listeners may want the same address.
+pub(super) fn listeners<'d>(
+    ingress: &[Listen],
+    ingress_places: &[Place<'d>],
+    admin: &[Listen],
+    admin_places: &[Place<'d>],
+) {
+    let all: Vec<(&Listen, &Place<'d>)> = ingress
+        .iter()
+        .zip(ingress_places)
+        .chain(admin.iter().zip(admin_places))
+        .collect();
+    for (index, (listen, place)) in all.iter().enumerate() {
+        let takes_free_port = matches!(listen, Listen::Tcp(address) if address.port() == 0);
+        let earlier = all[..index]
+            .iter()
+            .find(|(other, _)| other == listen && !takes_free_port);
+        if let Some((_, other)) = earlier {
+            place.error(
+                format!("{listen} is listened on already"),
+                format!("the other one is {} ({})", other.path(), other.location()),
+            );
+        }
+    }
+}
+
+/// No upstream may be Keygate itself: its requests would go round for ever.
+pub(super) fn loops(upstreams: &[Upstream], places: &[Place<'_>], ingress: &[Listen]) {
+    for (upstream, place) in upstreams.iter().zip(places) {
+        let is_own = ingress.iter().any(|listen| match (&upstream.endpoint, listen) {
+            (Endpoint::Unix(path), Listen::Unix(own)) => path == own,
+            (Endpoint::Tcp { host, port }, Listen::Tcp(own)) => *port == own.port() && reaches(host, own),
+            (Endpoint::Unix(_), Listen::Tcp(_)) | (Endpoint::Tcp { .. }, Listen::Unix(_)) => false,
+        });
+        if is_own {
+            place.error(
+                "is the address that Keygate itself listens on",
+                "name the address of the service behind Keygate",
+            );
+        }
+    }
+}
+
+fn reaches(host: &str, own: &SocketAddr) -> bool {
+    let host = if host == "localhost" { "127.0.0.1" } else { host };
+    host.parse::<IpAddr>().is_ok_and(|address| {
+        address == own.ip() || address.is_loopback() && (own.ip().is_unspecified() || own.ip().is_loopback())
+    })
+}
+
+/// Warns about plans that nobody has.
+pub(super) fn plans(plans: &[(Plan, Place<'_>)], environments: &[(Environment, Place<'_>)], records: &Records) {
+    let mut used = vec![false; plans.len()];
+    let named = environments
+        .iter()
+        .map(|(environment, _)| environment.plan)
+        .chain(records.organizations.iter().map(|organization| organization.plan))
+        .chain(records.keys.iter().map(|key| key.plan));
+    for PlanId(index) in named.flatten() {
+        if let Some(used) = used.get_mut(usize::from(index)) {
+            *used = true;
+        }
+    }
+    for ((plan, place), used) in plans.iter().zip(used) {
+        if !used && plan.name != DEFAULT {
+            place.warning(
+                "nobody has this plan",
+                "name it in an environment, an organization or a key, or remove it",
+            );
+        }
+    }
+}
+
+/// Warns about environments that no key can be in.
+pub(super) fn environments(environments: &[(Environment, Place<'_>)], records: &Records) {
+    let mut used = vec![false; environments.len()];
+    for id in records.keys.iter().filter_map(|key| key.environment) {
+        if let Some(used) = used.get_mut(usize::from(id.0)) {
+            *used = true;
+        }
+    }
+    for ((environment, place), used) in environments.iter().zip(used) {
+        if environment.prefixes.is_empty() && !used {
+            place.warning(
+                "no key is in this environment, and none can come to it by its prefix",
+                "add prefixes = [\"…\"], name it in a key, or remove it",
+            );
+        }
+    }
+}
+
+/// Refuses routes that cost more than a plan, or a key's own limits, ever hold at once.
+pub(super) fn costs(routes: &[Placed<'_>], plans: &[(Plan, Place<'_>)], records: &Records) {
+    let key_limits = records
+        .keys
+        .iter()
+        .filter_map(|key| Some((format!("key {:?}", key.id), smallest(key.limits.as_deref()?)?)))
+        .min_by_key(|(_, limit)| limit.burst);
+    let all: Vec<(String, &Limit)> = plans
+        .iter()
+        .filter_map(|(plan, _)| Some((format!("plan {:?}", plan.name), smallest(&plan.limits)?)))
+        .chain(key_limits)
+        .collect();
+    for placed in routes.iter().filter(|placed| placed.route.access == Access::Key) {
+        let cost = placed.route.cost;
+        for (who, limit) in all.iter().filter(|(_, limit)| cost > limit.burst) {
+            placed.cost.error(
+                format!(
+                    "costs {cost}, but limit {:?} of {who} never holds more than {}: no such request could be admitted",
+                    limit.name, limit.burst
+                ),
+                "lower `cost`, or raise `requests` and `burst` of the limit",
+            );
+        }
+    }
+}
+
+fn smallest(limits: &[Limit]) -> Option<&Limit> {
+    limits.iter().min_by_key(|limit| limit.burst)
+}

@@ -1,0 +1,88 @@
+//! The files that a configuration names: found, read, and remembered for the watcher.
+//!
+//! A room of its own so that every option that names a file resolves it in the same way (relative to the file that names
+//! it) and fails with the same words.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+
+use super::reader::Item;
+
+/// How large a certificate, key or pepper file may be.
+const LARGEST: u64 = 1 << 20;
+
+/// Reads files and remembers which.
+#[derive(Debug)]
+pub(super) struct Files {
+    base: PathBuf,
+    read: RefCell<Vec<PathBuf>>,
+}
+
+impl Files {
+    /// For the options of `file`.
+    pub(super) fn beside(file: &Path) -> Self {
+        Self {
+            base: file.parent().map(Path::to_owned).unwrap_or_default(),
+            read: RefCell::new(vec![file.to_owned()]),
+        }
+    }
+
+    /// The path that an option means.
+    pub(super) fn resolve(&self, path: &str) -> PathBuf {
+        self.base.join(path)
+    }
+
+    /// Reads the small file that `item` names; reports when that is not possible.
+    pub(super) fn read(&self, item: &Item<'_>) -> Option<(PathBuf, Vec<u8>)> {
+        let path = self.resolve(item.text()?);
+        self.remember(&path);
+        match read_small(&path) {
+            Ok(bytes) => Some((path, bytes)),
+            Err((what, help)) => {
+                item.error(format!("{} {what}", path.display()), help);
+                None
+            }
+        }
+    }
+
+    /// Adds a file or directory to those that are watched.
+    pub(super) fn remember(&self, path: &Path) {
+        let mut read = self.read.borrow_mut();
+        if !read.iter().any(|known| known == path) {
+            read.push(path.to_owned());
+        }
+    }
+
+    /// Everything that was read, or tried.
+    pub(super) fn into_sources(self) -> Vec<PathBuf> {
+        self.read.into_inner()
+    }
+}
+
+/// The contents of a regular file of bounded size, or what is wrong and what helps.
+fn read_small(path: &Path) -> Result<Vec<u8>, (String, String)> {
+    let metadata = std::fs::metadata(path).map_err(|error| unreadable(&error))?;
+    if !metadata.is_file() {
+        return Err(("is not a file".to_owned(), "name a regular file".to_owned()));
+    }
+    if metadata.len() > LARGEST {
+        return Err(("is larger than 1MiB".to_owned(), "is it the right file?".to_owned()));
+    }
+    std::fs::read(path).map_err(|error| unreadable(&error))
+}
+
+/// What to say about a file that cannot be read: what is wrong, and what helps.
+pub(super) fn unreadable(error: &std::io::Error) -> (String, String) {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::NotFound => (
+            "does not exist".to_owned(),
+            "make it, or correct the path; relative paths begin where this file is".to_owned(),
+        ),
+        ErrorKind::PermissionDenied => (
+            "may not be read".to_owned(),
+            "let the user that runs Keygate read it".to_owned(),
+        ),
+        _ => (format!("cannot be read: {error}"), "is it the right file?".to_owned()),
+    }
+}

@@ -1,0 +1,152 @@
+//! Reading a whole configuration: every section, the files it names, the key records, and what holds between them.
+//!
+//! A room of its own so that the order in which sections need each other can be read on one screen.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::document::Source;
+use super::environments::Environment;
+use super::files::{self, Files};
+use super::plans::Plan;
+use super::problem::{Problem, Problems, Report, Severity};
+use super::reader::{Item, Table};
+use super::records::Scope;
+use super::{
+    Config, Loaded, admin, checks, credentials, environments, errors, identity, ingress, keys, limits, plans, records,
+    routes, telemetry, upstreams,
+};
+use crate::clock;
+
+/// Reads the configuration in the file at `path`, and every file that it names.
+///
+/// # Errors
+/// Every problem of every file, when at least one of them is an error.
+pub fn load(path: &Path) -> Result<Loaded, Problems> {
+    let whole_file = |what: &str, help: &str| Problems(vec![Problem::of_file(Severity::Error, path, what, help)]);
+    let bytes = std::fs::read(path).map_err(|error| match files::unreadable(&error) {
+        (what, _) if error.kind() == std::io::ErrorKind::NotFound => {
+            whole_file(&what, "name the configuration file with --config FILE")
+        }
+        (what, help) => whole_file(&what, &help),
+    })?;
+    match std::str::from_utf8(&bytes) {
+        Ok(text) => load_text(path, text),
+        Err(error) => {
+            let line = bytes[..error.valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
+            Err(whole_file(
+                &format!("is not UTF-8 text (line {line})"),
+                "save it as UTF-8",
+            ))
+        }
+    }
+}
+
+/// As [`load`], with the file's text at hand. The file itself need not exist; the files that it names are sought beside
+/// it.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_text(file: &Path, text: &str) -> Result<Loaded, Problems> {
+    let report = Report::new();
+    let config = read(file, text, &report);
+    finish(config, report)
+}
+
+fn finish(config: Option<Config>, report: Report) -> Result<Loaded, Problems> {
+    let refused = report.has_errors();
+    let problems = report.into_problems();
+    match config {
+        Some(config) if !refused => Ok(Loaded {
+            config,
+            warnings: problems.0,
+        }),
+        Some(_) | None => Err(problems),
+    }
+}
+
+/// Reads everything. What comes back is a valid configuration only if `report` has no errors.
+pub(super) fn read(file: &Path, text: &str, report: &Report) -> Option<Config> {
+    let source = Source::new(file, text);
+    let document = source.parse_toml(report);
+    let root = Table::root(&source, &document, report);
+    let files = Files::beside(file);
+
+    let limits = limits::read(&root.section("limits"));
+    let timeouts = limits::read_timeouts(&root.section("timeouts"));
+    let upstreams = upstreams::read(&root, &files, timeouts.upstream);
+    let plans = plans::read(&root);
+    let plan_names: Vec<String> = plans.iter().map(|(plan, _)| plan.name.clone()).collect();
+    let environments = environments::read(&root, &upstreams.names, &plan_names);
+    let routes = routes::read(&root, &upstreams.names);
+    let (ingress, ingress_places) = ingress::read(&root.section("ingress"), &files);
+    let (admin, admin_places) = admin::read(&root.section("admin"), &files);
+    let keys_table = root.section("keys");
+    let keys = keys::read(&keys_table, &files);
+    let credentials = credentials::read(&root);
+    let identity = identity::read(&root.section("identity"));
+    let errors = errors::read(&root.section("errors"));
+    let telemetry = telemetry::read(&root.section("telemetry"));
+
+    checks::listeners(&ingress.listen, &ingress_places, &admin.listen, &admin_places);
+    checks::loops(&upstreams.upstreams, &upstreams.places, &ingress.listen);
+
+    let plan_values: Vec<Plan> = plans.iter().map(|(plan, _)| plan.clone()).collect();
+    let environment_values: Vec<Environment> = environments
+        .iter()
+        .map(|(environment, _)| environment.clone())
+        .collect();
+    let records = match (&keys, keys_table.get("file")) {
+        (Some(keys), Some(item)) if !source.has_syntax_errors() && is_there(&keys.file, &item, &files) => {
+            let mut scope = Scope::new(&plan_values, &environment_values, keys, limits.keys, clock::unix());
+            let records = records::load(&keys.file, &mut scope, report);
+            records.files.iter().for_each(|file| files.remember(file));
+            checks::plans(&plans, &environments, &records);
+            checks::environments(&environments, &records);
+            checks::costs(&routes, &plans, &records);
+            Some(records)
+        }
+        (_, _) => None,
+    };
+    drop(root);
+
+    Some(Config {
+        file: file.to_owned(),
+        sources: files.into_sources(),
+        ingress,
+        admin,
+        upstreams: upstreams.upstreams,
+        default_upstream: upstreams.default,
+        keys: keys?,
+        credentials,
+        environments: environment_values,
+        plans: plan_values,
+        routes: routes.into_iter().map(|placed| placed.route).collect(),
+        identity,
+        errors,
+        limits,
+        timeouts,
+        telemetry,
+        records: Arc::new(records?),
+    })
+}
+
+/// Whether the key file or directory exists; reports at the option that names it when not.
+fn is_there(path: &Path, item: &Item<'_>, files: &Files) -> bool {
+    files.remember(path);
+    match std::fs::metadata(path) {
+        Ok(_) => true,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            item.error(
+                format!("{} does not exist", path.display()),
+                "make the first key with `keygate keys new`, or correct the path",
+            );
+            false
+        }
+        Err(error) => {
+            let (what, help) = files::unreadable(&error);
+            item.error(format!("{} {what}", path.display()), help);
+            false
+        }
+    }
+}

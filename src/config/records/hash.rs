@@ -1,0 +1,178 @@
+//! A key at rest: reading the text forms of hashes.
+//!
+//! A room of its own because here the price of a lookup is decided: an argon2id hash from a file is a program that an
+//! unknown caller may run, so its memory and time are bounded before it is ever computed. No text in here quotes any
+//! part of a hash.
+
+use argon2::password_hash::PasswordHash;
+
+use super::scope::Names;
+use super::{Digest, Hash};
+use crate::config::reader::{Item, list, nearest};
+
+/// What may be written, for error texts.
+pub(super) const FORMS: &str = "write \"sha256:<64 hex digits>\", \"hmac-sha256:<pepper id>:<64 hex digits>\" or \
+                                \"$argon2id$v=19$…\"; `printf %s \"$KEY\" | sha256sum` makes the digits of the first";
+
+/// Most memory of one argon2id verification, in KiB: 1 GiB.
+const ARGON2_MEMORY_MAX: u32 = 1 << 20;
+/// Most passes of one argon2id verification.
+const ARGON2_PASSES_MAX: u32 = 64;
+/// Most lanes of one argon2id verification.
+const ARGON2_LANES_MAX: u32 = 64;
+/// Most work of one argon2id verification, in KiB times passes: some seconds of one core.
+const ARGON2_WORK_MAX: u64 = 4 << 20;
+/// How long a lead may be, in characters.
+const LEAD: std::ops::RangeInclusive<usize> = 4..=32;
+
+/// Reads a `hash` with the `lead` that stands beside it. Reports what is wrong with either.
+pub(super) fn read<'d>(hash: &Item<'d>, lead: Option<&Item<'d>>, peppers: &mut Names) -> Option<Hash> {
+    let text = hash.text()?;
+    if text.starts_with('$') {
+        let valid = argon2id(text).map_err(|(what, help)| hash.error(what, help)).is_ok();
+        let lead = read_lead(hash, lead)?;
+        return valid.then(|| Hash::Argon2id {
+            lead,
+            phc: text.to_owned(),
+        });
+    }
+    if let Some(lead) = lead {
+        lead.error("is only for `$argon2id$` hashes", "remove it");
+    }
+    if let Some(digits) = text.strip_prefix("sha256:") {
+        return hex_digest(hash, digits).map(Hash::Sha256);
+    }
+    if let Some(rest) = text.strip_prefix("hmac-sha256:") {
+        let Some((id, digits)) = rest.split_once(':') else {
+            hash.error("names no pepper", FORMS);
+            return None;
+        };
+        let digest = hex_digest(hash, digits);
+        let pepper = find_pepper(hash, id, peppers);
+        return Some(Hash::HmacSha256 {
+            pepper: pepper?,
+            digest: digest?,
+        });
+    }
+    let (what, help) = explain(text);
+    hash.error(what, help);
+    None
+}
+
+fn hex_digest(item: &Item<'_>, digits: &str) -> Option<Digest> {
+    let mut bytes = [0; 32];
+    if hex::decode_to_slice(digits, &mut bytes).is_ok() {
+        return Some(Digest(bytes));
+    }
+    let length = digits.chars().count();
+    let what = if length == 64 {
+        "is malformed: its last part holds characters that are not hexadecimal digits".to_owned()
+    } else {
+        format!("is malformed: its last part has {length} characters, expected 64 hexadecimal digits")
+    };
+    item.error(what, FORMS);
+    None
+}
+
+fn find_pepper(item: &Item<'_>, id: &str, peppers: &mut Names) -> Option<u16> {
+    let found = peppers.find(id);
+    if found.is_none() {
+        let known = peppers.all();
+        let help = match nearest(id, &known) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if known.is_empty() => "declare it in the configuration as [[keys.peppers]]".to_owned(),
+            None => format!(
+                "declare it in the configuration as [[keys.peppers]]; known are {}",
+                list(&known)
+            ),
+        };
+        item.error("names a pepper that is not declared", help);
+    }
+    found
+}
+
+fn read_lead<'d>(hash: &Item<'d>, lead: Option<&Item<'d>>) -> Option<String> {
+    const HELP: &str =
+        "`lead` holds the key's first 4 to 32 characters, which are public: for example lead = \"acme_live\"";
+    let Some(lead) = lead else {
+        hash.error(
+            "needs a `lead` beside it, since an argon2id hash cannot be looked up",
+            HELP,
+        );
+        return None;
+    };
+    let text = lead.text()?;
+    if LEAD.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Some(text.to_owned());
+    }
+    lead.error("is not 4 to 32 visible ASCII characters", HELP);
+    None
+}
+
+/// Whether a PHC string is an argon2id hash that may be computed on behalf of strangers.
+fn argon2id(text: &str) -> Result<(), (String, String)> {
+    let refused = |what: &str, help: &str| Err((what.to_owned(), help.to_owned()));
+    let Ok(hash) = PasswordHash::new(text) else {
+        return refused(
+            "is not a valid PHC string",
+            "it has the form $argon2id$v=19$m=…,t=…,p=…$<salt>$<hash>, with unpadded base64",
+        );
+    };
+    if hash.algorithm != argon2::ARGON2ID_IDENT {
+        return refused("is a slow hash of another kind than argon2id", FORMS);
+    }
+    if !matches!(hash.version, Some(0x10 | 0x13)) {
+        return refused(
+            "does not say which version of argon2id it is",
+            "write v=19 behind $argon2id$",
+        );
+    }
+    if hash
+        .params
+        .iter()
+        .any(|(name, _)| !matches!(name.as_str(), "m" | "t" | "p"))
+    {
+        return refused(
+            "has parameters besides m, t and p",
+            "make it without a secret and without associated data",
+        );
+    }
+    let parameter = |name| hash.params.get_decimal(name);
+    let (Some(memory), Some(passes), Some(lanes)) = (parameter("m"), parameter("t"), parameter("p")) else {
+        return refused("lacks one of the parameters m, t and p", "for example m=19456,t=2,p=1");
+    };
+    let allowed = format!(
+        "allowed are m up to {ARGON2_MEMORY_MAX} (KiB), t up to {ARGON2_PASSES_MAX}, p up to {ARGON2_LANES_MAX}, m × t up \
+         to {ARGON2_WORK_MAX}; recommended is m=19456,t=2,p=1"
+    );
+    let work = u64::from(memory) * u64::from(passes);
+    if memory > ARGON2_MEMORY_MAX || passes > ARGON2_PASSES_MAX || lanes > ARGON2_LANES_MAX || work > ARGON2_WORK_MAX {
+        return Err(("is too expensive to verify".to_owned(), allowed));
+    }
+    if passes < 1 || lanes < 1 || memory < 8 * lanes {
+        return Err(("has parameters that argon2id does not allow".to_owned(), allowed));
+    }
+    let (Some(_), Some(output)) = (hash.salt, hash.hash) else {
+        return refused("lacks its salt or its hash", "copy the whole PHC string");
+    };
+    if !(16..=64).contains(&output.len()) {
+        return refused("is shorter than 16 or longer than 64 bytes", "32 bytes are usual");
+    }
+    Ok(())
+}
+
+/// What a text that is no hash probably is.
+fn explain(text: &str) -> (&'static str, &'static str) {
+    const UNKNOWN: &str = "is not a hash in a form that Keygate knows";
+    let is_hex = |length: usize| text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_hex(64) {
+        (
+            "does not say which hash it is",
+            "put sha256: in front, when it is the SHA-256 of the whole key",
+        )
+    } else if is_hex(40) || is_hex(32) || is_hex(128) {
+        ("is not the length of a SHA-256", FORMS)
+    } else {
+        (UNKNOWN, FORMS)
+    }
+}

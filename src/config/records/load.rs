@@ -1,0 +1,270 @@
+//! Key files → [`Records`]: finding them, reading them, and going through their records.
+//!
+//! A key source is one file or a directory. In a directory, `*.toml` and `*.jsonl` are read in the order of their names;
+//! hidden entries are skipped, and with them the `..data` links and directories that Kubernetes keeps beside the links
+//! that are read. All files together are one set: ids and hashes are unique in it, and a key in one file may belong to
+//! an organization in another.
+//!
+//! In JSON Lines, every line is one record with the same fields as in TOML. A line with one of the fields
+//! `organization`, `hash`, `secrets` and `key` is a key; any other line is an organization. Empty lines are skipped.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::gather::Gathering;
+use super::jsonl;
+use super::record;
+use super::{Records, Scope};
+use crate::config::document::{Node, Source, Value};
+use crate::config::problem::{Problem, Report, Severity};
+use crate::config::reader::Table;
+
+/// The fields that only keys have.
+const KEY_FIELDS: [&str; 4] = ["organization", "hash", "secrets", "key"];
+
+/// A key file that has been read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// Where.
+    pub path: PathBuf,
+    /// What.
+    pub text: String,
+}
+
+/// How records are written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notation {
+    /// `[[organizations]]` and `[[keys]]`.
+    Toml,
+    /// One JSON object per line.
+    JsonLines,
+}
+
+impl Notation {
+    /// The notation of a file, by its name: `*.jsonl`, or else TOML.
+    #[must_use]
+    pub fn of(path: &Path) -> Self {
+        if path.extension().is_some_and(|extension| extension == "jsonl") {
+            Self::JsonLines
+        } else {
+            Self::Toml
+        }
+    }
+}
+
+/// Reads the key file or directory `root`. Everything that is wrong goes to `report`; what comes back is only to be used
+/// when that holds no errors.
+#[must_use]
+pub fn load(root: &Path, scope: &mut Scope, report: &Report) -> Records {
+    let files = read(root, report);
+    parse(&files, scope, report)
+}
+
+/// The files that `root` stands for, in the order in which they are read. A file stands for itself.
+///
+/// # Errors
+///
+/// When `root` does not exist or cannot be listed.
+pub fn files(root: &Path) -> io::Result<Vec<PathBuf>> {
+    if !fs::metadata(root)?.is_dir() {
+        return Ok(vec![root.to_owned()]);
+    }
+    Ok(entries(root)?.into_iter().filter(|path| is_key_file(path)).collect())
+}
+
+/// Reads the files that `root` stands for, unparsed. Reports what cannot be read, and what others may read too.
+#[must_use]
+pub fn read(root: &Path, report: &Report) -> Vec<File> {
+    let fail = |path: &Path, error: &io::Error| {
+        let (what, help) = explain(error);
+        report.push(Problem::of_file(Severity::Error, path, what, help));
+    };
+    let paths = match files(root) {
+        Ok(paths) => paths,
+        Err(error) => {
+            fail(root, &error);
+            return Vec::new();
+        }
+    };
+    if paths.is_empty() {
+        let help = "put a keys.toml or keys.jsonl into it; `keygate keys new --file` makes one";
+        report.push(Problem::of_file(
+            Severity::Error,
+            root,
+            "holds no *.toml and no *.jsonl file",
+            help,
+        ));
+    }
+    warn_of_strangers(root, &paths, report);
+    let mut read = Vec::with_capacity(paths.len());
+    for path in paths {
+        match fs::read(&path) {
+            Ok(bytes) => read.extend(checked(path, bytes, report)),
+            Err(error) => fail(&path, &error),
+        }
+    }
+    read
+}
+
+/// Reads all records of `files`, which are one set. Everything that is wrong goes to `report`; what comes back is only
+/// to be used when that holds no errors.
+#[must_use]
+pub fn parse(files: &[File], scope: &mut Scope, report: &Report) -> Records {
+    let sources: Vec<Source<'_>> = files.iter().map(|file| Source::new(&file.path, &file.text)).collect();
+    let mut gathering = Gathering::new(&sources, report, scope.key_limit);
+    for (index, source) in sources.iter().enumerate() {
+        match Notation::of(source.file()) {
+            Notation::Toml => parse_toml(index, source, &mut gathering, scope, report),
+            Notation::JsonLines => parse_json_lines(index, source, &mut gathering, scope, report),
+        }
+    }
+    gathering.finish()
+}
+
+fn parse_toml(index: usize, source: &Source<'_>, gathering: &mut Gathering<'_>, scope: &mut Scope, report: &Report) {
+    let document = source.parse_toml(report);
+    let root = Table::root(source, &document, report);
+    let organizations = root.get("organizations");
+    let keys = root.get("keys");
+    for table in organizations.and_then(|item| item.tables()).unwrap_or_default() {
+        gathering.add_organization(index, record::read_organization(&table, scope));
+    }
+    let mut keys = keys.and_then(|item| item.tables()).unwrap_or_default().into_iter();
+    while let Some(table) = keys.next() {
+        if !gathering.has_room(index) {
+            // Unread, but not unknown.
+            table.ignore_rest();
+            keys.for_each(|table| table.ignore_rest());
+            return;
+        }
+        gathering.add_key(index, record::read_key(&table, scope));
+    }
+}
+
+fn parse_json_lines(
+    index: usize,
+    source: &Source<'_>,
+    gathering: &mut Gathering<'_>,
+    scope: &mut Scope,
+    report: &Report,
+) {
+    let mut offset = 0;
+    for line in source.text().split_inclusive('\n') {
+        if !line.trim().is_empty() {
+            match jsonl::parse_line(line, offset) {
+                Err(syntax) => source.report_syntax(syntax.span, &syntax.message, report),
+                Ok(node) if is_key(&node) => {
+                    if !gathering.has_room(index) {
+                        return;
+                    }
+                    let table = Table::root(source, &node, report);
+                    gathering.add_key(index, record::read_key(&table, scope));
+                }
+                Ok(node) => {
+                    let table = Table::root(source, &node, report);
+                    gathering.add_organization(index, record::read_organization(&table, scope));
+                }
+            }
+            if !report.has_room() {
+                return;
+            }
+        }
+        offset += line.len();
+    }
+}
+
+fn is_key(node: &Node<'_>) -> bool {
+    match &node.value {
+        Value::Table(entries) => entries.iter().any(|entry| KEY_FIELDS.contains(&&*entry.key)),
+        Value::String(_)
+        | Value::Integer(_)
+        | Value::Float(_)
+        | Value::Boolean(_)
+        | Value::Datetime(_)
+        | Value::List(_) => false,
+    }
+}
+
+/// A directory's visible regular files (and links to some), sorted by name.
+fn entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        // Through links: a link to a directory is not a key file, and one to nowhere is an error when it is read.
+        let directory = fs::metadata(entry.path()).is_ok_and(|metadata| metadata.is_dir());
+        if !hidden && !directory {
+            paths.push(entry.path());
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn is_key_file(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension == "toml" || extension == "jsonl")
+}
+
+fn warn_of_strangers(root: &Path, read: &[PathBuf], report: &Report) {
+    if read.first().is_some_and(|first| first == root) {
+        return;
+    }
+    for path in entries(root)
+        .unwrap_or_default()
+        .iter()
+        .filter(|path| !is_key_file(path))
+    {
+        report.push(Problem::of_file(
+            Severity::Warning,
+            path,
+            "is not read: key files are called *.toml or *.jsonl",
+            "rename it, or move it out of the key directory",
+        ));
+    }
+}
+
+/// The file's text, after a look at who may read and change it.
+fn checked(path: PathBuf, bytes: Vec<u8>, report: &Report) -> Option<File> {
+    let mode = fs::metadata(&path).map_or(0, |metadata| metadata.permissions().mode());
+    if mode & 0o006 != 0 {
+        let verb = if mode & 0o002 == 0 { "read" } else { "changed" };
+        report.push(Problem::of_file(
+            Severity::Warning,
+            &path,
+            format!("can be {verb} by every user of this machine"),
+            format!("chmod o-rwx {}", path.display()),
+        ));
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Some(File { path, text }),
+        Err(error) => {
+            let valid = error.utf8_error().valid_up_to();
+            let before = &error.as_bytes()[..valid];
+            let line = 1 + memchr::memchr_iter(b'\n', before).count();
+            report.push(Problem::of_file(
+                Severity::Error,
+                &path,
+                format!("is not UTF-8 text: line {line} holds other bytes"),
+                "save it as UTF-8",
+            ));
+            None
+        }
+    }
+}
+
+fn explain(error: &io::Error) -> (String, &'static str) {
+    match error.kind() {
+        io::ErrorKind::NotFound => (
+            "does not exist".to_owned(),
+            "`keygate keys new --name … --organization …` makes it with its first key",
+        ),
+        io::ErrorKind::PermissionDenied => (
+            "may not be read".to_owned(),
+            "let the user that runs Keygate read it: ls -l shows whose it is",
+        ),
+        _ => (format!("cannot be read: {error}"), ""),
+    }
+}

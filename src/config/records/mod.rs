@@ -1,0 +1,217 @@
+//! What a key file holds: organizations and keys.
+//!
+//! A room of its own because records come from other hands than the configuration does: people, `keygate keys`, and
+//! other systems write them, in TOML or as JSON Lines, and they change while Keygate runs. There is one reader of a
+//! record ([`record`]), whatever notation it stands in ([`load`], [`jsonl`]); what only shows when all files are
+//! together (duplicates, references to organizations) is found in [`gather`]. What records may refer to is a [`Scope`].
+
+mod gather;
+mod hash;
+mod jsonl;
+mod load;
+mod record;
+mod scope;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::path::PathBuf;
+
+pub use load::{File, Notation, files, load, parse, read};
+pub use scope::{Names, Scope};
+
+use ipnet::IpNet;
+
+use super::environments::EnvironmentId;
+use super::plans::{Limit, PlanId};
+use crate::secret::Digest;
+
+/// The contents of one or several key files.
+#[derive(Debug, Clone, Default)]
+pub struct Records {
+    /// All organizations; ids are unique.
+    pub organizations: Vec<Organization>,
+    /// All keys; ids and hashes are unique.
+    pub keys: Vec<Key>,
+    /// The files that were read.
+    pub files: Vec<PathBuf>,
+}
+
+/// Whom a key belongs to.
+#[derive(Debug, Clone)]
+pub struct Organization {
+    /// Stable id.
+    pub id: String,
+    /// Name for people.
+    pub name: Option<String>,
+    /// `plan`
+    pub plan: Option<PlanId>,
+    /// `metadata`, free-form, as JSON.
+    pub metadata: serde_json::Map<String, serde_json::Value>,
+}
+
+/// One key record.
+#[derive(Debug, Clone)]
+pub struct Key {
+    /// Public and stable; what logs and metrics show. Visible ASCII, at most 128 bytes.
+    pub id: String,
+    /// Name for people.
+    pub name: String,
+    /// Index into [`Records::organizations`].
+    pub organization: u32,
+    /// The hashes that authenticate: one, or several while a rotation overlaps. Never empty.
+    pub secrets: Vec<Hashed>,
+    /// For people: `"gsk_live_…x7Qd"`.
+    pub hint: Option<String>,
+    /// What it may do.
+    pub permissions: Vec<String>,
+    /// `environment`
+    pub environment: Option<EnvironmentId>,
+    /// `plan`: goes before every other.
+    pub plan: Option<PlanId>,
+    /// `limits`: replace the plan's.
+    pub limits: Option<Vec<Limit>>,
+    /// Unix seconds.
+    pub created_at: Option<i64>,
+    /// Not valid before; Unix seconds.
+    pub not_before: Option<i64>,
+    /// Not valid from then on; Unix seconds.
+    pub expires_at: Option<i64>,
+    /// Not valid from then on, for ever; Unix seconds.
+    pub revoked_at: Option<i64>,
+    /// `active = false` turns it off.
+    pub active: bool,
+    /// `allowed_sources`: empty means from everywhere.
+    pub allowed_sources: Vec<IpNet>,
+    /// `owner`, for people.
+    pub owner: Option<String>,
+    /// `subscriptions`, told to the upstream.
+    pub subscriptions: Vec<String>,
+    /// `metadata`, free-form, as JSON.
+    pub metadata: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Whether a key is good, and why not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KeyState {
+    /// It is accepted.
+    Active,
+    /// `not_before` has not come.
+    NotYetValid,
+    /// `expires_at` has passed, or that of all its secrets.
+    Expired,
+    /// `active = false`.
+    Disabled,
+    /// `revoked_at` has passed.
+    Revoked,
+}
+
+impl KeyState {
+    /// All of them, in the order in which people are told.
+    pub const ALL: [Self; 5] = [
+        Self::Active,
+        Self::NotYetValid,
+        Self::Expired,
+        Self::Disabled,
+        Self::Revoked,
+    ];
+
+    /// Stable, for people and machines alike.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::NotYetValid => "not_yet_valid",
+            Self::Expired => "expired",
+            Self::Disabled => "disabled",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+impl fmt::Display for KeyState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+impl Key {
+    /// Its state at a time. Where several apply, the one that is hardest to undo: revoked, disabled, expired, not yet
+    /// valid.
+    #[must_use]
+    pub fn state(&self, now_unix: i64) -> KeyState {
+        let past = |time: Option<i64>| time.is_some_and(|time| time <= now_unix);
+        if past(self.revoked_at) {
+            KeyState::Revoked
+        } else if !self.active {
+            KeyState::Disabled
+        } else if past(self.expires_at) || self.secrets.iter().all(|secret| past(secret.expires_at)) {
+            KeyState::Expired
+        } else if self.not_before.is_some_and(|time| now_unix < time) {
+            KeyState::NotYetValid
+        } else {
+            KeyState::Active
+        }
+    }
+
+    /// The moment from which on it is not accepted any more: its own end, or that of its last secret, whichever comes
+    /// first. Unix seconds.
+    #[must_use]
+    pub fn end(&self) -> Option<i64> {
+        let last_secret = self
+            .secrets
+            .iter()
+            .map(|secret| secret.expires_at.unwrap_or(i64::MAX))
+            .max()
+            .filter(|end| *end != i64::MAX);
+        match (self.expires_at, last_secret) {
+            (Some(own), Some(last)) => Some(own.min(last)),
+            (own, last) => own.or(last),
+        }
+    }
+}
+
+impl Records {
+    /// How many keys are in each state, in the order of [`KeyState::ALL`].
+    #[must_use]
+    pub fn count_by_state(&self, now_unix: i64) -> [(KeyState, usize); 5] {
+        let mut counts = KeyState::ALL.map(|state| (state, 0));
+        for key in &self.keys {
+            let state = key.state(now_unix);
+            for (of, count) in &mut counts {
+                *count += usize::from(*of == state);
+            }
+        }
+        counts
+    }
+}
+
+/// One hash with its own end.
+#[derive(Debug, Clone)]
+pub struct Hashed {
+    /// The hash.
+    pub hash: Hash,
+    /// Not accepted from then on; Unix seconds.
+    pub expires_at: Option<i64>,
+}
+
+/// A key at rest.
+#[derive(Debug, Clone)]
+pub enum Hash {
+    /// `sha256:<64 hex>` (or a plaintext `key`, where allowed, hashed while reading).
+    Sha256(Digest),
+    /// `hmac-sha256:<pepper id>:<64 hex>`; the pepper is an index into [`super::keys::Keys::peppers`].
+    HmacSha256 {
+        /// Which pepper.
+        pepper: u16,
+        /// The digest.
+        digest: Digest,
+    },
+    /// `$argon2id$…` (PHC string), found by `lead`: the key's public first characters.
+    Argon2id {
+        /// The key's first characters, 4 to 32 of them; public.
+        lead: String,
+        /// The PHC string.
+        phc: String,
+    },
+}

@@ -1,0 +1,438 @@
+//! One record: a table of any notation → a key or an organization.
+//!
+//! Everything about a record that can be judged without the others is judged here, field by field, each problem at its
+//! own place. What an upstream will be told in headers (ids, permissions, subscriptions) is held to visible ASCII.
+
+use ipnet::IpNet;
+use serde_json::{Map, Number};
+
+use super::scope::{Names, Scope};
+use super::{Hash, Hashed, Key, KeyState, Organization, hash};
+use crate::config::document::Value;
+use crate::config::environments::EnvironmentId;
+use crate::config::plans::{self, PlanId};
+use crate::config::reader::{Item, Table, list, nearest};
+use crate::secret::Digest;
+
+/// Most bytes of an id.
+const ID_BYTES_MAX: usize = 128;
+/// Most bytes of a name or an owner.
+const NAME_BYTES_MAX: usize = 256;
+/// Most entries of a list in a record.
+const LIST_MAX: usize = 256;
+/// A key that ends sooner than this is warned about: 14 days, in seconds.
+const SOON: i64 = 14 * 86_400;
+
+/// A key record that has been read; whether it is complete is in the report.
+pub(super) struct KeyDraft<'d> {
+    /// The key; `None` when something in it is wrong. Its organization is not set yet.
+    pub(super) key: Option<Key>,
+    /// Its id, for the search for duplicates.
+    pub(super) id: Option<(&'d str, Item<'d>)>,
+    /// The organization that it names.
+    pub(super) organization: Option<(&'d str, Item<'d>)>,
+    /// Its hashes, each with its place.
+    pub(super) hashes: Vec<(Hash, Item<'d>)>,
+    /// The plaintext key, where it has one.
+    pub(super) plaintext: Option<Item<'d>>,
+    /// Where its end stands, when that is near.
+    pub(super) ends_soon: Option<Item<'d>>,
+}
+
+/// An organization record that has been read.
+pub(super) struct OrganizationDraft<'d> {
+    /// The organization; `None` when something in it is wrong.
+    pub(super) organization: Option<Organization>,
+    /// Its id, for the search for duplicates.
+    pub(super) id: Option<(&'d str, Item<'d>)>,
+}
+
+/// Reads an organization.
+pub(super) fn read_organization<'d>(table: &Table<'d>, scope: &mut Scope) -> OrganizationDraft<'d> {
+    let id = table.require("id", "give it a stable id: id = \"42\"");
+    let name = table.get("name");
+    let plan = table.get("plan");
+    let metadata = table.get("metadata");
+
+    let id = id.and_then(|item| Some((visible(&item, ID_BYTES_MAX)?, item)));
+    let name = optional(name, |item| label(&item));
+    let plan = optional(plan, |item| {
+        reference(&item, "a plan", "plans", &mut scope.plans).map(PlanId)
+    });
+    let metadata = optional(metadata, |item| free_form(&item));
+    let organization = || {
+        Some(Organization {
+            id: id.as_ref()?.0.to_owned(),
+            name: name?.map(str::to_owned),
+            plan: plan?,
+            metadata: metadata?.unwrap_or_default(),
+        })
+    };
+    OrganizationDraft {
+        organization: organization(),
+        id: id.clone(),
+    }
+}
+
+/// Reads a key.
+pub(super) fn read_key<'d>(table: &Table<'d>, scope: &mut Scope) -> KeyDraft<'d> {
+    let id = table.require("id", "give it a stable, public id: id = \"key_…\"");
+    let name = table.require(
+        "name",
+        "say in a word or two what the key is for: name = \"backend-prod\"",
+    );
+    let organization = table.require("organization", "write the id of an organization: organization = \"42\"");
+    let fields = SecretFields::of(table);
+    let hint = table.get("hint");
+    let permissions = table.get("permissions");
+    let environment = table.get("environment");
+    let subscriptions = table.get("subscriptions");
+    let plan = table.get("plan");
+    let limits = table.get("limits");
+    let created_at = table.get("created_at");
+    let not_before = table.get("not_before");
+    let expires_at = table.get("expires_at");
+    let active = table.get("active");
+    let revoked_at = table.get("revoked_at");
+    let allowed_sources = table.get("allowed_sources");
+    let owner = table.get("owner");
+    let metadata = table.get("metadata");
+
+    let id = id.and_then(|item| Some((visible(&item, ID_BYTES_MAX)?, item)));
+    let name = name.and_then(|item| label(&item));
+    let organization = organization.and_then(|item| Some((visible(&item, ID_BYTES_MAX)?, item)));
+    let plaintext = fields.plaintext.clone();
+    let read_secrets = fields.read(table, scope);
+    let hint = optional(hint, |item| label(&item));
+    let permissions = optional(permissions, |item| words(&item));
+    let subscriptions = optional(subscriptions, |item| words(&item));
+    let environment = optional(environment, |item| {
+        reference(&item, "an environment", "environments", &mut scope.environments).map(EnvironmentId)
+    });
+    let plan = optional(plan, |item| {
+        reference(&item, "a plan", "plans", &mut scope.plans).map(PlanId)
+    });
+    let limits = optional(limits, |item| Some(plans::read_limits(&item)));
+    let created_at = optional(created_at, |item| item.datetime());
+    let not_before = optional(not_before, |item| item.datetime());
+    let ends = optional(expires_at.clone(), |item| item.datetime());
+    let revoked_at = optional(revoked_at, |item| item.datetime());
+    let active = optional(active, |item| item.boolean());
+    let allowed_sources = optional(allowed_sources, |item| networks(&item));
+    let owner = optional(owner, |item| label(&item));
+    let metadata = optional(metadata, |item| free_form(&item));
+    let ordered = is_after(ends.flatten(), not_before.flatten(), expires_at.as_ref());
+
+    let secrets = read_secrets
+        .as_ref()
+        .map(|read| read.iter().map(|(hashed, _)| hashed.clone()).collect());
+    let key = || {
+        Some(Key {
+            id: id.as_ref()?.0.to_owned(),
+            name: name?.to_owned(),
+            organization: organization.as_ref().map(|_| 0)?,
+            secrets: secrets?,
+            hint: hint?.map(str::to_owned),
+            permissions: permissions?.unwrap_or_default(),
+            environment: environment?,
+            plan: plan?,
+            limits: limits?,
+            created_at: created_at?,
+            not_before: not_before?,
+            expires_at: ends.filter(|_| ordered)?,
+            revoked_at: revoked_at?,
+            active: active?.unwrap_or(true),
+            allowed_sources: allowed_sources?.unwrap_or_default(),
+            owner: owner?.map(str::to_owned),
+            subscriptions: subscriptions?.unwrap_or_default(),
+            metadata: metadata?.unwrap_or_default(),
+        })
+    };
+    let key = key();
+    let ends_soon = key.as_ref().filter(|key| {
+        let near = key
+            .expires_at
+            .is_some_and(|end| end <= scope.now_unix.saturating_add(SOON));
+        near && key.state(scope.now_unix) == KeyState::Active
+    });
+    KeyDraft {
+        ends_soon: ends_soon.and(expires_at),
+        id: id.clone(),
+        organization: organization.clone(),
+        hashes: read_secrets
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(hashed, item)| (hashed.hash, item))
+            .collect(),
+        plaintext: plaintext.filter(|_| scope.allow_plaintext),
+        key,
+    }
+}
+
+/// The fields of a key that hold what authenticates it.
+struct SecretFields<'d> {
+    hash: Option<Item<'d>>,
+    lead: Option<Item<'d>>,
+    secrets: Option<Item<'d>>,
+    plaintext: Option<Item<'d>>,
+}
+
+impl<'d> SecretFields<'d> {
+    fn of(table: &Table<'d>) -> Self {
+        Self {
+            hash: table.get("hash"),
+            lead: table.get("lead"),
+            secrets: table.get("secrets"),
+            plaintext: table.get("key"),
+        }
+    }
+
+    /// The hashes, each with its place; `None` when there is none, or something is wrong with one.
+    fn read(self, table: &Table<'d>, scope: &mut Scope) -> Option<Vec<(Hashed, Item<'d>)>> {
+        let given: Vec<&Item<'_>> = [&self.hash, &self.secrets, &self.plaintext]
+            .into_iter()
+            .flatten()
+            .collect();
+        let [_] = given.as_slice() else {
+            match given.last() {
+                None => table.place().missing("`hash` is missing", hash::FORMS),
+                Some(last) => last
+                    .key_place()
+                    .error("stands beside another hash", "keep one of `hash`, `secrets` and `key`"),
+            }
+            return None;
+        };
+        if let (None, Some(lead)) = (&self.hash, &self.lead) {
+            lead.key_place()
+                .error("stands beside no `hash`", "put it beside the hash that it belongs to");
+        }
+        if let Some(item) = self.hash {
+            let hash = hash::read(&item, self.lead.as_ref(), &mut scope.peppers)?;
+            return Some(vec![(never_ending(hash), item)]);
+        }
+        if let Some(item) = self.plaintext {
+            let hash = plaintext(&item, scope.allow_plaintext)?;
+            return Some(vec![(never_ending(hash), item)]);
+        }
+        several(&self.secrets?, scope)
+    }
+}
+
+fn never_ending(hash: Hash) -> Hashed {
+    Hashed { hash, expires_at: None }
+}
+
+/// `secrets = [{ hash, lead, expires_at }, …]`
+fn several<'d>(item: &Item<'d>, scope: &mut Scope) -> Option<Vec<(Hashed, Item<'d>)>> {
+    let tables = item.tables()?;
+    if tables.is_empty() || tables.len() > LIST_MAX {
+        item.error(
+            format!("holds {} hashes", tables.len()),
+            format!("from 1 to {LIST_MAX}: secrets = [{{ hash = \"sha256:…\" }}]"),
+        );
+        return None;
+    }
+    let expected = item.list()?.len();
+    let read: Vec<_> = tables
+        .iter()
+        .filter_map(|table| {
+            let hash = table.require("hash", hash::FORMS);
+            let lead = table.get("lead");
+            let expires_at = table.get("expires_at");
+            let hash = hash.and_then(|item| Some((hash::read(&item, lead.as_ref(), &mut scope.peppers)?, item)));
+            let expires_at = optional(expires_at, |item| item.datetime())?;
+            let (hash, item) = hash?;
+            Some((Hashed { hash, expires_at }, item))
+        })
+        .collect();
+    (read.len() == expected).then_some(read)
+}
+
+/// A plaintext key, hashed.
+fn plaintext(item: &Item<'_>, allowed: bool) -> Option<Hash> {
+    if !allowed {
+        item.error(
+            "holds a key in plain text",
+            "write its hash instead: hash = \"sha256:…\", from `printf %s \"$KEY\" | sha256sum`; or set \
+             allow_plaintext_keys = true under [keys] in the configuration",
+        );
+        return None;
+    }
+    let key = item.text()?;
+    if key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Some(Hash::Sha256(Digest::of(key.as_bytes())));
+    }
+    item.error(
+        "holds characters that no key has",
+        "keys are visible ASCII characters without spaces",
+    );
+    None
+}
+
+/// Reports an end that is not after the beginning.
+fn is_after(end: Option<i64>, begin: Option<i64>, place: Option<&Item<'_>>) -> bool {
+    match (end, begin, place) {
+        (Some(end), Some(begin), Some(place)) if end <= begin => {
+            place.error(
+                "is not after `not_before`",
+                "the key would never be valid; write a later time",
+            );
+            false
+        }
+        _ => true,
+    }
+}
+
+/// `Some(None)` where the option is not set, `None` where it is wrong.
+#[allow(clippy::option_option)] // exactly the three cases that there are
+fn optional<'d, T>(item: Option<Item<'d>>, read: impl FnOnce(Item<'d>) -> Option<T>) -> Option<Option<T>> {
+    match item {
+        None => Some(None),
+        Some(item) => read(item).map(Some),
+    }
+}
+
+/// Visible ASCII.
+fn visible<'d>(item: &Item<'d>, bytes_max: usize) -> Option<&'d str> {
+    let text = item.text()?;
+    if text.len() <= bytes_max && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Some(text);
+    }
+    item.error(
+        format!("is longer than {bytes_max} characters, or not visible ASCII"),
+        "letters, digits and signs, without spaces",
+    );
+    None
+}
+
+/// Text for people.
+fn label<'d>(item: &Item<'d>) -> Option<&'d str> {
+    let text = item.text()?;
+    if text.len() <= NAME_BYTES_MAX && !text.contains(char::is_control) {
+        return Some(text);
+    }
+    item.error(
+        format!("is longer than {NAME_BYTES_MAX} bytes, or holds control characters"),
+        "one short line",
+    );
+    None
+}
+
+/// A list of words that will stand in one header, separated by spaces.
+fn words(item: &Item<'_>) -> Option<Vec<String>> {
+    let items = short_list(item)?;
+    let words: Vec<String> = items
+        .iter()
+        .filter_map(|item| visible(item, ID_BYTES_MAX))
+        .map(str::to_owned)
+        .collect();
+    (words.len() == items.len()).then_some(words)
+}
+
+fn networks(item: &Item<'_>) -> Option<Vec<IpNet>> {
+    let items = short_list(item)?;
+    if items.is_empty() {
+        item.error(
+            "is empty, which would admit callers from everywhere",
+            "name a network, or remove the option",
+        );
+        return None;
+    }
+    let networks: Vec<IpNet> = items.iter().filter_map(network).collect();
+    (networks.len() == items.len()).then_some(networks)
+}
+
+fn network(item: &Item<'_>) -> Option<IpNet> {
+    let text = item.text()?;
+    let network = text
+        .parse::<IpNet>()
+        .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
+    let Ok(network) = network else {
+        item.error(
+            "is not a network or an address",
+            "for example \"203.0.113.0/24\", \"2001:db8::/32\" or \"203.0.113.7\"",
+        );
+        return None;
+    };
+    if network.addr() != network.network() {
+        item.error(
+            format!("has bits behind its /{}", network.prefix_len()),
+            format!(
+                "write \"{}\", or the address without the prefix length",
+                network.trunc()
+            ),
+        );
+        return None;
+    }
+    if let IpNet::V6(v6) = network
+        && v6.network().to_ipv4_mapped().is_some()
+        && v6.prefix_len() >= 96
+    {
+        item.error(
+            "is an IPv4 address in IPv6 form",
+            "write it as IPv4: callers are compared that way",
+        );
+        return None;
+    }
+    Some(network)
+}
+
+fn short_list<'d>(item: &Item<'d>) -> Option<Vec<Item<'d>>> {
+    let items = item.list()?;
+    if items.len() <= LIST_MAX {
+        return Some(items);
+    }
+    item.error(format!("has {} entries", items.len()), format!("at most {LIST_MAX}"));
+    None
+}
+
+/// The index of a name that the configuration declares.
+fn reference(item: &Item<'_>, kind: &str, section: &str, names: &mut Names) -> Option<u16> {
+    let name = item.text()?;
+    let found = names.find(name);
+    if found.is_none() {
+        let known = names.all();
+        let help = match nearest(name, &known) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None if known.is_empty() => format!("declare it in the configuration: [{section}.{name}]"),
+            None => format!(
+                "declare it in the configuration: [{section}.{name}]; known are {}",
+                list(&known)
+            ),
+        };
+        item.error(format!("names {kind} that does not exist"), help);
+    }
+    found
+}
+
+/// A table of anything, as JSON.
+fn free_form(item: &Item<'_>) -> Option<Map<String, serde_json::Value>> {
+    item.table()?.ignore_rest();
+    match json(item.value()) {
+        Some(serde_json::Value::Object(map)) => Some(map),
+        Some(_) | None => {
+            item.error(
+                "holds a number that JSON cannot hold",
+                "write nan, inf and very large numbers as strings",
+            );
+            None
+        }
+    }
+}
+
+fn json(value: &Value<'_>) -> Option<serde_json::Value> {
+    Some(match value {
+        Value::String(text) => text.as_ref().into(),
+        Value::Integer(number) => Number::from_i128(*number)?.into(),
+        Value::Float(number) => Number::from_f64(*number)?.into(),
+        Value::Boolean(value) => (*value).into(),
+        Value::Datetime(time) => time.to_string().into(),
+        Value::List(nodes) => nodes.iter().map(|node| json(&node.value)).collect::<Option<_>>()?,
+        Value::Table(entries) => {
+            let members = entries
+                .iter()
+                .map(|entry| Some((entry.key.as_ref().to_owned(), json(&entry.node.value)?)));
+            serde_json::Value::Object(members.collect::<Option<_>>()?)
+        }
+    })
+}

@@ -1,0 +1,98 @@
+//! What records may refer to, and what is allowed in them.
+
+use crate::config::environments::Environment;
+use crate::config::keys::Keys;
+use crate::config::plans::Plan;
+
+/// Names that records refer to by text, and that are kept as an index.
+#[derive(Debug, Clone, Default)]
+pub struct Names {
+    names: Vec<String>,
+    open: bool,
+}
+
+impl Names {
+    /// Exactly these, in the order of their indices.
+    pub fn closed<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        Self {
+            names: names.into_iter().map(str::to_owned).collect(),
+            open: false,
+        }
+    }
+
+    /// Any name: each new one gets the next index. For reading key files without their configuration.
+    #[must_use]
+    pub fn open() -> Self {
+        Self {
+            names: Vec::new(),
+            open: true,
+        }
+    }
+
+    /// The index of `name`; `None` when it is not known (or, for open ones, when there are too many).
+    pub fn find(&mut self, name: &str) -> Option<u16> {
+        if let Some(index) = self.names.iter().position(|known| known == name) {
+            return u16::try_from(index).ok();
+        }
+        let next = u16::try_from(self.names.len()).ok().filter(|_| self.open)?;
+        self.names.push(name.to_owned());
+        Some(next)
+    }
+
+    /// The name behind an index that [`Names::find`] gave.
+    #[must_use]
+    pub fn name(&self, index: u16) -> &str {
+        self.names.get(usize::from(index)).map_or("", String::as_str)
+    }
+
+    /// All names.
+    #[must_use]
+    pub fn all(&self) -> Vec<&str> {
+        self.names.iter().map(String::as_str).collect()
+    }
+}
+
+/// What records may refer to, and what is allowed in them.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    /// Plans, by [`crate::config::plans::PlanId`].
+    pub plans: Names,
+    /// Environments, by [`crate::config::environments::EnvironmentId`].
+    pub environments: Names,
+    /// Ids of peppers, by their index in [`Keys::peppers`].
+    pub peppers: Names,
+    /// Whether a record may hold its key in plain text.
+    pub allow_plaintext: bool,
+    /// How many keys there may be.
+    pub key_limit: usize,
+    /// Unix seconds: what "soon" is counted from.
+    pub now_unix: i64,
+}
+
+impl Scope {
+    /// The scope of a configuration; `key_limit` is `[limits] keys`.
+    #[must_use]
+    pub fn new(plans: &[Plan], environments: &[Environment], keys: &Keys, key_limit: usize, now_unix: i64) -> Self {
+        Self {
+            plans: Names::closed(plans.iter().map(|plan| plan.name.as_str())),
+            environments: Names::closed(environments.iter().map(|environment| environment.name.as_str())),
+            peppers: Names::closed(keys.peppers.iter().map(|pepper| pepper.id.as_str())),
+            allow_plaintext: keys.allow_plaintext,
+            key_limit,
+            now_unix,
+        }
+    }
+
+    /// For a key file without its configuration: every name may be right.
+    #[must_use]
+    pub fn open(now_unix: i64) -> Self {
+        Self {
+            plans: Names::open(),
+            environments: Names::open(),
+            peppers: Names::open(),
+            allow_plaintext: true,
+            key_limit: usize::MAX,
+            now_unix,
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Whole configurations, from text to what comes out.
+
+mod example;
+mod problems;
+mod sections;
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::load::load_text;
+use super::{Config, Loaded};
+
+/// A directory with the files that configurations in tests name.
+struct Place {
+    directory: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let place = Self {
+            directory: tempfile::tempdir().unwrap(),
+        };
+        let (certificate, key) = self_signed(2000, 2100);
+        let (expired, expired_key) = self_signed(2000, 2001);
+        let (_, other_key) = self_signed(2000, 2100);
+        place.put("keys.toml", "");
+        place.put("tls.crt", &certificate);
+        place.put("tls.key", &key);
+        place.put("expired.crt", &expired);
+        place.put("expired.key", &expired_key);
+        place.put("other.key", &other_key);
+        place.put("clients.pem", &certificate);
+        place.put("service-ca.pem", &certificate);
+        place.put("empty.pem", "");
+        place.put(
+            "broken.pem",
+            "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n",
+        );
+        place.put(
+            "not-a-certificate.pem",
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        );
+        place.put("pepper", "0123456789abcdef0123456789abcdef\n");
+        place.put("short-pepper", "0123456789abcdef0123456789abcde\n");
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn put(&self, name: &str, text: &str) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = self.path(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    /// Loads `text` as `config.toml` in this directory.
+    fn load(&self, text: &str) -> Result<Loaded, String> {
+        load_text(&self.path("config.toml"), text).map_err(|problems| self.shown(&problems))
+    }
+
+    /// What is printed, without the directory's name.
+    fn shown(&self, text: &impl ToString) -> String {
+        let prefix = format!("{}/", self.directory.path().display());
+        text.to_string().replace(&prefix, "")
+    }
+}
+
+/// A certificate and its key, as PEM.
+fn self_signed(from_year: i32, to_year: i32) -> (String, String) {
+    let mut parameters = rcgen::CertificateParams::new(vec!["service.example".to_owned()]).unwrap();
+    parameters.not_before = rcgen::date_time_ymd(from_year, 1, 1);
+    parameters.not_after = rcgen::date_time_ymd(to_year, 1, 1);
+    let key = rcgen::KeyPair::generate().unwrap();
+    (parameters.self_signed(&key).unwrap().pem(), key.serialize_pem())
+}
+
+/// `text` with what the smallest configuration needs behind it, where `text` does not say it itself.
+fn completed(text: &str) -> String {
+    let mut text = format!("{text}\n");
+    for (section, rest) in [
+        ("[ingress]", "listen = \"127.0.0.1:8080\""),
+        ("[upstreams.", "url = \"http://127.0.0.1:3000\""),
+        ("[keys]", "file = \"keys.toml\""),
+    ] {
+        if !text.contains(section) {
+            let header = if section == "[upstreams." {
+                "[upstreams.default]"
+            } else {
+                section
+            };
+            text.push_str(&format!("\n{header}\n{rest}\n"));
+        }
+    }
+    text
+}
+
+/// The configuration of a completed text that must be valid.
+fn loaded(text: &str) -> Config {
+    let place = Place::new();
+    match place.load(&completed(text)) {
+        Ok(loaded) => loaded.config,
+        Err(problems) => panic!("{problems}"),
+    }
+}
+
+const SMALLEST: &str = r#"
+[ingress]
+listen = ["0.0.0.0:8080"]
+
+[upstreams.default]
+url = "http://127.0.0.1:3000"
+
+[keys]
+file = "keys.toml"
+"#;
+
+#[test]
+fn the_smallest_configuration_loads() {
+    let place = Place::new();
+    let loaded = place.load(SMALLEST).unwrap();
+    assert_eq!(loaded.warnings, []);
+    let config = loaded.config;
+    assert_eq!(config.credentials, super::credentials::default_sources());
+    assert_eq!(config.plans, [super::plans::unlimited()]);
+    assert!(config.routes.is_empty());
+    assert_eq!(config.upstreams.len(), 1);
+    assert_eq!(config.sources, [place.path("config.toml"), place.path("keys.toml")]);
+}
+
+#[test]
+fn a_file_is_read_from_disk() {
+    let place = Place::new();
+    place.put("config.toml", SMALLEST);
+    assert_eq!(
+        super::load(&place.path("config.toml")).unwrap().config.file,
+        place.path("config.toml")
+    );
+    let problem = super::load(Path::new("no/such/config.toml")).unwrap_err();
+    assert_eq!(
+        problem.to_string(),
+        "no/such/config.toml: error: does not exist\n  help: name the configuration file with --config FILE"
+    );
+    std::fs::write(place.path("config.toml"), b"[ingress]\nlisten = \"\xff\"").unwrap();
+    let problem = super::load(&place.path("config.toml")).unwrap_err();
+    assert_eq!(
+        place.shown(&problem),
+        "config.toml: error: is not UTF-8 text (line 2)\n  help: save it as UTF-8"
+    );
+}
+
+#[test]
+fn what_was_read_is_remembered_for_the_watcher() {
+    let place = Place::new();
+    let text = completed(
+        "[ingress]\nlisten = \"unix:gate.sock\"\ntls = { certificate = \"tls.crt\", key = \"tls.key\" }\n\
+         [keys]\nfile = \"keys.toml\"\npeppers = [{ id = \"a\", file = \"pepper\" }]",
+    );
+    let config = place.load(&text).unwrap().config;
+    let mut names: Vec<_> = config
+        .sources
+        .iter()
+        .map(|path| path.strip_prefix(place.directory.path()).unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(
+        names,
+        ["config.toml", "keys.toml", "pepper", "tls.crt", "tls.key"].map(Path::new)
+    );
+    assert_eq!(
+        config.ingress.tls.unwrap().files,
+        [place.path("tls.crt"), place.path("tls.key")]
+    );
+    assert_eq!(
+        config.ingress.listen,
+        [super::ingress::Listen::Unix(place.path("gate.sock"))]
+    );
+}
