@@ -104,3 +104,60 @@ fn challenges(sources: &[Source], error: &str) -> Vec<HeaderValue> {
     }
     values
 }
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderName;
+
+    use super::*;
+    use crate::config::credentials::default_sources;
+    use crate::policy::refusal::Invalid;
+
+    #[test]
+    fn challenges_by_source_and_complaint() {
+        let scheme = |header, scheme: &str| Source::Scheme {
+            header,
+            scheme: scheme.to_owned(),
+        };
+        let several = [
+            scheme(AUTHORIZATION, "Token"),
+            Source::BasicPassword,
+            scheme(AUTHORIZATION, "Bearer"),
+            scheme(AUTHORIZATION, "bearer"),
+        ];
+        let elsewhere = [
+            Source::Header(HeaderName::from_static("x-api-key")),
+            scheme(HeaderName::from_static("x-auth"), "Bearer"),
+        ];
+        let token = "Token realm=\"keygate\"";
+        let basic = "Basic realm=\"keygate\", charset=\"UTF-8\"";
+        let bearer = "Bearer realm=\"keygate\"";
+        let invalid_request = "Bearer realm=\"keygate\", error=\"invalid_request\"";
+        let invalid_token = "Bearer realm=\"keygate\", error=\"invalid_token\"";
+        let api_key = "ApiKey realm=\"keygate\"";
+
+        let defaults = default_sources();
+        let missing = Refusal::CredentialMissing;
+        let malformed = Refusal::CredentialMalformed("empty");
+        let conflict = Refusal::CredentialConflict;
+        let invalid = Refusal::CredentialInvalid(Invalid::Unknown);
+        let table: [(&[Source], &Refusal, &[&str]); 8] = [
+            (&defaults, &missing, &[bearer]),
+            (&defaults, &malformed, &[invalid_request]),
+            (&defaults, &conflict, &[invalid_request]),
+            (&defaults, &invalid, &[invalid_token]),
+            (&several, &missing, &[token, basic, bearer]),
+            (&several, &invalid, &[token, basic, invalid_token]),
+            (&elsewhere, &invalid, &[api_key]),
+            (&[], &missing, &[api_key]),
+        ];
+        for (sources, refusal, expected) in table {
+            let challenges = Challenges::compile(sources);
+            assert_eq!(
+                challenges.of(Complaint::of(refusal)),
+                expected,
+                "{sources:?} {refusal:?}"
+            );
+        }
+    }
+}

@@ -55,3 +55,32 @@ fn code(status: StatusCode) -> u16 {
         _ => 2,                            // UNKNOWN
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_percent_encoded() {
+        let spent = answer(HeaderMap::new(), StatusCode::TOO_MANY_REQUESTS, "100 % of schön\n");
+        assert_eq!(spent.headers[GRPC_MESSAGE], "100 %25 of sch%C3%B6n%0A");
+        assert_eq!(spent.headers[GRPC_STATUS], "8");
+    }
+
+    #[test]
+    fn callers_are_told_by_their_media_type() {
+        let table = [
+            ("application/grpc", true),
+            ("application/grpc+proto", true),
+            ("Application/GRPC;charset=utf-8", true),
+            ("application/grpc-web+proto", false),
+            ("application/grpcx", false),
+            ("application/json", false),
+            ("application/gr", false),
+            ("", false),
+        ];
+        for (value, expected) in table {
+            assert_eq!(is_media_type(value.as_bytes()), expected, "{value}");
+        }
+    }
+}

@@ -22,10 +22,10 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 
 use self::challenge::{Challenges, Complaint};
-use self::template::{Template, Values};
+use self::template::Values;
 use super::refusal::{Failure, Refusal};
 use crate::config::credentials::Source;
-use crate::config::errors::Errors;
+use crate::config::errors::{ErrorTemplate, Errors};
 
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
@@ -36,7 +36,7 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PAT
 #[derive(Debug)]
 pub struct Answers {
     challenges: Challenges,
-    templates: HashMap<String, Template>,
+    templates: HashMap<String, ErrorTemplate>,
 }
 
 /// What an answer may say about its request. Borrowed; nothing in it is secret.
@@ -104,11 +104,7 @@ impl Answers {
     pub fn compile(errors: &Errors, sources: &[Source]) -> Self {
         Self {
             challenges: Challenges::compile(sources),
-            templates: errors
-                .templates
-                .iter()
-                .map(|(code, template)| (code.clone(), Template::compile(template)))
-                .collect(),
+            templates: errors.templates.iter().cloned().collect(),
         }
     }
 
@@ -170,10 +166,6 @@ impl Answers {
         if let Some(seconds) = verdict.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if facts.grpc {
-            template.inspect(|template| template.write_headers(&mut headers, &values));
-            return grpc::answer(headers, verdict.status, verdict.detail);
-        }
         if status == StatusCode::UNAUTHORIZED {
             for challenge in self.challenges.of(verdict.complaint) {
                 headers.append(WWW_AUTHENTICATE, challenge.clone());
@@ -183,12 +175,18 @@ impl Answers {
             headers.insert(ALLOW, METHODS);
         }
         headers.insert(CONTENT_TYPE, PROBLEM);
-        let body = match template.and_then(|template| template.body(&mut headers, &values)) {
-            Some(body) => body,
-            None => problem(&values),
-        };
-        template.inspect(|template| template.write_headers(&mut headers, &values));
-        Answer { status, headers, body }
+        if let Some(template) = template {
+            template::write_headers(template, &mut headers, &values);
+        }
+        if facts.grpc {
+            return grpc::answer(headers, verdict.status, verdict.detail);
+        }
+        let body = template.and_then(|template| template::body(template, &values));
+        Answer {
+            status,
+            headers,
+            body: body.unwrap_or_else(|| problem(&values)),
+        }
     }
 }
 

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use http::HeaderName;
-use http::header::{self, AUTHORIZATION};
+use http::header;
 use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
 use crate::config::credentials::default_sources;
-use crate::config::errors::ErrorTemplate;
+use crate::config::errors::{self, Escape, Field, Piece, Template};
 use crate::policy::refusal::{Exceeded, Hygiene, Invalid};
 
 const FACTS: Facts<'_> = Facts {
@@ -112,6 +112,10 @@ fn refusal_is_listed(refusal: &Refusal) -> usize {
     }
 }
 
+fn text(text: &str) -> Piece {
+    Piece::Text(text.to_owned())
+}
+
 fn plain() -> Answers {
     Answers::compile(&Errors::default(), &default_sources())
 }
@@ -166,6 +170,17 @@ fn the_lists_hold_every_variant() {
 }
 
 #[test]
+fn the_configuration_knows_exactly_these_codes() {
+    let answered: BTreeSet<_> = every(&plain(), &FACTS)
+        .into_iter()
+        .map(|(_, _, code, _, _)| code)
+        .collect();
+    let known: BTreeSet<_> = errors::CODES.iter().copied().collect();
+    assert_eq!(answered, known);
+    assert_eq!(errors::CODES.len(), known.len());
+}
+
+#[test]
 fn every_code_has_a_problem_document() {
     for (answer, status, code, detail, retry_after) in every(&plain(), &FACTS) {
         assert_eq!(answer.status, status, "{code}");
@@ -200,55 +215,6 @@ fn every_code_has_a_problem_document() {
         let not_allowed = status == StatusCode::METHOD_NOT_ALLOWED;
         assert_eq!(answer.headers.contains_key(header::ALLOW), not_allowed, "{code}");
         assert!(!answer.headers.contains_key(header::CONTENT_LENGTH), "{code}");
-    }
-}
-
-#[test]
-fn challenges_by_source_and_complaint() {
-    let scheme = |scheme: &str| Source::Scheme {
-        header: AUTHORIZATION,
-        scheme: scheme.to_owned(),
-    };
-    let elsewhere = Source::Scheme {
-        header: HeaderName::from_static("x-auth"),
-        scheme: "Bearer".to_owned(),
-    };
-    let key = Source::Header(HeaderName::from_static("x-api-key"));
-    let bearer = "Bearer realm=\"keygate\"";
-    let basic = "Basic realm=\"keygate\", charset=\"UTF-8\"";
-    let missing = Refusal::CredentialMissing;
-    let malformed = Refusal::CredentialMalformed("empty");
-    let invalid = Refusal::CredentialInvalid(Invalid::Unknown);
-    let with = |error: &str| format!("{bearer}, error=\"{error}\"");
-    let table: Vec<(Vec<Source>, &Refusal, Vec<String>)> = vec![
-        (default_sources(), &missing, vec![bearer.into()]),
-        (default_sources(), &malformed, vec![with("invalid_request")]),
-        (
-            default_sources(),
-            &Refusal::CredentialConflict,
-            vec![with("invalid_request")],
-        ),
-        (default_sources(), &invalid, vec![with("invalid_token")]),
-        (
-            vec![
-                scheme("Token"),
-                Source::BasicPassword,
-                scheme("Bearer"),
-                scheme("bearer"),
-            ],
-            &invalid,
-            vec!["Token realm=\"keygate\"".into(), basic.into(), with("invalid_token")],
-        ),
-        (vec![key, elsewhere], &invalid, vec!["ApiKey realm=\"keygate\"".into()]),
-        (vec![], &missing, vec!["ApiKey realm=\"keygate\"".into()]),
-    ];
-    for (sources, refusal, expected) in table {
-        let answer = Answers::compile(&Errors::default(), &sources).refusal(refusal, &FACTS);
-        assert_eq!(
-            lines(&answer, header::WWW_AUTHENTICATE),
-            expected,
-            "{sources:?} {refusal:?}"
-        );
     }
 }
 
@@ -299,44 +265,50 @@ fn grpc_callers_get_trailers_only() {
         );
         assert!(answer.headers.contains_key("grpc-message"), "{code}");
     }
-    let spent = grpc::answer(HeaderMap::new(), StatusCode::TOO_MANY_REQUESTS, "100 % of schön\n");
-    assert_eq!(spent.headers["grpc-message"], "100 %25 of sch%C3%B6n%0A");
-}
-
-#[test]
-fn grpc_is_told_by_its_media_type() {
-    let table = [
-        ("application/grpc", true),
-        ("application/grpc+proto", true),
-        ("Application/GRPC;charset=utf-8", true),
-        ("application/grpc-web+proto", false),
-        ("application/grpcx", false),
-        ("application/json", false),
-        ("application/gr", false),
-    ];
-    for (value, expected) in table {
-        let mut headers = HeaderMap::new();
-        assert!(!speaks_grpc(&headers));
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(value));
-        assert_eq!(speaks_grpc(&headers), expected, "{value}");
-    }
 }
 
 #[test]
 fn a_template_replaces_status_headers_and_body() {
+    let field = |field| Piece::Field(field);
+    let body = vec![
+        text(r#"{"code":""#),
+        field(Field::Code),
+        text(r#"","http":"#),
+        field(Field::Status),
+        text(r#","wait":"#),
+        field(Field::RetryAfter),
+        text(r#","id":""#),
+        field(Field::RequestId),
+        text(r#"","key":""#),
+        field(Field::KeyId),
+        text(": "),
+        field(Field::KeyName),
+        text(r#"","say":""#),
+        field(Field::Detail),
+        text(r#""}"#),
+    ];
+    let window = vec![
+        field(Field::Window),
+        text("/"),
+        field(Field::Limit),
+        text(" of "),
+        field(Field::Organization),
+    ];
+    let x_window = HeaderName::from_static("x-window");
     let answers = templated(
         "rate_limited",
         ErrorTemplate {
             status: Some(StatusCode::SERVICE_UNAVAILABLE),
             headers: vec![
-                (header::CONTENT_TYPE, "application/json; charset=utf-8".to_owned()),
-                (HeaderName::from_static("x-window"), "{window}/{limit}".to_owned()),
-                (HeaderName::from_static("x-window"), "{unknown} {organization}".to_owned()),
+                (
+                    header::CONTENT_TYPE,
+                    Template(vec![text("application/json; charset=utf-8")]),
+                ),
+                (header::CACHE_CONTROL, Template(vec![text("private")])),
+                (x_window.clone(), Template(window)),
             ],
-            body: Some(
-                r#"{"error":{"code":"{code}","http":{status},"wait":{retry_after}},"id":"{request_id}","key":"{key.id}: {key.name}","say":"{detail}"}"#
-                    .to_owned(),
-            ),
+            body: Some(Template(body)),
+            escape: Escape::Json,
         },
     );
     let answer = answers.refusal(&Refusal::RateLimited(exceeded()), &FACTS);
@@ -345,15 +317,15 @@ fn a_template_replaces_status_headers_and_body() {
         lines(&answer, header::CONTENT_TYPE),
         ["application/json; charset=utf-8"]
     );
-    assert_eq!(
-        lines(&answer, HeaderName::from_static("x-window")),
-        ["sec/80", "{unknown} 42"]
-    );
+    assert_eq!(lines(&answer, header::CACHE_CONTROL), ["private"]);
     assert_eq!(lines(&answer, header::RETRY_AFTER), ["3"]);
+    assert_eq!(lines(&answer, x_window.clone()), ["sec/80 of 42"]);
     assert_eq!(
         serde_json::from_slice::<Value>(&answer.body).unwrap(),
         serde_json::json!({
-            "error": { "code": "rate_limited", "http": 503, "wait": 3 },
+            "code": "rate_limited",
+            "http": 503,
+            "wait": 3,
             "id": "req-1",
             "key": "key_1: backend \"prod\"",
             "say": "The rate limit of this API key is spent.",
@@ -363,11 +335,37 @@ fn a_template_replaces_status_headers_and_body() {
     let other = answers.refusal(&Refusal::ConcurrencyExceeded, &FACTS);
     assert_eq!(other.status, StatusCode::TOO_MANY_REQUESTS);
     let grpc = answers.refusal(&Refusal::RateLimited(exceeded()), &Facts { grpc: true, ..FACTS });
+    assert_eq!(grpc.status, StatusCode::OK);
+    assert!(grpc.body.is_empty());
     assert_eq!(lines(&grpc, header::CONTENT_TYPE), ["application/grpc"]);
     assert_eq!(lines(&grpc, HeaderName::from_static("grpc-status")), ["8"]);
-    assert_eq!(
-        lines(&grpc, HeaderName::from_static("x-window")),
-        ["sec/80", "{unknown} 42"]
+    assert_eq!(lines(&grpc, x_window), ["sec/80 of 42"]);
+}
+
+#[test]
+fn what_has_no_value_is_empty() {
+    let every = [
+        Field::RetryAfter,
+        Field::Window,
+        Field::Limit,
+        Field::KeyId,
+        Field::KeyName,
+        Field::Organization,
+    ];
+    let answers = templated(
+        "route_unknown",
+        ErrorTemplate {
+            status: None,
+            headers: Vec::new(),
+            body: Some(Template(every.map(Piece::Field).to_vec())),
+            escape: Escape::None,
+        },
+    );
+    assert!(
+        answers
+            .refusal(&Refusal::RouteUnknown, &Facts::default())
+            .body
+            .is_empty()
     );
 }
 
@@ -377,8 +375,12 @@ fn a_template_without_a_body_keeps_the_problem_document() {
         "permission_denied",
         ErrorTemplate {
             status: Some(StatusCode::UNAUTHORIZED),
-            headers: vec![(HeaderName::from_static("x-why"), "{code}".to_owned())],
+            headers: vec![(
+                HeaderName::from_static("x-why"),
+                Template(vec![Piece::Field(Field::Code)]),
+            )],
             body: None,
+            escape: Escape::None,
         },
     );
     let answer = answers.refusal(&Refusal::PermissionDenied, &FACTS);
@@ -389,48 +391,28 @@ fn a_template_without_a_body_keeps_the_problem_document() {
 }
 
 #[test]
-fn the_media_type_decides_how_values_are_escaped() {
+fn values_are_escaped_for_where_they_stand() {
     let table = [
-        (
-            None,
-            "{\"k\":\"{key.name}\"}",
-            "application/json",
-            r#"{"k":"a\"<b>\n&"}"#,
-        ),
-        (None, "key {key.name}", "text/plain; charset=utf-8", "key a\"<b>\n&"),
-        (
-            Some("application/problem+json"),
-            "\"{key.name}\"",
-            "application/problem+json",
-            r#""a\"<b>\n&""#,
-        ),
-        (
-            Some("text/html"),
-            "<p>{key.name}</p>",
-            "text/html",
-            "<p>a&quot;&lt;b&gt;\n&amp;</p>",
-        ),
-        (Some("text/plain"), "{{key.name}}", "text/plain", "{a\"<b>\n&}"),
+        (Escape::Json, r#"a\"<b>'\n&"#),
+        (Escape::Markup, "a&quot;&lt;b&gt;&#39;\n&amp;"),
+        (Escape::None, "a\"<b>'\n&"),
     ];
     let facts = Facts {
-        key_name: Some("a\"<b>\n&"),
+        key_name: Some("a\"<b>'\n&"),
         ..FACTS
     };
-    for (media_type, body, expected_type, expected) in table {
+    for (escape, expected) in table {
         let answers = templated(
             "source_denied",
             ErrorTemplate {
                 status: None,
-                headers: media_type
-                    .iter()
-                    .map(|value| (header::CONTENT_TYPE, (*value).to_owned()))
-                    .collect(),
-                body: Some(body.to_owned()),
+                headers: Vec::new(),
+                body: Some(Template(vec![text("<\""), Piece::Field(Field::KeyName), text("\">")])),
+                escape,
             },
         );
         let answer = answers.refusal(&Refusal::SourceDenied, &facts);
-        assert_eq!(lines(&answer, header::CONTENT_TYPE), [expected_type], "{body}");
-        assert_eq!(answer.body, expected, "{body}");
+        assert_eq!(answer.body, format!("<\"{expected}\">"), "{escape:?}");
     }
 }
 
@@ -442,11 +424,18 @@ proptest! {
             ErrorTemplate {
                 status: StatusCode::from_u16(status).ok(),
                 headers: vec![
-                    (HeaderName::from_static("x-name"), "{key.name}".to_owned()),
-                    (header::CACHE_CONTROL, "{key.name}".to_owned()),
-                    (header::CONTENT_TYPE, "application/json".to_owned()),
+                    (HeaderName::from_static("x-name"), Template(vec![Piece::Field(Field::KeyName)])),
+                    (header::CACHE_CONTROL, Template(vec![Piece::Field(Field::KeyName)])),
+                    (header::CONTENT_TYPE, Template(vec![text("application/json")])),
                 ],
-                body: Some(r#"{"name":"{key.name}","id":"{request_id}"}"#.to_owned()),
+                body: Some(Template(vec![
+                    text(r#"{"name":""#),
+                    Piece::Field(Field::KeyName),
+                    text(r#"","id":""#),
+                    Piece::Field(Field::RequestId),
+                    text(r#""}"#),
+                ])),
+                escape: Escape::Json,
             },
         );
         let facts = Facts { request_id: &id, key_name: Some(&name), ..FACTS };
