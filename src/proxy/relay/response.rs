@@ -1,0 +1,179 @@
+//! An answer's body on its way to the client.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::{Cut, Exchange};
+use crate::policy::refusal::Failure;
+use crate::proxy::sweep::Phase;
+use crate::proxy::upstream::Hold;
+
+/// Any answer's body, with a guard that is dropped when the client's connection lets go of it: after its last frame, or
+/// when the client is gone.
+pub struct ResponseBody<G> {
+    content: Content,
+    _guard: G,
+}
+
+enum Content {
+    Upstream(UpstreamBody),
+    Full(Option<Bytes>),
+}
+
+/// An upstream's body: counted and timed. It holds the upstream's connection, and gives it back the moment that the last
+/// byte is read.
+pub struct UpstreamBody {
+    incoming: Incoming,
+    exchange: Rc<Exchange>,
+    /// Gone when the body has ended, well or not.
+    hold: Option<Hold>,
+    idle_timeout: Duration,
+}
+
+impl<G> ResponseBody<G> {
+    /// What an upstream answers.
+    #[must_use]
+    pub fn upstream(body: UpstreamBody, guard: G) -> Self {
+        Self {
+            content: Content::Upstream(body),
+            _guard: guard,
+        }
+    }
+
+    /// What Keygate itself answers.
+    #[must_use]
+    pub fn full(bytes: Bytes, guard: G) -> Self {
+        Self {
+            content: Content::Full((!bytes.is_empty()).then_some(bytes)),
+            _guard: guard,
+        }
+    }
+
+    /// No body.
+    #[must_use]
+    pub fn empty(guard: G) -> Self {
+        Self {
+            content: Content::Full(None),
+            _guard: guard,
+        }
+    }
+}
+
+impl<G: Unpin> Body for ResponseBody<G> {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        match &mut self.get_mut().content {
+            Content::Upstream(body) => body.poll_frame(cx),
+            Content::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Upstream(body) => body.is_end_stream(),
+            Content::Full(bytes) => bytes.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Upstream(body) => body.incoming.size_hint(),
+            Content::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+        }
+    }
+}
+
+impl UpstreamBody {
+    /// The body of an answer whose head is here. Without a byte to come, the connection is free at once.
+    pub(in crate::proxy) fn new(incoming: Incoming, exchange: Rc<Exchange>, hold: Hold, idle_timeout: Duration) -> Self {
+        let mut body = Self {
+            incoming,
+            exchange,
+            hold: Some(hold),
+            idle_timeout,
+        };
+        if body.incoming.is_end_stream() {
+            body.finish();
+        }
+        body
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        if self.hold.is_none() {
+            return Poll::Ready(None);
+        }
+        if let Some(phase) = self.exchange.watch().has_fired() {
+            return Poll::Ready(Some(Err(self.fail(self.exchange.cut_by_phase(phase)))));
+        }
+        match Pin::new(&mut self.incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.exchange.watch().disarm();
+                match frame.data_ref() {
+                    Some(data) => {
+                        self.exchange.add_response_bytes(data.len());
+                        if self.incoming.is_end_stream() {
+                            self.finish();
+                        }
+                    }
+                    // Nothing comes after trailers.
+                    None => self.finish(),
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(None) => {
+                self.finish();
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(_))) => {
+                let cut = self.exchange.cut_by(Cut::Failed(Failure::UpstreamInvalid));
+                Poll::Ready(Some(Err(self.fail(cut))))
+            }
+            Poll::Pending => {
+                let watch = self.exchange.watch();
+                if watch.phase().is_none() {
+                    watch.arm(Phase::ResponseIdle, self.idle_timeout);
+                }
+                match watch.poll_fired(cx) {
+                    Poll::Ready(phase) => Poll::Ready(Some(Err(self.fail(self.exchange.cut_by_phase(phase))))),
+                    Poll::Pending => Poll::Pending,
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.hold.is_none()
+    }
+
+    /// The last byte is read.
+    fn finish(&mut self) {
+        self.exchange.end();
+        if let Some(hold) = self.hold.take() {
+            hold.finish(&self.exchange);
+        }
+    }
+
+    /// The rest will never come: the connection goes with it.
+    fn fail(&mut self, cut: Cut) -> Cut {
+        self.exchange.end();
+        self.hold = None;
+        cut
+    }
+}
+
+impl Drop for UpstreamBody {
+    fn drop(&mut self) {
+        if self.hold.is_some() {
+            self.exchange.cut_by(Cut::Failed(Failure::ClientGone));
+            self.exchange.end();
+        }
+    }
+}
