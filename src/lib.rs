@@ -2,5 +2,6 @@
 
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod policy;
 pub mod secret;
