@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod drain;
 pub mod keyfile;
+pub mod mint;
 pub mod reload;
 pub mod watch;
 

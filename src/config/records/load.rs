@@ -77,14 +77,10 @@ pub fn files(root: &Path) -> io::Result<Vec<PathBuf>> {
 /// Reads the files that `root` stands for, unparsed. Reports what cannot be read, and what others may read too.
 #[must_use]
 pub fn read(root: &Path, report: &Report) -> Vec<File> {
-    let fail = |path: &Path, error: &io::Error| {
-        let (what, help) = explain(error);
-        report.push(Problem::of_file(Severity::Error, path, what, help));
-    };
     let paths = match files(root) {
         Ok(paths) => paths,
         Err(error) => {
-            fail(root, &error);
+            unreadable(root, &error, report);
             return Vec::new();
         }
     };
@@ -98,14 +94,19 @@ pub fn read(root: &Path, report: &Report) -> Vec<File> {
         ));
     }
     warn_of_strangers(root, &paths, report);
-    let mut read = Vec::with_capacity(paths.len());
-    for path in paths {
-        match fs::read(&path) {
-            Ok(bytes) => read.extend(checked(path, bytes, report)),
-            Err(error) => fail(&path, &error),
+    paths.into_iter().filter_map(|path| read_file(path, report)).collect()
+}
+
+/// Reads one file, unparsed. Reports when it cannot be read, and when others may read it too.
+#[must_use]
+pub fn read_file(path: PathBuf, report: &Report) -> Option<File> {
+    match fs::read(&path) {
+        Ok(bytes) => checked(path, bytes, report),
+        Err(error) => {
+            unreadable(&path, &error, report);
+            None
         }
     }
-    read
 }
 
 /// Reads all records of `files`, which are one set. Everything that is wrong goes to `report`; what comes back is only
@@ -255,8 +256,8 @@ fn checked(path: PathBuf, bytes: Vec<u8>, report: &Report) -> Option<File> {
     }
 }
 
-fn explain(error: &io::Error) -> (String, &'static str) {
-    match error.kind() {
+fn unreadable(path: &Path, error: &io::Error, report: &Report) {
+    let (what, help) = match error.kind() {
         io::ErrorKind::NotFound => (
             "does not exist".to_owned(),
             "`keygate keys new --name … --organization …` makes it with its first key",
@@ -266,5 +267,6 @@ fn explain(error: &io::Error) -> (String, &'static str) {
             "let the user that runs Keygate read it: ls -l shows whose it is",
         ),
         _ => (format!("cannot be read: {error}"), ""),
-    }
+    };
+    report.push(Problem::of_file(Severity::Error, path, what, help));
 }

@@ -17,7 +17,7 @@ mod tests;
 use std::fmt;
 use std::path::PathBuf;
 
-pub use load::{File, Notation, files, load, parse, read};
+pub use load::{File, Notation, files, load, parse, read, read_file};
 pub use scope::{Names, Scope};
 
 use ipnet::IpNet;
