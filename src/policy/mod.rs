@@ -4,4 +4,5 @@
 //! here is `async`, reads a clock or a file, or logs: time and heads come as arguments, effects go back as data.
 
 pub mod head;
+pub mod keyring;
 pub mod refusal;
