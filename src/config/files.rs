@@ -3,10 +3,11 @@
 //! A room of its own so that every option that names a file resolves it in the same way (relative to the file that names
 //! it) and fails with the same words.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::path::{Path, PathBuf};
 
 use super::reader::Item;
+use super::sources::Sources;
 
 /// How large a certificate, key or pepper file may be.
 const LARGEST: u64 = 1 << 20;
@@ -15,15 +16,15 @@ const LARGEST: u64 = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Files {
     base: PathBuf,
-    read: RefCell<Vec<PathBuf>>,
+    sources: RefCell<Sources>,
 }
 
 impl Files {
-    /// For the options of `file`.
-    pub(super) fn beside(file: &Path) -> Self {
+    /// For the options of `file`; `sources` is what was read so far.
+    pub(super) fn beside(file: &Path, sources: Sources) -> Self {
         Self {
             base: file.parent().map(Path::to_owned).unwrap_or_default(),
-            read: RefCell::new(vec![file.to_owned()]),
+            sources: RefCell::new(sources),
         }
     }
 
@@ -35,8 +36,7 @@ impl Files {
     /// Reads the small file that `item` names; reports when that is not possible.
     pub(super) fn read(&self, item: &Item<'_>) -> Option<(PathBuf, Vec<u8>)> {
         let path = self.resolve(item.text()?);
-        self.remember(&path);
-        match read_small(&path) {
+        match read_small(&path, &mut self.sources()) {
             Ok(bytes) => Some((path, bytes)),
             Err((what, help)) => {
                 item.error(format!("{} {what}", path.display()), help);
@@ -45,30 +45,27 @@ impl Files {
         }
     }
 
-    /// Adds a file or directory to those that are watched.
-    pub(super) fn remember(&self, path: &Path) {
-        let mut read = self.read.borrow_mut();
-        if !read.iter().any(|known| known == path) {
-            read.push(path.to_owned());
-        }
+    /// Where reading is remembered.
+    pub(super) fn sources(&self) -> RefMut<'_, Sources> {
+        self.sources.borrow_mut()
     }
 
     /// Everything that was read, or tried.
-    pub(super) fn into_sources(self) -> Vec<PathBuf> {
-        self.read.into_inner()
+    pub(super) fn into_sources(self) -> Sources {
+        self.sources.into_inner()
     }
 }
 
 /// The contents of a regular file of bounded size, or what is wrong and what helps.
-fn read_small(path: &Path) -> Result<Vec<u8>, (String, String)> {
-    let metadata = std::fs::metadata(path).map_err(|error| unreadable(&error))?;
+fn read_small(path: &Path, sources: &mut Sources) -> Result<Vec<u8>, (String, String)> {
+    let metadata = sources.look(path).map_err(|error| unreadable(&error))?;
     if !metadata.is_file() {
         return Err(("is not a file".to_owned(), "name a regular file".to_owned()));
     }
     if metadata.len() > LARGEST {
         return Err(("is larger than 1MiB".to_owned(), "is it the right file?".to_owned()));
     }
-    std::fs::read(path).map_err(|error| unreadable(&error))
+    sources.read(path).map_err(|error| unreadable(&error))
 }
 
 /// What to say about a file that cannot be read: what is wrong, and what helps.

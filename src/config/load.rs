@@ -12,26 +12,28 @@ use super::plans::Plan;
 use super::problem::{Problem, Problems, Report, Severity};
 use super::reader::{Item, Table};
 use super::records::Scope;
+use super::sources::Sources;
 use super::{
     Config, Loaded, admin, checks, credentials, environments, errors, identity, ingress, keys, limits, plans, records,
     routes, telemetry, upstreams,
 };
 use crate::clock;
 
-/// Reads the configuration in the file at `path`, and every file that it names.
+/// Reads the configuration in the file at `path`, and every file that it names. What was read, or tried, goes to `sources`
+/// in any case: a broken file is mended by a change of one of these.
 ///
 /// # Errors
 /// Every problem of every file, when at least one of them is an error.
-pub fn load(path: &Path) -> Result<Loaded, Problems> {
+pub fn load(path: &Path, sources: &mut Sources) -> Result<Loaded, Problems> {
     let whole_file = |what: &str, help: &str| Problems(vec![Problem::of_file(Severity::Error, path, what, help)]);
-    let bytes = std::fs::read(path).map_err(|error| match files::unreadable(&error) {
+    let bytes = sources.read(path).map_err(|error| match files::unreadable(&error) {
         (what, _) if error.kind() == std::io::ErrorKind::NotFound => {
             whole_file(&what, "name the configuration file with --config FILE")
         }
         (what, help) => whole_file(&what, &help),
     })?;
     match std::str::from_utf8(&bytes) {
-        Ok(text) => load_text(path, text),
+        Ok(text) => load_with(path, text, sources),
         Err(error) => {
             let line = bytes[..error.valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
             Err(whole_file(
@@ -48,12 +50,12 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
 /// # Errors
 /// As [`load`].
 pub fn load_text(file: &Path, text: &str) -> Result<Loaded, Problems> {
-    let report = Report::new();
-    let config = read(file, text, &report);
-    finish(config, report)
+    load_with(file, text, &mut Sources::default())
 }
 
-fn finish(config: Option<Config>, report: Report) -> Result<Loaded, Problems> {
+fn load_with(file: &Path, text: &str, sources: &mut Sources) -> Result<Loaded, Problems> {
+    let report = Report::new();
+    let config = read(file, text, sources, &report);
     let refused = report.has_errors();
     let problems = report.into_problems();
     match config {
@@ -66,11 +68,11 @@ fn finish(config: Option<Config>, report: Report) -> Result<Loaded, Problems> {
 }
 
 /// Reads everything. What comes back is a valid configuration only if `report` has no errors.
-pub(super) fn read(file: &Path, text: &str, report: &Report) -> Option<Config> {
+pub(super) fn read(file: &Path, text: &str, sources: &mut Sources, report: &Report) -> Option<Config> {
     let source = Source::new(file, text);
     let document = source.parse_toml(report);
     let root = Table::root(&source, &document, report);
-    let files = Files::beside(file);
+    let files = Files::beside(file, std::mem::take(sources));
 
     let limits = limits::read(&root.section("limits"));
     let timeouts = limits::read_timeouts(&root.section("timeouts"));
@@ -99,8 +101,7 @@ pub(super) fn read(file: &Path, text: &str, report: &Report) -> Option<Config> {
     let records = match (&keys, keys_table.get("file")) {
         (Some(keys), Some(item)) if !source.has_syntax_errors() && is_there(&keys.file, &item, &files) => {
             let mut scope = Scope::new(&plan_values, &environment_values, keys, limits.keys, clock::unix());
-            let records = records::load(&keys.file, &mut scope, report);
-            records.files.iter().for_each(|file| files.remember(file));
+            let records = records::load(&keys.file, &mut scope, &mut files.sources(), report);
             checks::plans(&plans, &environments, &records);
             checks::environments(&environments, &records);
             checks::costs(&routes, &plans, &records);
@@ -109,10 +110,10 @@ pub(super) fn read(file: &Path, text: &str, report: &Report) -> Option<Config> {
         (_, _) => None,
     };
     drop(root);
+    *sources = files.into_sources();
 
     Some(Config {
         file: file.to_owned(),
-        sources: files.into_sources(),
         ingress,
         admin,
         upstreams: upstreams.upstreams,
@@ -133,8 +134,8 @@ pub(super) fn read(file: &Path, text: &str, report: &Report) -> Option<Config> {
 
 /// Whether the key file or directory exists; reports at the option that names it when not.
 fn is_there(path: &Path, item: &Item<'_>, files: &Files) -> bool {
-    files.remember(path);
-    match std::fs::metadata(path) {
+    let looked = files.sources().look(path);
+    match looked {
         Ok(_) => true,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             item.error(

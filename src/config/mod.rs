@@ -24,6 +24,7 @@ pub mod problem;
 pub mod reader;
 pub mod records;
 pub mod routes;
+pub mod sources;
 pub mod telemetry;
 mod template;
 mod tls;
@@ -52,9 +53,6 @@ pub struct Loaded {
 pub struct Config {
     /// The configuration file itself.
     pub file: PathBuf,
-    /// Every file and directory that it was read from, for the watcher: the configuration, key files, certificates,
-    /// peppers.
-    pub sources: Vec<PathBuf>,
     /// `[ingress]`
     pub ingress: ingress::Ingress,
     /// `[admin]`

@@ -23,7 +23,7 @@ pub struct Plan {
 }
 
 /// One named window: `{ name = "sec", requests = 80, per = "1s", burst = 80, strict = false }`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Limit {
     /// What headers and errors call it. A token of RFC 9110 characters.
     pub name: String,

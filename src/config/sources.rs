@@ -50,6 +50,18 @@ impl Sources {
         read.map(|(_, bytes)| bytes)
     }
 
+    /// Looks at what is at `path` without reading it, and remembers when there is nothing to look at.
+    ///
+    /// # Errors
+    /// When there is nothing, or it may not be looked at.
+    pub fn look(&mut self, path: &Path) -> io::Result<Metadata> {
+        let looked = fs::metadata(path);
+        if let Err(error) = &looked {
+            self.0.insert(path.to_owned(), Entry::Unreadable(error.kind()));
+        }
+        looked
+    }
+
     /// Lists a directory, sorted, without hidden files (which Kubernetes' `..data` is), and remembers the names.
     ///
     /// # Errors
@@ -79,11 +91,6 @@ impl Sources {
                 .iter()
                 .zip(&other.0)
                 .all(|((path, entry), (other_path, other))| path == other_path && entry.same_bytes(other))
-    }
-
-    /// Takes over what `other` has read.
-    pub fn extend(&mut self, other: Self) {
-        self.0.extend(other.0);
     }
 
     /// Every file and directory.

@@ -20,6 +20,7 @@ use super::{Records, Scope};
 use crate::config::document::{Node, Source, Value};
 use crate::config::problem::{Problem, Report, Severity};
 use crate::config::reader::Table;
+use crate::config::sources::Sources;
 
 /// The fields that only keys have.
 const KEY_FIELDS: [&str; 4] = ["organization", "hash", "secrets", "key"];
@@ -57,8 +58,8 @@ impl Notation {
 /// Reads the key file or directory `root`. Everything that is wrong goes to `report`; what comes back is only to be used
 /// when that holds no errors.
 #[must_use]
-pub fn load(root: &Path, scope: &mut Scope, report: &Report) -> Records {
-    let files = read(root, report);
+pub fn load(root: &Path, scope: &mut Scope, sources: &mut Sources, report: &Report) -> Records {
+    let files = read(root, sources, report);
     parse(&files, scope, report)
 }
 
@@ -67,17 +68,17 @@ pub fn load(root: &Path, scope: &mut Scope, report: &Report) -> Records {
 /// # Errors
 ///
 /// When `root` does not exist or cannot be listed.
-pub fn files(root: &Path) -> io::Result<Vec<PathBuf>> {
-    if !fs::metadata(root)?.is_dir() {
+pub fn files(root: &Path, sources: &mut Sources) -> io::Result<Vec<PathBuf>> {
+    if !sources.look(root)?.is_dir() {
         return Ok(vec![root.to_owned()]);
     }
-    Ok(entries(root)?.into_iter().filter(|path| is_key_file(path)).collect())
+    Ok(entries(root, sources)?.into_iter().filter(|path| is_key_file(path)).collect())
 }
 
 /// Reads the files that `root` stands for, unparsed. Reports what cannot be read, and what others may read too.
 #[must_use]
-pub fn read(root: &Path, report: &Report) -> Vec<File> {
-    let paths = match files(root) {
+pub fn read(root: &Path, sources: &mut Sources, report: &Report) -> Vec<File> {
+    let paths = match files(root, sources) {
         Ok(paths) => paths,
         Err(error) => {
             unreadable(root, &error, report);
@@ -93,14 +94,14 @@ pub fn read(root: &Path, report: &Report) -> Vec<File> {
             help,
         ));
     }
-    warn_of_strangers(root, &paths, report);
-    paths.into_iter().filter_map(|path| read_file(path, report)).collect()
+    warn_of_strangers(root, &paths, sources, report);
+    paths.into_iter().filter_map(|path| read_file(path, sources, report)).collect()
 }
 
 /// Reads one file, unparsed. Reports when it cannot be read, and when others may read it too.
 #[must_use]
-pub fn read_file(path: PathBuf, report: &Report) -> Option<File> {
-    match fs::read(&path) {
+pub fn read_file(path: PathBuf, sources: &mut Sources, report: &Report) -> Option<File> {
+    match sources.read(&path) {
         Ok(bytes) => checked(path, bytes, report),
         Err(error) => {
             unreadable(&path, &error, report);
@@ -189,18 +190,10 @@ fn is_key(node: &Node<'_>) -> bool {
 }
 
 /// A directory's visible regular files (and links to some), sorted by name.
-fn entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        // Through links: a link to a directory is not a key file, and one to nowhere is an error when it is read.
-        let directory = fs::metadata(entry.path()).is_ok_and(|metadata| metadata.is_dir());
-        if !hidden && !directory {
-            paths.push(entry.path());
-        }
-    }
-    paths.sort();
+fn entries(directory: &Path, sources: &mut Sources) -> io::Result<Vec<PathBuf>> {
+    let mut paths = sources.list(directory)?;
+    // Through links: a link to a directory is not a key file, and one to nowhere is an error when it is read.
+    paths.retain(|path| !path.is_dir());
     Ok(paths)
 }
 
@@ -209,11 +202,11 @@ fn is_key_file(path: &Path) -> bool {
         .is_some_and(|extension| extension == "toml" || extension == "jsonl")
 }
 
-fn warn_of_strangers(root: &Path, read: &[PathBuf], report: &Report) {
+fn warn_of_strangers(root: &Path, read: &[PathBuf], sources: &mut Sources, report: &Report) {
     if read.first().is_some_and(|first| first == root) {
         return;
     }
-    for path in entries(root)
+    for path in entries(root, sources)
         .unwrap_or_default()
         .iter()
         .filter(|path| !is_key_file(path))

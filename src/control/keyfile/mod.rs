@@ -122,7 +122,7 @@ fn resolve(file: &Path) -> Result<PathBuf, EditError> {
 
 /// All files of the set, and which of them is the target. It is added, empty, where it does not exist yet.
 fn read_set(place: &Place, target: &Path, report: &Report) -> Result<(Vec<File>, usize), EditError> {
-    let paths = match records::files(&place.root) {
+    let paths = match records::files(&place.root, &mut sources) {
         Ok(paths) => paths,
         Err(error) if error.kind() == io::ErrorKind::NotFound && place.root == place.file => Vec::new(),
         Err(error) => return Err(system("read", &place.root)(error)),
@@ -133,7 +133,7 @@ fn read_set(place: &Place, target: &Path, report: &Report) -> Result<(Vec<File>,
         if fs::canonicalize(&path).is_ok_and(|path| path == target) {
             index = Some(files.len());
         }
-        files.extend(records::read_file(path, report));
+        files.extend(records::read_file(path, &mut sources, report));
     }
     if report.has_errors() {
         return Ok((files, 0));

@@ -1,0 +1,404 @@
+//! Every key of one generation, found by the digest of what a caller presents.
+//!
+//! A room of its own because it is the one structure that grows with the number of keys: a table of 4-byte slots over
+//! flat rows and one string, no allocation per key, at most 100 bytes a key beside its id and name.
+//!
+//! Security:
+//! - Nothing in here can be presented: rows hold digests and argon2id strings, and argon2id strings are not in the table,
+//!   so presenting a stolen hash finds nothing.
+//! - Finding a record says nothing about whether it is valid: that is [`Keyring::state`], which knows the matched hash's
+//!   own end too.
+//! - Digests are compared with an ordinary comparison: whoever could steer one byte by byte would have broken SHA-256.
+
+mod compile;
+mod grant;
+#[cfg(test)]
+mod tests;
+
+use hashbrown::HashTable;
+use smallvec::SmallVec;
+
+use crate::config::environments::EnvironmentId;
+use crate::config::keys::Pepper;
+use crate::config::plans::PlanId;
+use crate::config::records::Records;
+use crate::secret::{Digest, Presented, Secret};
+
+use super::refusal::Invalid;
+
+pub use grant::{Grant, Permissions};
+
+/// How many argon2id records one presented key may be compared with.
+pub const MAX_CANDIDATES: usize = 8;
+
+/// The immutable index of one generation's keys.
+pub struct Keyring {
+    /// Indices into `hashes`, hashed by [`Digest::table_hash`].
+    table: HashTable<u32>,
+    hashes: Box<[HashRow]>,
+    /// Sorted by `lead`.
+    slow: Box<[SlowRow]>,
+    /// The lengths of all leads, longest first.
+    lead_lengths: Box<[usize]>,
+    /// In the order of [`Records::keys`].
+    rows: Box<[Row]>,
+    /// Indices into `rows`, sorted by id.
+    by_id: Box<[u32]>,
+    /// The points in time that few keys have: `not_before`, `revoked_at`, and the ends of rotated hashes.
+    times: Box<[i64]>,
+    /// Every id and name, one after the other.
+    text: Box<str>,
+    grants: Box<[Grant]>,
+    organizations: Box<[Organization]>,
+    /// The peppers that some key uses.
+    peppers: Box<[Secret]>,
+}
+
+/// Index of a key: its position in [`Records::keys`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyIndex(pub u32);
+
+/// A key, and which of its hashes matched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    /// The key.
+    pub key: KeyIndex,
+    hash: Slot,
+}
+
+/// A record that a slow hash must confirm.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate<'a> {
+    /// What is found when the verification succeeds.
+    pub found: Found,
+    /// The PHC string (`$argon2id$…`).
+    pub phc: &'a str,
+}
+
+/// Whom keys belong to.
+#[derive(Debug, Clone)]
+pub struct Organization {
+    /// Stable id.
+    pub id: Box<str>,
+    /// Name for people.
+    pub name: Option<Box<str>>,
+    /// `plan`
+    pub plan: Option<PlanId>,
+}
+
+/// One key's record, borrowed from its keyring.
+#[derive(Clone, Copy)]
+pub struct Key<'a> {
+    keyring: &'a Keyring,
+    index: KeyIndex,
+    row: &'a Row,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Slot {
+    Digest(u32),
+    Slow(u32),
+}
+
+/// An index into `times`, or [`NEVER`].
+type Moment = u32;
+const NEVER: Moment = u32::MAX;
+
+struct HashRow {
+    digest: Digest,
+    key: u32,
+    expires_at: Moment,
+}
+
+struct SlowRow {
+    lead: Box<str>,
+    phc: Box<str>,
+    key: u32,
+    expires_at: Moment,
+}
+
+struct Row {
+    /// Where `id` begins in `text`; `name` follows it.
+    text: u64,
+    /// `i64::MAX` where there is no end.
+    expires_at: i64,
+    not_before: Moment,
+    revoked_at: Moment,
+    organization: u32,
+    grant: u32,
+    name_len: u32,
+    id_len: u16,
+    active: bool,
+}
+
+impl Keyring {
+    /// Builds the index. Peppers that no key names are left out: nothing is computed under them.
+    ///
+    /// # Panics
+    ///
+    /// With 2³² − 1 keys or hashes, or more.
+    #[must_use]
+    pub fn compile(records: &Records, peppers: &[Pepper]) -> Self {
+        compile::keyring(records, peppers)
+    }
+
+    /// How many keys there are, valid or not.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is no key at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The record whose fast hash fits `presented`: SHA-256 first, then HMAC-SHA-256 under each pepper in use. Says
+    /// nothing about its state.
+    #[must_use]
+    pub fn find(&self, presented: &Presented<'_>) -> Option<Found> {
+        self.find_digest(&presented.digest()).or_else(|| {
+            self.peppers
+                .iter()
+                .find_map(|pepper| self.find_digest(&Digest::keyed(pepper, presented.expose())))
+        })
+    }
+
+    /// The record that has this digest among its fast hashes.
+    #[must_use]
+    pub fn find_digest(&self, digest: &Digest) -> Option<Found> {
+        let slot = *self.table.find(digest.table_hash(), |&slot| {
+            self.hashes[slot as usize].digest == *digest
+        })?;
+        Some(Found {
+            key: KeyIndex(self.hashes[slot as usize].key),
+            hash: Slot::Digest(slot),
+        })
+    }
+
+    /// The argon2id records whose public lead characters begin `presented`: the longest leads first, at most
+    /// [`MAX_CANDIDATES`].
+    #[must_use]
+    pub fn slow_candidates(&self, presented: &Presented<'_>) -> SmallVec<[Candidate<'_>; MAX_CANDIDATES]> {
+        let bytes = presented.expose();
+        let mut candidates = SmallVec::new();
+        for &length in &self.lead_lengths {
+            let Some(lead) = bytes.get(..length) else { continue };
+            let first = self.slow.partition_point(|row| row.lead.as_bytes() < lead);
+            for (offset, row) in self.slow[first..].iter().enumerate() {
+                if row.lead.as_bytes() != lead {
+                    break;
+                }
+                if candidates.len() == MAX_CANDIDATES {
+                    return candidates;
+                }
+                candidates.push(Candidate {
+                    found: Found {
+                        key: KeyIndex(row.key),
+                        hash: Slot::Slow(compile::index(first + offset)),
+                    },
+                    phc: &row.phc,
+                });
+            }
+        }
+        candidates
+    }
+
+    /// Whether any key has a slow hash, so that a key that [`Keyring::find`] does not know may still be valid.
+    #[must_use]
+    pub fn has_slow(&self) -> bool {
+        !self.slow.is_empty()
+    }
+
+    /// Whether the found key may be used at `now` (Unix seconds).
+    ///
+    /// # Errors
+    ///
+    /// The first that applies of: revoked, disabled, not yet valid, expired (the key's end, or the matched hash's own).
+    pub fn state(&self, found: Found, now: i64) -> Result<(), Invalid> {
+        self.key(found.key).state(now)?;
+        match self.moment(self.hash_expiry(found.hash)) {
+            Some(end) if end <= now => Err(Invalid::Expired),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// When the found key stops being valid, in Unix seconds: what an open tunnel waits for. `None` is never.
+    #[must_use]
+    pub fn ends_at(&self, found: Found) -> Option<i64> {
+        let key = self.key(found.key);
+        [
+            key.expires_at(),
+            self.moment(key.row.revoked_at),
+            self.moment(self.hash_expiry(found.hash)),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// One key's record.
+    ///
+    /// # Panics
+    ///
+    /// With the index of another generation's key that this one does not have.
+    #[must_use]
+    pub fn key(&self, index: KeyIndex) -> Key<'_> {
+        Key {
+            keyring: self,
+            index,
+            row: &self.rows[index.0 as usize],
+        }
+    }
+
+    /// Every key, in the order of its records.
+    pub fn keys(&self) -> impl ExactSizeIterator<Item = Key<'_>> {
+        (0..compile::index(self.rows.len())).map(|index| self.key(KeyIndex(index)))
+    }
+
+    /// The key with this id: how accounts and tunnels find their key again in the next generation.
+    #[must_use]
+    pub fn by_id(&self, id: &str) -> Option<KeyIndex> {
+        self.by_id
+            .binary_search_by(|&index| self.key(KeyIndex(index)).id().cmp(id))
+            .ok()
+            .map(|position| KeyIndex(self.by_id[position]))
+    }
+
+    /// What names the matched hash over generations without revealing it: the digest itself, or the digest of the
+    /// argon2id string.
+    #[must_use]
+    pub fn fingerprint(&self, found: Found) -> Digest {
+        match found.hash {
+            Slot::Digest(slot) => self.hashes[slot as usize].digest,
+            Slot::Slow(slot) => Digest::of(self.slow[slot as usize].phc.as_bytes()),
+        }
+    }
+
+    /// Finds a key of an earlier generation again: the same id, and still the hash that once matched. `None` means that
+    /// the credential is gone, even where the key itself remains (rotated).
+    #[must_use]
+    pub fn refind(&self, id: &str, fingerprint: &Digest) -> Option<Found> {
+        let key = self.by_id(id)?;
+        if let Some(found) = self.find_digest(fingerprint) {
+            return (found.key == key).then_some(found);
+        }
+        let slot = self
+            .slow
+            .iter()
+            .position(|row| row.key == key.0 && Digest::of(row.phc.as_bytes()) == *fingerprint)?;
+        Some(Found {
+            key,
+            hash: Slot::Slow(compile::index(slot)),
+        })
+    }
+
+    /// One organization. The index is [`Key::organization_index`].
+    ///
+    /// # Panics
+    ///
+    /// With an index that no record has.
+    #[must_use]
+    pub fn organization(&self, index: u32) -> &Organization {
+        &self.organizations[index as usize]
+    }
+
+    /// Bytes held for keys beside the text of their ids and names, and beside what keys share (grants, organizations).
+    #[must_use]
+    pub fn index_bytes(&self) -> usize {
+        self.table.allocation_size()
+            + size_of_val(&*self.hashes)
+            + size_of_val(&*self.slow)
+            + size_of_val(&*self.rows)
+            + size_of_val(&*self.by_id)
+            + size_of_val(&*self.times)
+    }
+
+    fn hash_expiry(&self, hash: Slot) -> Moment {
+        match hash {
+            Slot::Digest(slot) => self.hashes[slot as usize].expires_at,
+            Slot::Slow(slot) => self.slow[slot as usize].expires_at,
+        }
+    }
+
+    fn moment(&self, moment: Moment) -> Option<i64> {
+        (moment != NEVER).then(|| self.times[moment as usize])
+    }
+}
+
+impl<'a> Key<'a> {
+    /// Its index.
+    #[must_use]
+    pub fn index(&self) -> KeyIndex {
+        self.index
+    }
+
+    /// Public and stable.
+    #[must_use]
+    pub fn id(&self) -> &'a str {
+        let start = self.text_start();
+        &self.keyring.text[start..start + usize::from(self.row.id_len)]
+    }
+
+    /// Name for people.
+    #[must_use]
+    pub fn name(&self) -> &'a str {
+        let start = self.text_start() + usize::from(self.row.id_len);
+        &self.keyring.text[start..start + self.row.name_len as usize]
+    }
+
+    /// Whom it belongs to.
+    #[must_use]
+    pub fn organization(&self) -> &'a Organization {
+        self.keyring.organization(self.row.organization)
+    }
+
+    /// Index into [`Records::organizations`].
+    #[must_use]
+    pub fn organization_index(&self) -> u32 {
+        self.row.organization
+    }
+
+    /// What it may do, from where, and how much: shared by all keys that have the same.
+    #[must_use]
+    pub fn grant(&self) -> &'a Grant {
+        &self.keyring.grants[self.row.grant as usize]
+    }
+
+    /// The environment that its record names.
+    #[must_use]
+    pub fn environment(&self) -> Option<EnvironmentId> {
+        self.grant().environment
+    }
+
+    /// Not valid from then on; Unix seconds.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<i64> {
+        (self.row.expires_at != i64::MAX).then_some(self.row.expires_at)
+    }
+
+    /// Whether it may be used at `now` (Unix seconds), whichever of its hashes matched.
+    ///
+    /// # Errors
+    ///
+    /// The first that applies of: revoked, disabled, not yet valid, expired.
+    pub fn state(&self, now: i64) -> Result<(), Invalid> {
+        let reached = |moment| self.keyring.moment(moment).is_some_and(|at| at <= now);
+        if reached(self.row.revoked_at) {
+            Err(Invalid::Revoked)
+        } else if !self.row.active {
+            Err(Invalid::Disabled)
+        } else if self.row.not_before != NEVER && !reached(self.row.not_before) {
+            Err(Invalid::NotYetValid)
+        } else if self.row.expires_at <= now {
+            Err(Invalid::Expired)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn text_start(&self) -> usize {
+        usize::try_from(self.row.text).expect("a position within a string in memory")
+    }
+}

@@ -1,0 +1,305 @@
+use super::*;
+use crate::config::records::{self, Hash, Hashed};
+
+fn sha256(key: &str) -> Hashed {
+    Hashed {
+        hash: Hash::Sha256(Digest::of(key.as_bytes())),
+        expires_at: None,
+    }
+}
+
+fn argon2id(lead: &str, phc: &str) -> Hashed {
+    Hashed {
+        hash: Hash::Argon2id {
+            lead: lead.to_owned(),
+            phc: phc.to_owned(),
+        },
+        expires_at: None,
+    }
+}
+
+fn record(id: &str, secrets: Vec<Hashed>) -> records::Key {
+    records::Key {
+        id: id.to_owned(),
+        name: format!("name of {id}"),
+        organization: 0,
+        secrets,
+        hint: None,
+        permissions: vec![],
+        environment: None,
+        plan: None,
+        limits: None,
+        created_at: None,
+        not_before: None,
+        expires_at: None,
+        revoked_at: None,
+        active: true,
+        allowed_sources: vec![],
+        owner: None,
+        subscriptions: vec![],
+        metadata: serde_json::Map::new(),
+    }
+}
+
+fn records(keys: Vec<records::Key>) -> Records {
+    Records {
+        organizations: vec![records::Organization {
+            id: "42".to_owned(),
+            name: Some("Acme".to_owned()),
+            plan: Some(PlanId(1)),
+            metadata: serde_json::Map::new(),
+        }],
+        keys,
+        files: vec![],
+    }
+}
+
+fn keyring(keys: Vec<records::Key>) -> Keyring {
+    Keyring::compile(&records(keys), &[])
+}
+
+fn present(key: &str) -> Presented<'_> {
+    Presented::borrowed(key.as_bytes())
+}
+
+fn found_id<'a>(keyring: &'a Keyring, key: &str) -> Option<&'a str> {
+    keyring.find(&present(key)).map(|found| keyring.key(found.key).id())
+}
+
+#[test]
+fn every_hash_of_a_key_finds_it_and_nothing_else_does() {
+    let keyring = keyring(vec![
+        record("b", vec![sha256("kg_b")]),
+        record("a", vec![sha256("kg_a-old"), sha256("kg_a-new")]),
+    ]);
+    for (key, id) in [
+        ("kg_b", Some("b")),
+        ("kg_a-old", Some("a")),
+        ("kg_a-new", Some("a")),
+        ("kg_c", None),
+        ("kg_A-new", None),
+        ("kg_b ", None),
+        ("", None),
+    ] {
+        assert_eq!(found_id(&keyring, key), id, "{key}");
+    }
+    let b = keyring.key(KeyIndex(0));
+    assert_eq!((b.id(), b.name()), ("b", "name of b"));
+    assert_eq!(&*b.organization().id, "42");
+    assert_eq!(keyring.by_id("a"), Some(KeyIndex(1)));
+    assert_eq!(keyring.by_id("b"), Some(KeyIndex(0)));
+    assert_eq!(keyring.by_id("c"), None);
+    assert_eq!(keyring.keys().map(|key| key.id()).collect::<Vec<_>>(), ["b", "a"]);
+}
+
+#[test]
+fn an_empty_keyring_finds_nothing() {
+    let keyring = keyring(vec![]);
+    assert!(keyring.is_empty() && !keyring.has_slow());
+    assert!(keyring.find(&present("kg_a")).is_none());
+    assert!(keyring.slow_candidates(&present("kg_a")).is_empty());
+    assert!(keyring.by_id("").is_none());
+}
+
+#[test]
+fn hmac_digests_are_found_under_their_pepper_only() {
+    let pepper = |id: &str, secret: &str| Pepper {
+        id: id.to_owned(),
+        secret: Secret::new(secret.to_owned()),
+    };
+    let peppers = [pepper("unused", "first"), pepper("2026", "second")];
+    let digest = Digest::keyed(&peppers[1].secret, b"kg_a");
+    let hmac = Hashed {
+        hash: Hash::HmacSha256 { pepper: 1, digest },
+        expires_at: None,
+    };
+    let keys = vec![record("a", vec![hmac]), record("b", vec![sha256("kg_b")])];
+
+    let keyring = Keyring::compile(&records(keys.clone()), &peppers);
+    assert_eq!(keyring.peppers.len(), 1, "only the pepper in use is kept");
+    assert_eq!(found_id(&keyring, "kg_a"), Some("a"));
+    assert_eq!(found_id(&keyring, "kg_b"), Some("b"));
+
+    let swapped = [pepper("unused", "second"), pepper("2026", "first")];
+    let keyring = Keyring::compile(&records(keys), &swapped);
+    assert_eq!(found_id(&keyring, "kg_a"), None);
+}
+
+#[test]
+fn slow_hashes_are_candidates_by_their_lead_and_never_found_by_digest() {
+    let keyring = keyring(vec![
+        record("short", vec![argon2id("abcd", "$argon2id$short")]),
+        record("long", vec![argon2id("abcdef", "$argon2id$long")]),
+        record("other", vec![argon2id("abce", "$argon2id$other")]),
+        record("twin", vec![argon2id("abcdef", "$argon2id$twin")]),
+    ]);
+    let ids = |key: &str| -> Vec<&str> {
+        keyring
+            .slow_candidates(&present(key))
+            .iter()
+            .map(|candidate| keyring.key(candidate.found.key).id())
+            .collect()
+    };
+    assert_eq!(ids("abcdefgh"), ["long", "twin", "short"]);
+    assert_eq!(ids("abcdXfgh"), ["short"]);
+    assert_eq!(ids("abcexxxx"), ["other"]);
+    assert_eq!(ids("abc"), [""; 0]);
+    assert_eq!(ids("zzzzzzzz"), [""; 0]);
+    assert!(
+        keyring.find(&present("$argon2id$long")).is_none(),
+        "a stolen hash is no key"
+    );
+    assert_eq!(keyring.slow_candidates(&present("abcexxxx"))[0].phc, "$argon2id$other");
+}
+
+#[test]
+fn at_most_eight_slow_hashes_are_tried() {
+    let keys = (0..20).map(|n| record(&format!("k{n}"), vec![argon2id("same", &format!("$argon2id${n}"))]));
+    assert_eq!(
+        keyring(keys.collect()).slow_candidates(&present("same-lead")).len(),
+        MAX_CANDIDATES
+    );
+}
+
+#[test]
+fn states_are_told_in_their_order_and_exact_to_the_second() {
+    let with = |change: fn(&mut records::Key)| {
+        let mut key = record("k", vec![sha256("kg_k")]);
+        change(&mut key);
+        keyring(vec![key])
+    };
+    let table: [(&str, fn(&mut records::Key), i64, Result<(), Invalid>); 12] = [
+        ("plain", |_| (), 0, Ok(())),
+        ("before its end", |k| k.expires_at = Some(100), 99, Ok(())),
+        ("at its end", |k| k.expires_at = Some(100), 100, Err(Invalid::Expired)),
+        (
+            "before its begin",
+            |k| k.not_before = Some(100),
+            99,
+            Err(Invalid::NotYetValid),
+        ),
+        ("at its begin", |k| k.not_before = Some(100), 100, Ok(())),
+        ("before revocation", |k| k.revoked_at = Some(100), 99, Ok(())),
+        (
+            "at revocation",
+            |k| k.revoked_at = Some(100),
+            100,
+            Err(Invalid::Revoked),
+        ),
+        ("off", |k| k.active = false, 0, Err(Invalid::Disabled)),
+        (
+            "revoked goes before disabled",
+            |k| (k.revoked_at, k.active) = (Some(1), false),
+            2,
+            Err(Invalid::Revoked),
+        ),
+        (
+            "disabled goes before not yet valid",
+            |k| (k.not_before, k.active) = (Some(9), false),
+            2,
+            Err(Invalid::Disabled),
+        ),
+        (
+            "not yet valid goes before expired",
+            |k| (k.not_before, k.expires_at) = (Some(9), Some(1)),
+            2,
+            Err(Invalid::NotYetValid),
+        ),
+        (
+            "a rotated hash ends by itself",
+            |k| k.secrets[0].expires_at = Some(100),
+            100,
+            Err(Invalid::Expired),
+        ),
+    ];
+    for (what, change, now, expected) in table {
+        let keyring = with(change);
+        let found = keyring.find(&present("kg_k")).unwrap();
+        assert_eq!(keyring.state(found, now), expected, "{what}");
+    }
+}
+
+#[test]
+fn one_hash_of_a_rotation_ends_and_the_other_stays() {
+    let mut key = record("k", vec![sha256("old"), sha256("new")]);
+    key.secrets[0].expires_at = Some(100);
+    key.expires_at = Some(200);
+    let keyring = keyring(vec![key]);
+    let [old, new] = ["old", "new"].map(|key| keyring.find(&present(key)).unwrap());
+    assert_eq!(keyring.state(old, 150), Err(Invalid::Expired));
+    assert_eq!(keyring.state(new, 150), Ok(()));
+    assert_eq!(keyring.ends_at(old), Some(100));
+    assert_eq!(keyring.ends_at(new), Some(200));
+}
+
+#[test]
+fn a_credential_is_found_again_only_while_its_hash_remains() {
+    let before = keyring(vec![
+        record("a", vec![sha256("kg_a")]),
+        record("s", vec![argon2id("slow", "$argon2id$1")]),
+    ]);
+    let fast = before.fingerprint(before.find(&present("kg_a")).unwrap());
+    let slow = before.fingerprint(before.slow_candidates(&present("slow-key"))[0].found);
+
+    let same = keyring(vec![
+        record("new", vec![sha256("kg_new")]),
+        record("s", vec![argon2id("slow", "$argon2id$1")]),
+        record("a", vec![sha256("kg_a-2"), sha256("kg_a")]),
+    ]);
+    assert_eq!(same.refind("a", &fast).map(|found| found.key), Some(KeyIndex(2)));
+    assert_eq!(same.refind("s", &slow).map(|found| found.key), Some(KeyIndex(1)));
+
+    let rotated = keyring(vec![
+        record("a", vec![sha256("kg_a-2")]),
+        record("s", vec![argon2id("slow", "$argon2id$2")]),
+        record("b", vec![sha256("kg_a")]),
+    ]);
+    assert_eq!(rotated.refind("a", &fast), None, "the hash moved to another key");
+    assert_eq!(rotated.refind("s", &slow), None);
+}
+
+#[test]
+fn grants_are_shared_and_source_networks_decide() {
+    let mut keys: Vec<_> = (0..50)
+        .map(|n| record(&format!("k{n}"), vec![sha256(&format!("kg_{n}"))]))
+        .collect();
+    for key in &mut keys {
+        key.permissions = vec!["send".to_owned(), "read".to_owned(), "read".to_owned()];
+    }
+    keys[7].allowed_sources = vec!["203.0.113.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()];
+    let keyring = keyring(keys);
+    assert_eq!(keyring.grants.len(), 2);
+
+    let permissions = &keyring.key(KeyIndex(0)).grant().permissions;
+    assert!(permissions.contains("read") && permissions.contains("send"));
+    assert!(!permissions.contains("rea") && !permissions.contains("") && !permissions.contains("sendx"));
+    assert_eq!(permissions.iter().collect::<Vec<_>>(), ["read", "send"]);
+
+    let (open, bound) = (keyring.key(KeyIndex(0)).grant(), keyring.key(KeyIndex(7)).grant());
+    for (address, expected) in [
+        (Some("203.0.113.9"), true),
+        (Some("::ffff:203.0.113.9"), true),
+        (Some("2001:db8::1"), true),
+        (Some("203.0.114.9"), false),
+        (Some("::1"), false),
+        (None, false),
+    ] {
+        let address = address.map(|text| text.parse().unwrap());
+        assert_eq!(bound.allows_source(address), expected, "{address:?}");
+        assert!(open.allows_source(address));
+    }
+}
+
+#[test]
+fn a_key_costs_at_most_100_bytes_beside_its_strings() {
+    for count in [10_000, 15_000, 30_000] {
+        let keys = (0..count).map(|n| {
+            let mut key = record(&format!("key_{n:08}"), vec![sha256(&format!("kg_{n}"))]);
+            key.expires_at = Some(i64::from(n));
+            key
+        });
+        let keyring = keyring(keys.collect());
+        let per_key = keyring.index_bytes() as f64 / f64::from(count);
+        assert!(per_key <= 100.0, "{per_key} bytes a key with {count} keys");
+    }
+}
