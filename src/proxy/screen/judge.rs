@@ -157,7 +157,8 @@ impl<'h> Fields<'h> {
                 }
                 7 if name.eq_ignore_ascii_case("upgrade") => fields.upgrade = true,
                 10 if name.eq_ignore_ascii_case("connection") => {
-                    fields.connection_upgrade |= tokens(header.value).any(|token| token.eq_ignore_ascii_case(b"upgrade"));
+                    fields.connection_upgrade |=
+                        tokens(header.value).any(|token| token.eq_ignore_ascii_case(b"upgrade"));
                 }
                 14 if name.eq_ignore_ascii_case("content-length") => {
                     fields.lengths += 1;

@@ -24,9 +24,17 @@ use crate::proxy::screen::{BodyFailure, Phase, Screen, ScreenHandle};
 /// What the service saw of one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Seen {
-    Request { method: String, target: String, body: Vec<u8> },
+    Request {
+        method: String,
+        target: String,
+        body: Vec<u8>,
+    },
     /// A request whose body could not be read.
-    Failed { method: String, target: String, failure: Option<BodyFailure> },
+    Failed {
+        method: String,
+        target: String,
+        failure: Option<BodyFailure>,
+    },
     Refused(Hygiene),
 }
 
@@ -85,17 +93,37 @@ pub(super) async fn serve(io: DuplexStream, gate: Option<Rc<Notify>>) -> (Vec<Se
                     }
                     Err(_) => {
                         let failure = handle.body_failure(call);
-                        (StatusCode::BAD_REQUEST, Seen::Failed { method, target, failure })
+                        (
+                            StatusCode::BAD_REQUEST,
+                            Seen::Failed {
+                                method,
+                                target,
+                                failure,
+                            },
+                        )
                     }
                 }
             };
             seen.borrow_mut().push(this);
             let content = Full::new(Bytes::from(format!("answer {call}")));
-            let answer = Answer { content, call, handle: handle.clone() };
-            Ok::<_, Infallible>(Response::builder().status(status).header("x-from", "service").body(answer).unwrap())
+            let answer = Answer {
+                content,
+                call,
+                handle: handle.clone(),
+            };
+            Ok::<_, Infallible>(
+                Response::builder()
+                    .status(status)
+                    .header("x-from", "service")
+                    .body(answer)
+                    .unwrap(),
+            )
         }
     });
-    let connection = http1::Builder::new().auto_date_header(false).half_close(false).serve_connection(TokioIo::new(screen), service);
+    let connection = http1::Builder::new()
+        .auto_date_header(false)
+        .half_close(false)
+        .serve_connection(TokioIo::new(screen), service);
     // An error is the client's doing; the test looks at what it got.
     drop(connection.await);
     (seen.into_inner(), handle)
@@ -124,7 +152,11 @@ pub(super) async fn exchange<'b>(parts: impl IntoIterator<Item = &'b [u8]>) -> (
 }
 
 fn request(method: &str, target: &str, body: &[u8]) -> Seen {
-    Seen::Request { method: method.into(), target: target.into(), body: body.into() }
+    Seen::Request {
+        method: method.into(),
+        target: target.into(),
+        body: body.into(),
+    }
 }
 
 fn statuses(answers: &str) -> Vec<&str> {
@@ -140,7 +172,10 @@ async fn a_refusal_is_answered_in_order_after_the_pipelined_answers() {
     for size in [1, 10, 1000] {
         let (seen, answers) = exchange(stream.chunks(size)).await;
         let refused = Seen::Refused(Hygiene::AmbiguousLength);
-        assert_eq!(seen, [request("GET", "/a", b""), request("POST", "/b", b"abc"), refused]);
+        assert_eq!(
+            seen,
+            [request("GET", "/a", b""), request("POST", "/b", b"abc"), refused]
+        );
         assert_eq!(statuses(&answers), ["200", "200", "400"]);
         assert!(answers.contains("connection: close"), "{answers}");
         assert!(answers.ends_with("answer 2"), "{answers}");
@@ -151,7 +186,10 @@ async fn a_refusal_is_answered_in_order_after_the_pipelined_answers() {
 async fn a_refused_head_request_is_answered_without_a_body() {
     let (seen, answers) = exchange([&b"HEAD / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"[..]]).await;
     assert_eq!(seen, [Seen::Refused(Hygiene::Host)]);
-    assert!(answers.contains("content-length: 8") && answers.ends_with("\r\n\r\n"), "{answers}");
+    assert!(
+        answers.contains("content-length: 8") && answers.ends_with("\r\n\r\n"),
+        "{answers}"
+    );
 }
 
 #[tokio::test]
@@ -159,7 +197,10 @@ async fn a_wrong_version_is_a_505_and_an_endless_head_a_431_or_414() {
     let endless = "a".repeat(2000);
     for (head, status) in [
         ("GET / HTTP/3.0\r\nHost: a\r\n\r\n".to_owned(), "505"),
-        ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n".to_owned(), "501"),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n".to_owned(),
+            "501",
+        ),
         (format!("GET / HTTP/1.1\r\nHost: a\r\nX: {endless}"), "431"),
         (format!("GET /{endless}"), "414"),
     ] {
@@ -174,7 +215,10 @@ async fn a_client_that_closes_its_sending_side_gets_all_its_answers() {
     let (mut client, server) = tokio::io::duplex(1 << 16);
     let gate = Rc::new(Notify::new());
     let call = async {
-        client.write_all(&b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3)).await.unwrap();
+        client
+            .write_all(&b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3))
+            .await
+            .unwrap();
         client.shutdown().await.unwrap();
         for _ in 0..3 {
             tokio::task::yield_now().await;
@@ -196,7 +240,10 @@ async fn a_client_that_takes_its_answer_slowly_loses_nothing_of_it_when_it_has_c
     // The pipe holds 16 bytes, so every answer is flushed in many parts.
     let (mut client, server) = tokio::io::duplex(16);
     let call = async {
-        client.write_all(&b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2)).await.unwrap();
+        client
+            .write_all(&b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2))
+            .await
+            .unwrap();
         client.shutdown().await.unwrap();
         let mut answers = String::new();
         client.read_to_string(&mut answers).await.unwrap();
@@ -214,7 +261,11 @@ async fn an_idle_connection_is_closed_from_outside() {
     let screen = Screen::new(server, LIMITS);
     let handle = screen.handle();
     let service = service_fn(|_: Request<Incoming>| {
-        let answer = Answer { content: Full::new(Bytes::from("x")), call: 0, handle: handle.clone() };
+        let answer = Answer {
+            content: Full::new(Bytes::from("x")),
+            call: 0,
+            handle: handle.clone(),
+        };
         async { Ok::<_, Infallible>(Response::new(answer)) }
     });
     let connection = http1::Builder::new().serve_connection(TokioIo::new(screen), service);
@@ -240,12 +291,19 @@ async fn a_head_that_takes_too_long_gets_a_408_and_a_broken_body_a_400() {
     let handle = screen.handle();
     let service = service_fn(|_: Request<Incoming>| {
         let status = handle.take_refusal(0).unwrap().hygiene.status();
-        let answer = Answer { content: Full::default(), call: 0, handle: handle.clone() };
+        let answer = Answer {
+            content: Full::default(),
+            call: 0,
+            handle: handle.clone(),
+        };
         async move { Ok::<_, Infallible>(Response::builder().status(status).body(answer).unwrap()) }
     });
     let connection = http1::Builder::new().serve_connection(TokioIo::new(screen), service);
     let call = async {
-        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ").await.unwrap();
+        client
+            .write_all(b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ")
+            .await
+            .unwrap();
         while handle.snapshot().phase != Phase::Head {
             tokio::task::yield_now().await;
         }
@@ -262,7 +320,11 @@ async fn a_head_that_takes_too_long_gets_a_408_and_a_broken_body_a_400() {
     let (seen, answers) = exchange([&broken[..]]).await;
     assert_eq!(
         seen,
-        [Seen::Failed { method: "POST".into(), target: "/".into(), failure: Some(BodyFailure::Broken) }]
+        [Seen::Failed {
+            method: "POST".into(),
+            target: "/".into(),
+            failure: Some(BodyFailure::Broken)
+        }]
     );
     assert_eq!(statuses(&answers), ["400"]);
 }
