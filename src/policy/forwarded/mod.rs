@@ -37,6 +37,9 @@ pub struct Client {
     pub address: Option<IpAddr>,
     /// Whether it uses TLS, towards Keygate or towards the trusted proxy that terminated it.
     pub tls: bool,
+    /// Whether it is on this host: at a loopback address or on a Unix socket, with nothing said about it that was not
+    /// understood. An unknown address alone is no sign of that.
+    pub local: bool,
     /// Whether the connection's peer is trusted: whose `X-Request-Id` and `traceparent` are kept.
     pub trusted: bool,
 }
@@ -47,24 +50,18 @@ pub type Rendered = SmallVec<[(HeaderName, HeaderValue); 3]>;
 /// Finds the client, from the connection's peer and what the headers of a trusted one say.
 #[must_use]
 pub fn client(head: &ClientHead<'_>, proxies: &TrustedProxies, style: ForwardedStyle) -> Client {
+    let address = head.peer.address.map(|address| address.to_canonical());
     let peer = Client {
-        address: head.peer.address.map(|address| address.to_canonical()),
+        address,
         tls: head.peer.tls,
+        local: is_local(address),
         trusted: proxies.trusts(head.peer.address),
     };
     if !peer.trusted {
         return peer;
     }
     match style {
-        ForwardedStyle::XForwarded => Client {
-            address: walk(
-                peer.address,
-                x_forwarded_for(head.headers).rev().map(address_of),
-                proxies,
-            ),
-            tls: x_forwarded_tls(head.headers).unwrap_or(peer.tls),
-            ..peer
-        },
+        ForwardedStyle::XForwarded => by_addresses(peer, head.headers, proxies),
         ForwardedStyle::Forwarded => by_elements(peer, &Chain::parse(head.headers), proxies),
         ForwardedStyle::None => peer,
     }
@@ -83,36 +80,49 @@ pub fn render(head: &ClientHead<'_>, client: Client, authority: &str, style: For
     }
 }
 
-/// The last hop that can be believed, going from `peer` (trusted) through `hops`, nearest first.
-fn walk(peer: Option<IpAddr>, hops: impl Iterator<Item = Option<IpAddr>>, proxies: &TrustedProxies) -> Option<IpAddr> {
-    let mut reached = peer;
-    for hop in hops {
-        let Some(address) = hop else { break };
-        reached = Some(address);
-        if !proxies.trusts(reached) {
+fn by_addresses(peer: Client, headers: &HeaderMap, proxies: &TrustedProxies) -> Client {
+    let mut client = peer;
+    client.tls = x_forwarded_tls(headers).unwrap_or(peer.tls);
+    for hop in x_forwarded_for(headers).rev() {
+        if !client.step(address_of(hop), proxies) {
             break;
         }
     }
-    reached
+    client
 }
 
 fn by_elements(peer: Client, chain: &Chain<'_>, proxies: &TrustedProxies) -> Client {
     let mut client = peer;
     for element in chain.elements.iter().rev() {
         client.tls = element.proto.as_deref().map_or(peer.tls, is_tls);
-        let Some(address) = element.node.as_deref().and_then(address_of) else {
-            return client;
-        };
-        client.address = Some(address);
-        if !proxies.trusts(client.address) {
+        if !client.step(element.node.as_deref().and_then(address_of), proxies) {
             return client;
         }
     }
     if chain.broken {
         client.address = None;
         client.tls = false;
+        client.local = false;
     }
     client
+}
+
+impl Client {
+    /// Goes on to the hop that the one reached so far, which is trusted, speaks of. `None`: it is not an address. Whether
+    /// the walk goes on from there.
+    fn step(&mut self, hop: Option<IpAddr>, proxies: &TrustedProxies) -> bool {
+        self.local = hop.is_some() && is_local(hop);
+        if hop.is_none() {
+            return false;
+        }
+        self.address = hop;
+        proxies.trusts(hop)
+    }
+}
+
+/// `None` is a Unix socket.
+fn is_local(address: Option<IpAddr>) -> bool {
+    address.is_none_or(|address| address.is_loopback())
 }
 
 /// The non-empty values of all X-Forwarded-For lines.

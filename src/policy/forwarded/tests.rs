@@ -4,6 +4,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 
 use super::*;
 
+type Lines<'a> = &'a [(&'a str, &'a str)];
+
 fn proxies() -> TrustedProxies {
     TrustedProxies {
         networks: vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()],
@@ -14,6 +16,7 @@ fn proxies() -> TrustedProxies {
 struct Outcome {
     address: Option<IpAddr>,
     tls: bool,
+    local: bool,
     written: Vec<String>,
 }
 
@@ -40,6 +43,7 @@ fn request(style: ForwardedStyle, peer: &str, tls: bool, lines: &[(&str, &str)])
     Outcome {
         address: client.address,
         tls: client.tls,
+        local: client.local,
         written: rendered.iter().map(|(_, value)| text(value)).collect(),
     }
 }
@@ -134,7 +138,7 @@ fn x_forwarded_for_is_walked_from_the_right() {
 #[test]
 fn scheme_and_host_are_believed_from_the_trusted_only() {
     let (own, theirs) = ("api.example:8080", "shop.example");
-    let table: &[(&str, bool, &[(&str, &str)], bool, &str)] = &[
+    let table: &[(&str, bool, Lines<'_>, bool, &str)] = &[
         (
             "203.0.113.1",
             false,
@@ -170,10 +174,12 @@ fn scheme_and_host_are_believed_from_the_trusted_only() {
         let outcome = request(ForwardedStyle::XForwarded, peer, *tls, lines);
         assert_eq!(outcome.tls, *expected, "{peer} {lines:?}");
         let proto = if *expected { "https" } else { "http" };
-        let scheme_and_host = outcome.written.rsplitn(3, |_| false).next().unwrap();
+        let [.., said_proto, said_host] = outcome.written.as_slice() else {
+            panic!("scheme and host are always said");
+        };
         assert_eq!(
-            scheme_and_host[scheme_and_host.len() - 2..],
-            [proto, *host],
+            (said_proto.as_str(), said_host.as_str()),
+            (proto, *host),
             "{peer} {lines:?}"
         );
     }
@@ -291,6 +297,57 @@ fn forwarded_says_only_the_peer_where_the_peer_is_not_trusted() {
     let unix = request(ForwardedStyle::Forwarded, "unix", false, &[]);
     assert_eq!(unix.written, ["for=unknown;proto=http;host=\"api.example:8080\""]);
     assert_eq!(unix.address, None);
+}
+
+#[test]
+fn a_client_is_local_only_where_nothing_else_was_said() {
+    let table: &[(ForwardedStyle, &str, Lines<'_>, bool)] = &[
+        (ForwardedStyle::XForwarded, "127.0.0.1", &[], true),
+        (ForwardedStyle::XForwarded, "::1", &[], true),
+        (ForwardedStyle::XForwarded, "::ffff:127.0.0.1", &[], true),
+        (ForwardedStyle::XForwarded, "unix", &[], true),
+        (
+            ForwardedStyle::XForwarded,
+            "203.0.113.1",
+            &[("x-forwarded-for", "127.0.0.1")],
+            false,
+        ),
+        (ForwardedStyle::XForwarded, "10.0.0.1", &[], false),
+        (
+            ForwardedStyle::XForwarded,
+            "10.0.0.1",
+            &[("x-forwarded-for", "127.0.0.1")],
+            true,
+        ),
+        (
+            ForwardedStyle::XForwarded,
+            "unix",
+            &[("x-forwarded-for", "203.0.113.1")],
+            false,
+        ),
+        (
+            ForwardedStyle::XForwarded,
+            "unix",
+            &[("x-forwarded-for", "unknown")],
+            false,
+        ),
+        (
+            ForwardedStyle::Forwarded,
+            "unix",
+            &[("forwarded", "for=unknown")],
+            false,
+        ),
+        (ForwardedStyle::Forwarded, "unix", &[("forwarded", "for=\"")], false),
+        (
+            ForwardedStyle::Forwarded,
+            "unix",
+            &[("forwarded", "for=\"[::1]\"")],
+            true,
+        ),
+    ];
+    for (style, peer, lines, local) in table {
+        assert_eq!(request(*style, peer, false, lines).local, *local, "{peer} {lines:?}");
+    }
 }
 
 #[test]

@@ -8,6 +8,8 @@ use crate::policy::head::{ClientHead, Peer};
 
 const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
+type Lines<'a> = &'a [(&'a str, &'a str)];
+
 fn sources() -> Vec<Source> {
     vec![
         Source::Scheme {
@@ -171,7 +173,7 @@ fn trailers_and_upgrades_are_said_again() {
 
 #[test]
 fn the_credential_is_cut_where_it_stood_and_nothing_else() {
-    let table: &[(&[(&str, &str)], &[&str])] = &[
+    let table: &[(Lines<'_>, &[&str])] = &[
         (&[("authorization", "Bearer k")], &[]),
         (&[("authorization", "Digest k")], &["authorization: Digest k"]),
         (

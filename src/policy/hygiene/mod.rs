@@ -96,10 +96,10 @@ fn check_target(head: &ClientHead<'_>, paths: &Paths) -> Result<(), Hygiene> {
         (None, None) | (Some("http" | "https"), Some(_)) => {}
         (Some(_), _) | (None, Some(_)) => return Err(Hygiene::AbsoluteForm),
     }
-    match head.uri.path() {
-        "*" if head.method == Method::OPTIONS => Ok(()),
-        path => path_check(path, paths),
+    if head.uri.path() == "*" && head.method != Method::OPTIONS {
+        return Err(Hygiene::Syntax);
     }
+    path_check(head.uri.path(), paths)
 }
 
 /// One length or none: never `Content-Length` beside `Transfer-Encoding`, each at most once, the one a number, the other
