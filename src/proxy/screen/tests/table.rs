@@ -54,6 +54,7 @@ fn check(head: &[u8], expected: Verdict, reference: &str) {
 }
 
 /// Raw head, verdict, reference.
+#[rustfmt::skip]
 const HEADS: &[(&str, Verdict, &str)] = &[
     // What everybody reads alike.
     ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", Pass, "RFC 9112 §3"),
