@@ -14,7 +14,9 @@
 //!   client may close its sending side and still gets what it waits for.
 //!
 //! Set up hyper so that its own limits never speak first: `max_buf_size` at least `head_bytes`, `max_headers` only when
-//! `header_count` is above its default of 100, no `max_header_size`, and `half_close(false)`.
+//! `header_count` is above its default of 100, no `max_header_size`, and `half_close(false)`. Poll its connection as the
+//! future that it is, and take it apart with `into_parts` afterwards: `poll_without_shutdown` is done before an answer is
+//! flushed when the request's body was not read to its end. A switch of protocols shuts nothing down either way.
 
 mod chunked;
 mod follow;
@@ -80,7 +82,7 @@ enum Mode {
 impl<IO> Screen<IO> {
     /// A screen for a client that speaks HTTP/1.
     pub fn new(io: IO, limits: HeadLimits) -> Self {
-        Self::in_mode(io, limits, Mode::Follow, Phase::Idle)
+        Self::in_mode(io, limits.within_hyper(), Mode::Follow, Phase::Idle)
     }
 
     /// A screen that lets everything pass and only counts, for HTTP/2.

@@ -2,9 +2,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -19,7 +21,7 @@ use tokio::sync::Notify;
 
 use super::LIMITS;
 use crate::policy::refusal::Hygiene;
-use crate::proxy::screen::{BodyFailure, Phase, Screen, ScreenHandle};
+use crate::proxy::screen::{BodyFailure, Phase, Screen, ScreenHandle, linger};
 
 /// What the service saw of one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -327,4 +329,86 @@ async fn a_head_that_takes_too_long_gets_a_408_and_a_broken_body_a_400() {
         }]
     );
     assert_eq!(statuses(&answers), ["400"]);
+}
+
+#[tokio::test]
+async fn an_answer_before_the_end_of_a_body_arrives_whole_through_a_narrow_pipe() {
+    let (mut client, server) = tokio::io::duplex(64);
+    let screen = Screen::new(server, LIMITS);
+    let handle = screen.handle();
+    let service = service_fn(|_: Request<Incoming>| {
+        let content = Full::new(Bytes::from(vec![b'x'; 20_000]));
+        let handle = handle.clone();
+        async move {
+            Ok::<_, Infallible>(Response::new(Answer {
+                content,
+                call: 0,
+                handle,
+            }))
+        }
+    });
+    let mut connection = http1::Builder::new().serve_connection(TokioIo::new(screen), service);
+    let serve = async {
+        // Not `poll_without_shutdown`: that is done before the answer is flushed, and would lose most of it.
+        poll_fn(|cx| Pin::new(&mut connection).poll(cx)).await.unwrap();
+        assert!(handle.leaves_unread());
+        let (io, _) = connection.into_parts().io.into_inner().into_inner();
+        linger(io, 1 << 20, Duration::from_secs(2)).await;
+    };
+    let call = async {
+        let head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nonly the beginning";
+        client.write_all(head).await.unwrap();
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        drop(client);
+        answer
+    };
+    let ((), answer) = tokio::join!(serve, call);
+    assert!(answer.ends_with(&[b'x'; 20_000]), "{} bytes", answer.len());
+}
+
+#[tokio::test]
+async fn after_a_switch_of_protocols_every_byte_is_there_in_order() {
+    let head = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
+    for released_early in [false, true] {
+        for size in [1, 7, 70, 1000] {
+            let (mut client, server) = tokio::io::duplex(1 << 16);
+            let screen = Screen::new(server, LIMITS);
+            let handle = screen.handle();
+            let service = service_fn(|_: Request<Incoming>| {
+                if released_early {
+                    handle.release(0);
+                }
+                let answer = Response::builder()
+                    .status(StatusCode::SWITCHING_PROTOCOLS)
+                    .header("connection", "upgrade")
+                    .header("upgrade", "x")
+                    .body(Full::<Bytes>::default())
+                    .unwrap();
+                async { Ok::<_, Infallible>(answer) }
+            });
+            let mut connection = http1::Builder::new().serve_connection(TokioIo::new(screen), service);
+            let serve = async {
+                poll_fn(|cx| Pin::new(&mut connection).poll(cx)).await.unwrap();
+                let parts = connection.into_parts();
+                let (mut io, held) = parts.io.into_inner().into_inner();
+                let mut bytes = [&parts.read_buf[..], &held].concat();
+                io.read_to_end(&mut bytes).await.unwrap();
+                bytes
+            };
+            let call = async {
+                for part in [head, &b"GET is no head any more\n\n"[..]].concat().chunks(size) {
+                    client.write_all(part).await.unwrap();
+                    tokio::task::yield_now().await;
+                }
+                client.shutdown().await.unwrap();
+                let mut answer = String::new();
+                client.read_to_string(&mut answer).await.unwrap();
+                answer
+            };
+            let (bytes, answer) = tokio::join!(serve, call);
+            assert_eq!(bytes, b"GET is no head any more\n\n", "{size}");
+            assert_eq!(statuses(&answer), ["101"]);
+        }
+    }
 }
