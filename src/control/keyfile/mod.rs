@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use crate::config::document::{Source, Value};
 use crate::config::problem::{Report, Severity};
 use crate::config::records::{self, File, Notation, Records, Scope};
+use crate::config::sources::Sources;
 use crate::control::mint::NewKey;
 
 pub use error::EditError;
@@ -122,6 +123,7 @@ fn resolve(file: &Path) -> Result<PathBuf, EditError> {
 
 /// All files of the set, and which of them is the target. It is added, empty, where it does not exist yet.
 fn read_set(place: &Place, target: &Path, report: &Report) -> Result<(Vec<File>, usize), EditError> {
+    let mut sources = Sources::default();
     let paths = match records::files(&place.root, &mut sources) {
         Ok(paths) => paths,
         Err(error) if error.kind() == io::ErrorKind::NotFound && place.root == place.file => Vec::new(),

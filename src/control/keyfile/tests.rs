@@ -30,7 +30,7 @@ fn added(place: &Place, key: &NewKey) -> Added {
 /// What the loader says about a file or directory.
 fn load(root: &Path) -> Records {
     let report = Report::new();
-    let records = records::load(root, &mut Scope::open(NOW), &report);
+    let records = records::load(root, &mut Scope::open(NOW), &mut Sources::default(), &report);
     let problems = report.into_problems();
     assert!(problems.0.is_empty(), "{problems}");
     records
