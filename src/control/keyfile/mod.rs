@@ -123,7 +123,6 @@ fn resolve(file: &Path) -> Result<PathBuf, EditError> {
 
 /// All files of the set, and which of them is the target. It is added, empty, where it does not exist yet.
 fn read_set(place: &Place, target: &Path, report: &Report) -> Result<(Vec<File>, usize), EditError> {
-    // Nothing is watched here.
     let mut sources = Sources::default();
     let paths = match records::files(&place.root, &mut sources) {
         Ok(paths) => paths,
