@@ -20,7 +20,7 @@ pub use curl::{Answer, curl};
 pub use gate::{Gate, Home, Setup, keygate};
 pub use h2::{H2Answer, H2Client, H2Upstream};
 pub use message::{Head, Response};
-pub use raw::{Connection, exchange};
+pub use raw::{Connection, exchange, get, post, presents};
 pub use records::{ALPHA, BETA, GAMMA, key, key_file, sha256};
 pub use upstream::{Conversation, Next, Recorded, Upstream};
 pub use websocket::{WebSocketClient, accept_websocket, websocket_server};

@@ -117,3 +117,19 @@ pub fn exchange(address: SocketAddr, bytes: impl AsRef<[u8]>) -> Response {
     connection.send(bytes);
     connection.answer()
 }
+
+/// The bytes of a request without a body; `headers` are whole lines.
+pub fn get(target: &str, headers: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: gate.test\r\n{headers}\r\n")
+}
+
+/// The bytes of a request with a body of known length; `headers` are whole lines.
+pub fn post(target: &str, headers: &str, body: &str) -> String {
+    let length = body.len();
+    format!("POST {target} HTTP/1.1\r\nHost: gate.test\r\nContent-Length: {length}\r\n{headers}\r\n{body}")
+}
+
+/// The header line that presents a key.
+pub fn presents(key: &str) -> String {
+    format!("X-API-Key: {key}\r\n")
+}
