@@ -38,7 +38,10 @@ fn bearer_scheme_is_compared_without_case() {
     let upstream = Upstream::hello();
     let gate = Gate::start(&Setup::before(&upstream));
     for scheme in ["Bearer", "bearer", "BEARER", "bEaReR"] {
-        let answer = exchange(gate.ingress(), get("/", &format!("Authorization: {scheme} {ALPHA}\r\n")));
+        let answer = exchange(
+            gate.ingress(),
+            get("/", &format!("Authorization: {scheme} {ALPHA}\r\n")),
+        );
         assert_eq!(answer.status(), 200, "{scheme}");
         assert_eq!(upstream.last_request().head.all("authorization"), [""; 0], "{scheme}");
     }
@@ -52,7 +55,10 @@ fn the_scheme_word_is_configurable_and_compared_without_case() {
         ..Setup::before(&upstream)
     });
     for scheme in ["x-api-key", "X-API-Key"] {
-        let answer = exchange(gate.ingress(), get("/", &format!("Authorization: {scheme} {ALPHA}\r\n")));
+        let answer = exchange(
+            gate.ingress(),
+            get("/", &format!("Authorization: {scheme} {ALPHA}\r\n")),
+        );
         assert_eq!(answer.status(), 200, "{scheme}");
     }
     let answer = exchange(gate.ingress(), get("/", &format!("Authorization: Bearer {ALPHA}\r\n")));
@@ -97,7 +103,10 @@ fn the_key_may_be_the_password_of_basic() {
         assert_eq!(upstream.last_request().header("authorization"), None);
     }
     let user_only = BASE64_STANDARD.encode(format!("{ALPHA}:"));
-    let answer = exchange(gate.ingress(), get("/", &format!("Authorization: Basic {user_only}\r\n")));
+    let answer = exchange(
+        gate.ingress(),
+        get("/", &format!("Authorization: Basic {user_only}\r\n")),
+    );
     assert_eq!((answer.status(), answer.code().as_str()), (401, "credential_malformed"));
 }
 
@@ -107,7 +116,11 @@ fn the_query_is_no_source_by_default() {
     let gate = Gate::start(&Setup::before(&upstream));
     for name in ["api_key", "key", "access_token", "token"] {
         let answer = curl(&[&gate.url(&format!("/?{name}={ALPHA}"))]);
-        assert_eq!((answer.status, answer.code().as_str()), (401, "credential_missing"), "{name}");
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (401, "credential_missing"),
+            "{name}"
+        );
     }
     assert_eq!(upstream.requests().len(), 0);
 }
@@ -124,7 +137,10 @@ fn a_key_in_the_query_is_removed_from_target_and_log() {
         (format!("/d?x=&api_key={ALPHA}"), "/d?x="),
         (format!("/e?x&api_key={encoded}"), "/e?x"),
         (format!("/f?api_key={ALPHA}&api_key={ALPHA}&z"), "/f?z"),
-        (format!("/g?my_api_key=1&api_key={ALPHA}&api_key2=2"), "/g?my_api_key=1&api_key2=2"),
+        (
+            format!("/g?my_api_key=1&api_key={ALPHA}&api_key2=2"),
+            "/g?my_api_key=1&api_key2=2",
+        ),
     ];
     for (sent, expected) in &table {
         let answer = curl(&[&gate.url(sent)]);
@@ -152,7 +168,10 @@ fn a_key_in_a_cookie_is_cut_out_and_the_other_cookies_stay() {
     let table = [
         (format!("api_key={ALPHA}"), None),
         (format!("a=1; api_key={ALPHA}; b=2"), Some("a=1; b=2")),
-        (format!("api_key={ALPHA}; b=\"2\"; my_api_key=3"), Some("b=\"2\"; my_api_key=3")),
+        (
+            format!("api_key={ALPHA}; b=\"2\"; my_api_key=3"),
+            Some("b=\"2\"; my_api_key=3"),
+        ),
         (format!("a=1; api_key={ALPHA}"), Some("a=1")),
     ];
     for (sent, expected) in &table {
@@ -203,7 +222,12 @@ fn two_sources_with_different_keys_are_refused() {
         records: key_file(&[key("key_alpha", ALPHA, ""), key("key_beta", BETA, "")]),
         ..Setup::before(&upstream)
     });
-    for (one, other) in [(ALPHA, BETA), (BETA, ALPHA), (ALPHA, "kg_nobodys"), ("kg_nobodys", ALPHA)] {
+    for (one, other) in [
+        (ALPHA, BETA),
+        (BETA, ALPHA),
+        (ALPHA, "kg_nobodys"),
+        ("kg_nobodys", ALPHA),
+    ] {
         let answer = exchange(
             gate.ingress(),
             get("/", &format!("Authorization: Bearer {one}\r\n{}", presents(other))),
@@ -262,7 +286,10 @@ fn missing_malformed_and_invalid_are_three_refusals() {
             *code != "credential_missing",
             "no error when nothing was sent: {challenge}"
         );
-        assert_eq!(answer.header("content-type").as_deref(), Some("application/problem+json"));
+        assert_eq!(
+            answer.header("content-type").as_deref(),
+            Some("application/problem+json")
+        );
         assert_eq!(answer.header("cache-control").as_deref(), Some("no-store"));
         let problem: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
         assert_eq!(problem["status"], 401);

@@ -41,8 +41,14 @@ fn assert_identity(request: &Recorded) {
         assert_eq!(request.header(name).as_deref(), Some(value), "{name} in {head}");
     }
     assert!(request.header("x-forwarded-host").is_some(), "{head}");
-    assert!(request.header("x-request-id").is_some_and(|id| !id.is_empty()), "{head}");
-    assert!(is_traceparent(&request.header("traceparent").unwrap_or_default()), "{head}");
+    assert!(
+        request.header("x-request-id").is_some_and(|id| !id.is_empty()),
+        "{head}"
+    );
+    assert!(
+        is_traceparent(&request.header("traceparent").unwrap_or_default()),
+        "{head}"
+    );
 }
 
 /// The names of a head without those that Keygate injects.
@@ -67,7 +73,10 @@ fn is_traceparent(value: &str) -> bool {
 }
 
 fn forged_lines() -> String {
-    FORGED.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect()
+    FORGED
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect()
 }
 
 #[test]
@@ -78,7 +87,11 @@ fn strip_and_inject_on_http1_without_a_body() {
         gate.ingress(),
         get(
             "/v1/a?b=c",
-            &format!("{}{}Accept: */*\r\nX-Own: kept\r\nX-Own: twice\r\n", presents(ALPHA), forged_lines()),
+            &format!(
+                "{}{}Accept: */*\r\nX-Own: kept\r\nX-Own: twice\r\n",
+                presents(ALPHA),
+                forged_lines()
+            ),
         ),
     );
     assert_eq!(answer.status(), 200);
@@ -132,7 +145,10 @@ fn strip_and_inject_on_http2() {
         let mut client = H2Client::open(gate.ingress()).await;
         for body in ["", "the body"] {
             let mut headers = vec![("x-api-key", ALPHA), ("x-own", "kept")];
-            let lower: Vec<_> = FORGED.iter().map(|(name, value)| (name.to_ascii_lowercase(), *value)).collect();
+            let lower: Vec<_> = FORGED
+                .iter()
+                .map(|(name, value)| (name.to_ascii_lowercase(), *value))
+                .collect();
             headers.extend(lower.iter().map(|(name, value)| (name.as_str(), *value)));
             let request = client.request("POST", "/v1/a?b=c", &headers);
             let answer = client.exchange(request, body.as_bytes(), None).await.unwrap();
@@ -170,7 +186,9 @@ fn strip_and_inject_on_a_websocket_upgrade() {
     block_on(async {
         let mut headers = vec![("x-api-key", ALPHA), ("x-own", "kept")];
         headers.extend(FORGED);
-        let mut client = WebSocketClient::open(gate.ingress(), "/events?x=1", &headers).await.unwrap();
+        let mut client = WebSocketClient::open(gate.ingress(), "/events?x=1", &headers)
+            .await
+            .unwrap();
         client.send("one").await;
         assert_eq!(client.text().await, "one");
     });
@@ -242,7 +260,10 @@ fn a_connection_line_cannot_remove_what_keygate_injects() {
     let upstream = Upstream::hello();
     let gate = Gate::start(&Setup::before(&upstream));
     let named = "X-Auth-Key-Id, X-Auth-Organization, X-Auth-Permissions, X-Auth-Status, X-Forwarded-For, X-Request-Id";
-    let answer = exchange(gate.ingress(), get("/", &format!("{}Connection: {named}\r\n", presents(ALPHA))));
+    let answer = exchange(
+        gate.ingress(),
+        get("/", &format!("{}Connection: {named}\r\n", presents(ALPHA))),
+    );
     // Either the request is refused, or the injected headers are there all the same.
     if answer.status() == 200 {
         assert_identity(&upstream.only_request());
@@ -336,7 +357,11 @@ fn request_id_and_traceparent_are_kept_only_from_trusted_peers_and_when_valid() 
     let request = upstream.last_request();
     let made = request.header("x-request-id").unwrap();
     assert_ne!(made, id);
-    assert_eq!(answer.header("x-request-id"), Some(made.clone()), "one id for everybody");
+    assert_eq!(
+        answer.header("x-request-id"),
+        Some(made.clone()),
+        "one id for everybody"
+    );
     assert_eq!(gate.access_line("/")["request_id"], made);
     assert_ne!(request.header("traceparent").as_deref(), Some(trace));
 
@@ -351,7 +376,11 @@ fn request_id_and_traceparent_are_kept_only_from_trusted_peers_and_when_valid() 
     let kept = request.header("traceparent").unwrap();
     assert_eq!(kept[..36], trace[..36], "the trace goes on");
 
-    let invalid = format!("{}X-Request-Id: {}\r\ntraceparent: nonsense\r\n", presents(ALPHA), "x".repeat(4000));
+    let invalid = format!(
+        "{}X-Request-Id: {}\r\ntraceparent: nonsense\r\n",
+        presents(ALPHA),
+        "x".repeat(4000)
+    );
     exchange(gate.ingress(), get("/", &invalid));
     let request = upstream.last_request();
     assert!(request.header("x-request-id").unwrap().len() < 200);
@@ -366,14 +395,25 @@ fn identity_headers_are_configurable_and_the_default_names_stay_reserved() {
             .to_owned(),
         ..Setup::before(&upstream)
     });
-    let forged = format!("{}X-Consumer-Id: forged\r\nX_Consumer_Groups: forged\r\n", forged_lines());
+    let forged = format!(
+        "{}X-Consumer-Id: forged\r\nX_Consumer_Groups: forged\r\n",
+        forged_lines()
+    );
     let answer = exchange(gate.ingress(), get("/", &format!("{}{forged}", presents(ALPHA))));
     assert_eq!(answer.status(), 200);
     let request = upstream.only_request();
     assert_eq!(request.header("x-consumer-id").as_deref(), Some("key_alpha"));
     assert_eq!(request.header("x-consumer-groups").as_deref(), Some("acme/read send"));
     assert!(!request.head.text().contains("forged"));
-    assert_eq!(request.head.names().iter().filter(|name| name.starts_with("x-auth-")).count(), 0);
+    assert_eq!(
+        request
+            .head
+            .names()
+            .iter()
+            .filter(|name| name.starts_with("x-auth-"))
+            .count(),
+        0
+    );
 }
 
 #[test]
