@@ -293,12 +293,12 @@ fn a_client_that_goes_away_takes_its_upstream_request_with_it() {
     block_on(async {
         let mut client = H2Client::open(gate.ingress()).await;
         let request = client.request("GET", "/", &[("x-api-key", ALPHA)]);
-        let (answer, _stream) = client.start(request, true).await.unwrap();
+        let (answer, stream) = client.start(request, true).await.unwrap();
         tokio::select! {
             _ = answer => panic!("there is no answer"),
             () = async { while upstream.requests().is_empty() { tokio::task::yield_now().await } } => {}
         }
-        // Only the stream is reset; the connection goes on.
+        drop(stream); // only the stream is reset; the connection goes on
         wait_until_closed(&upstream).await;
     });
 }

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 pub use certificates::Authority;
 pub use curl::{Answer, curl};
 pub use gate::{Gate, Home, Setup, keygate};
-pub use h2::{H2Answer, H2Client, H2Upstream};
+pub use h2::{H2Answer, H2Client, H2Upstream, finish};
 pub use message::{Head, Response};
 pub use raw::{Connection, exchange, get, post, presents};
 pub use records::{ALPHA, BETA, GAMMA, key, key_file, sha256};
