@@ -116,7 +116,7 @@ fn a_broken_file_changes_nothing_is_logged_with_its_position_and_shows_in_the_ga
 }
 
 #[test]
-fn an_empty_half_written_or_missing_key_file_changes_nothing() {
+fn a_half_written_or_missing_key_file_changes_nothing() {
     let upstream = Upstream::hello();
     let gate = Gate::start(&Setup::before(&upstream));
     let whole = only(&[("key_beta", BETA)]);
