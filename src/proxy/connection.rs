@@ -155,11 +155,11 @@ async fn open(policy: &Policy, socket: Accepted) -> Option<(Protocol, Prefixed<S
 
 async fn http1(place: &Place, peer: Peer, policy: &Policy, stream: Prefixed<Stream>) {
     let limits = &policy.config.limits;
-    let screen = Screen::new(stream, head_limits(limits));
+    let screen = Screen::new(stream, HeadLimits::new(limits));
     let client = Client::new(place, peer, screen.handle(), Some(place.worker().sweep.watch()));
     let service = service_fn(|request| {
         let client = Rc::clone(&client);
-        Box::pin(async move { Ok::<_, Infallible>(ingress::serve(client, request).await) })
+        async move { Ok::<_, Infallible>(ingress::serve(client, request).await) }
     });
     let mut server = http1::Builder::new();
     server
@@ -174,7 +174,8 @@ async fn http1(place: &Place, peer: Peer, policy: &Policy, stream: Prefixed<Stre
         if wish == Wish::Leave {
             Pin::new(&mut connection).graceful_shutdown();
         }
-        connection.poll_without_shutdown(cx)
+        // Not `poll_without_shutdown`: that one can end before the answer is flushed.
+        Pin::new(&mut connection).poll(cx)
     })
     .await;
     match end {
