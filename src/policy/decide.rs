@@ -124,12 +124,9 @@ impl Policy {
     }
 
     fn demand_tls(&self, client: &Client) -> Result<(), Refusal> {
-        let is_local = client
-            .address
-            .is_none_or(|address| address.to_canonical().is_loopback());
         match self.config.ingress.require_tls {
             RequireTls::No => Ok(()),
-            RequireTls::ExceptLoopback if is_local => Ok(()),
+            RequireTls::ExceptLoopback if client.local => Ok(()),
             RequireTls::Always | RequireTls::ExceptLoopback if client.tls => Ok(()),
             RequireTls::Always | RequireTls::ExceptLoopback => Err(Refusal::TlsRequired),
         }

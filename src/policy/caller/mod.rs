@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 
-use super::keyring::{KeyIndex, Keyring, Permissions};
+use super::keyring::{KeyIndex, Keyring, Organization, Permissions};
 use crate::config::Config;
-use crate::config::environments::EnvironmentId;
+use crate::config::environments::{Environment, EnvironmentId};
 use crate::config::identity::{Field, Identity, Piece, Template};
 use crate::config::plans::{Limit, PlanId};
 
@@ -53,17 +53,15 @@ impl Caller {
         let grant = record.grant();
         let organization = record.organization();
         let environment = environment_of(keyring, key, by_prefix);
-        let chosen_plan = grant
-            .plan
-            .or_else(|| environment.and_then(|id| config.environments[usize::from(id.0)].plan))
-            .or(organization.plan);
+        let named = environment.map(|id| &config.environments[usize::from(id.0)]);
+        let chosen_plan = chosen_plan(grant.plan, named, organization);
         let facts = Facts {
             key_id: record.id(),
             key_name: record.name(),
             organization_id: &organization.id,
             organization_name: organization.name.as_deref().unwrap_or_default(),
             permissions: list(grant.permissions.iter()),
-            environment: environment.map_or("", |id| config.environments[usize::from(id.0)].name.as_str()),
+            environment: named.map_or("", |environment| environment.name.as_str()),
             subscriptions: list(grant.subscriptions.iter().map(|name| &**name)),
             plan: chosen_plan.map_or("", |id| config.plans[usize::from(id.0)].name.as_str()),
             status: "key",
@@ -96,6 +94,12 @@ pub fn public_headers(identity: &Identity) -> IdentityHeaders {
         ..Facts::default()
     }
     .headers(identity)
+}
+
+/// The key's own, else the environment's, else the organization's; `None` where nobody names one.
+fn chosen_plan(own: Option<PlanId>, named: Option<&Environment>, organization: &Organization) -> Option<PlanId> {
+    own.or_else(|| named.and_then(|environment| environment.plan))
+        .or(organization.plan)
 }
 
 fn default_plan(config: &Config) -> PlanId {

@@ -78,3 +78,31 @@ fn encoding_is_undone_by_percent_decoding() {
         assert_eq!(decoded, name);
     }
 }
+
+#[test]
+fn the_nearest_plan_counts() {
+    let organization = |plan| Organization {
+        id: "42".into(),
+        name: None,
+        plan,
+    };
+    let environment = |plan| Environment {
+        name: "live".to_owned(),
+        prefixes: vec![],
+        checksum: false,
+        upstream: None,
+        plan,
+    };
+    let (own, live, acme) = (Some(PlanId(1)), Some(PlanId(2)), Some(PlanId(3)));
+    for (key, named, holder, expected) in [
+        (own, Some(live), acme, own),
+        (None, Some(live), acme, live),
+        (None, Some(None), acme, acme),
+        (None, None, acme, acme),
+        (None, Some(live), None, live),
+        (None, None, None, None),
+    ] {
+        let named = named.map(environment);
+        assert_eq!(chosen_plan(key, named.as_ref(), &organization(holder)), expected);
+    }
+}

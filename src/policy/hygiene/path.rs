@@ -18,7 +18,8 @@ pub fn loosest(upstreams: &[Upstream]) -> Paths {
         })
 }
 
-/// Checks a path in origin-form, or the asterisk that stands for the whole server: once under [`loosest`], and again under the chosen upstream's own `paths`.
+/// Checks a path in origin-form, or the asterisk that stands for the whole server: once under [`loosest`], and again
+/// under the chosen upstream's own `paths`.
 ///
 /// Always refused: what does not begin with `/`, raw controls, spaces and bytes beyond ASCII, percent signs without two
 /// hexadecimal digits, encoded controls, and encodings that no UTF-8 has but careless decoders read as ASCII (overlong
