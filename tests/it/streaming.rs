@@ -67,7 +67,10 @@ fn server_sent_events_are_flushed_over_http2_too() {
             body.flow_control().release_capacity(data.len()).unwrap();
         }
         drop(events);
-        assert!(body.data().await.is_none());
+        // Nothing more but the end, which may be an empty frame.
+        while let Some(data) = body.data().await {
+            assert_eq!(data.unwrap(), "");
+        }
     });
 }
 
@@ -347,7 +350,9 @@ fn an_answer_that_is_cut_short_is_cut_short_for_the_client_too() {
         for version in ["--http1.1", "--http2-prior-knowledge"] {
             let answer = curl(&[version, "-H", &format!("X-API-Key: {ALPHA}"), &gate.url(target)]);
             assert_ne!(answer.exit, 0, "{target} {version}: curl must notice");
-            assert_eq!(answer.text(), "only this");
+            // Over HTTP/2 the reset may overtake what was not sent yet.
+            assert!("only this".starts_with(&answer.text()), "{}", answer.text());
+            assert!(version == "--http2-prior-knowledge" || answer.text() == "only this");
         }
     }
 }

@@ -25,12 +25,21 @@ fn start(home: Home, upstream: &Upstream, more: &str) -> Gate {
     Gate::start_in(home, &setup)
 }
 
-/// curl over TLS, with these extra arguments.
+/// curl over TLS with a key, and with these extra arguments.
 fn https(gate: &Gate, extra: &[&str]) -> Answer {
+    let key = format!("X-API-Key: {ALPHA}");
+    let mut arguments = vec!["-H", &key];
+    arguments.extend(extra);
+    https_without_key(gate, &arguments)
+}
+
+fn https_without_key(gate: &Gate, extra: &[&str]) -> Answer {
     let (ca, port) = (gate.home.text("ca.crt"), gate.ingress().port());
-    let url = format!("https://localhost:{port}/");
-    let (key, resolve) = (format!("X-API-Key: {ALPHA}"), format!("localhost:{port}:127.0.0.1"));
-    let mut arguments = vec!["--cacert", &ca, "--resolve", &resolve, "-H", &key];
+    let (url, resolve) = (
+        format!("https://localhost:{port}/"),
+        format!("localhost:{port}:127.0.0.1"),
+    );
+    let mut arguments = vec!["--cacert", &ca, "--resolve", &resolve];
     arguments.extend(extra);
     arguments.push(&url);
     curl(&arguments)
@@ -105,7 +114,9 @@ fn a_changed_certificate_is_served_without_a_restart() {
     let (certificate, key) = other.server("third");
     gate.home.replace("tls.crt", certificate);
     gate.home.replace("tls.key", key);
-    wait_until("the third certificate", || (https(&gate, &[]).exit == 60).then_some(()));
+    wait_until("the third certificate", || {
+        (https(&gate, &[]).status == 0).then_some(())
+    });
     gate.home.replace("ca.crt", other.pem());
     assert_eq!(https(&gate, &[]).status, 200);
 }
@@ -168,8 +179,18 @@ fn client_certificates_can_be_optional() {
 fn a_client_certificate_replaces_no_key() {
     let upstream = Upstream::hello();
     let (home, _authority) = home();
-    let gate = start(home, &upstream, "");
-    let answer = https(&gate, &["-H", "X-API-Key:"]);
+    let clients = Authority::new();
+    let (certificate, key) = clients.client("a client");
+    home.write("clients.crt", clients.pem());
+    home.write("client.crt", certificate);
+    home.write("client.key", key);
+    let gate = start(
+        home,
+        &upstream,
+        "client_ca = \"clients.crt\"\nclient_certificates = \"required\"\n",
+    );
+    let (certificate, key) = (gate.home.text("client.crt"), gate.home.text("client.key"));
+    let answer = https_without_key(&gate, &["--cert", &certificate, "--key", &key]);
     assert_eq!((answer.status, answer.code().as_str()), (401, "credential_missing"));
 }
 

@@ -1,5 +1,7 @@
 //! Certificates for one test.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
@@ -11,11 +13,13 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// A new one.
+    /// A new one, with a name of its own.
     pub fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(1);
+        let name = format!("Test Authority {}", COUNT.fetch_add(1, Ordering::Relaxed));
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "Test Authority");
+        params.distinguished_name.push(DnType::CommonName, name);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
         let pair = KeyPair::generate().unwrap();
         let certificate = params.self_signed(&pair).unwrap();

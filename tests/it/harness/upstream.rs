@@ -111,9 +111,12 @@ pub struct Conversation<'a> {
 }
 
 impl Conversation<'_> {
-    /// Reads and records the body; `false` when the other side closed before its end.
+    /// Reads and records the body, once; `false` when the other side closed before its end.
     pub fn read_body(&mut self) -> bool {
         let index = self.number - 1;
+        if self.shared.requests.lock().unwrap()[index].complete {
+            return true;
+        }
         let record = |bytes: &[u8]| {
             self.shared.requests.lock().unwrap()[index]
                 .body
