@@ -17,10 +17,8 @@ pub(super) fn run(file: &Path) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(2));
         }
     };
-    for warning in warnings {
-        eprintln!("{warning}");
-    }
     let log = log::install(&config.telemetry);
+    warnings.iter().for_each(log::problem);
     let running = app::start(config, read, Some(&log))?;
     running.wait();
     Ok(ExitCode::SUCCESS)

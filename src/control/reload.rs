@@ -16,10 +16,11 @@ use tracing::{error, info, warn};
 use super::Control;
 use super::watch::Watch;
 use crate::clock;
-use crate::config::problem::{Problem, Problems, Severity};
+use crate::config::problem::Problems;
 use crate::config::sources::Sources;
 use crate::config::{self, Config, Loaded};
 use crate::policy::Policy;
+use crate::telemetry::log;
 use crate::telemetry::metrics::{Metrics, Outcome, State};
 
 /// A burst of changes (an editor's, a volume's) is taken as one: how long it must have been quiet.
@@ -101,7 +102,7 @@ fn apply(control: &Control) -> Sources {
 /// The generation that the files make.
 fn next(previous: &Policy, read: &mut Sources) -> Result<Policy, Problems> {
     let Loaded { config, warnings } = config::load(&previous.config.file, read)?;
-    warnings.iter().for_each(tell_problem);
+    warnings.iter().for_each(log::problem);
     tell_what_needs_a_restart(&previous.config, &config);
     Policy::next(config, previous)
 }
@@ -113,22 +114,12 @@ fn tell_refusal(control: &Control, previous: &Policy, problems: &Problems) {
         .get_or_create(&Outcome { result: "refused" })
         .inc();
     control.metrics.reload_failed.set(1);
-    problems.0.iter().for_each(tell_problem);
+    problems.0.iter().for_each(log::problem);
     error!(
         message = "reload refused, the last good generation stays in force",
         generation = previous.generation,
         problems = problems.0.len()
     );
-}
-
-fn tell_problem(problem: &Problem) {
-    let file = problem.file.display();
-    let (line, column) = problem.position.unwrap_or_default();
-    let (option, help) = (problem.path.as_str(), problem.help.as_str());
-    match problem.severity {
-        Severity::Error => error!(message = %problem.what, %file, line, column, option, help),
-        Severity::Warning => warn!(message = %problem.what, %file, line, column, option, help),
-    }
 }
 
 fn tell_what_needs_a_restart(previous: &Config, next: &Config) {

@@ -227,9 +227,9 @@ impl Refusal {
             Self::RequestInvalid(hygiene) => hygiene.reason(),
             Self::CredentialMalformed(reason) => reason,
             Self::CredentialInvalid(invalid) => invalid.reason(),
+            Self::CredentialMissing => "absent",
             Self::TlsRequired
             | Self::RouteUnknown
-            | Self::CredentialMissing
             | Self::CredentialConflict
             | Self::CredentialFailuresExceeded(_)
             | Self::SourceDenied
@@ -280,6 +280,40 @@ impl Invalid {
 }
 
 impl Hygiene {
+    /// Whether what follows on the connection can no longer be trusted to begin where Keygate thinks it does.
+    #[must_use]
+    pub fn ends_connection(self) -> bool {
+        match self {
+            Self::Method
+            | Self::Expectation
+            | Self::DotSegment
+            | Self::EncodedSlash
+            | Self::Backslash
+            | Self::EmptySegment
+            | Self::AmbiguousPath
+            | Self::PercentEncoding
+            | Self::Upgrade => false,
+            Self::Syntax
+            | Self::LineEnding
+            | Self::ObsoleteFolding
+            | Self::ControlCharacter
+            | Self::Host
+            | Self::HostMismatch
+            | Self::AbsoluteForm
+            | Self::Fragment
+            | Self::AmbiguousLength
+            | Self::ContentLength
+            | Self::TransferEncoding
+            | Self::UnknownTransferCoding
+            | Self::Connection
+            | Self::Chunked
+            | Self::Version
+            | Self::HeadTooLarge
+            | Self::TargetTooLong
+            | Self::HeadTimeout => true,
+        }
+    }
+
     /// The status that RFC 9110 and RFC 9112 name, 400 where they leave it open.
     #[must_use]
     pub fn status(self) -> StatusCode {

@@ -98,6 +98,11 @@ impl AccessLine {
         }
     }
 
+    /// Whether the client speaks HTTP/1.
+    pub(super) fn is_http1(&self) -> bool {
+        self.version != Version::HTTP_2
+    }
+
     /// What the raw head said, where the parsed one is not the client's.
     pub(super) fn correct(&mut self, method: Option<&str>, path: Option<String>) {
         if let Some(method) = method.and_then(|method| Method::from_bytes(method.as_bytes()).ok()) {

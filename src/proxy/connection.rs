@@ -29,7 +29,7 @@ use super::stream::{Socket, Stream};
 use super::sweep::{Phase, Watch};
 use super::upgrade::Opening;
 use super::worker::{Place, Worker};
-use crate::config::limits::{Limits, Timeouts};
+use crate::config::limits::Timeouts;
 use crate::lifecycle::Stage;
 use crate::policy::Policy;
 use crate::policy::head::Peer;
@@ -170,7 +170,7 @@ async fn http1(place: &Place, peer: Peer, policy: &Policy, stream: Prefixed<Stre
         server.max_headers(limits.header_count);
     }
     let mut connection = server.serve_connection(TokioIo::new(screen), service);
-    let end = drive(place, &client, &policy.config.timeouts, |cx, wish| {
+    let end = drive(place, &client, &policy.config.timeouts, Stage::Closing, |cx, wish| {
         if wish == Wish::Leave {
             Pin::new(&mut connection).graceful_shutdown();
         }
@@ -207,7 +207,8 @@ async fn http2(place: &Place, peer: Peer, policy: &Policy, stream: Prefixed<Stre
         .max_concurrent_streams(limits.streams_per_connection)
         .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX));
     let mut connection = pin!(server.serve_connection(TokioIo::new(screen), service));
-    drive(place, &client, &policy.config.timeouts, |cx, wish| {
+    // GOAWAY lets a client finish and go elsewhere; the HTTP/1.1 counterpart is `Connection: close` on the next answer.
+    drive(place, &client, &policy.config.timeouts, Stage::Leaving, |cx, wish| {
         if wish == Wish::Leave {
             connection.as_mut().graceful_shutdown();
         }
@@ -221,19 +222,12 @@ const HYPER_HEADERS: usize = 100;
 /// The least that hyper takes.
 const MIN_BUFFER: usize = 8192;
 
-fn head_limits(limits: &Limits) -> HeadLimits {
-    HeadLimits {
-        head_bytes: limits.head_bytes,
-        header_count: limits.header_count,
-        target_bytes: limits.target_bytes,
-    }
-}
-
 /// Polls a connection to its end, minding its timeouts and the stage of the process.
 async fn drive(
     place: &Place,
     client: &Client,
     timeouts: &Timeouts,
+    leave_at: Stage,
     mut poll: impl FnMut(&mut Context<'_>, Wish) -> Poll<hyper::Result<()>>,
 ) -> End {
     let patience = Patience::new(client);
@@ -244,7 +238,7 @@ async fn drive(
             return Poll::Ready(End::Cut);
         }
         loop {
-            let leave = !leaving && (stage >= Stage::Closing || patience.is_over(client));
+            let leave = !leaving && (stage >= leave_at || patience.is_over(client));
             leaving |= leave;
             if let Poll::Ready(ended) = poll(cx, if leave { Wish::Leave } else { Wish::Serve }) {
                 return Poll::Ready(match ended {

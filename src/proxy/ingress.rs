@@ -2,7 +2,8 @@
 
 use std::rc::Rc;
 
-use http::{HeaderMap, Request, Response, StatusCode, Uri, Version, request};
+use http::header::CONNECTION;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, request};
 use hyper::body::Incoming;
 
 use super::access::AccessLine;
@@ -14,6 +15,7 @@ use super::upstream::{Answer, Switched};
 use super::worker::Generation;
 use crate::clock::{self, Now};
 use crate::config::upstreams::UpstreamId;
+use crate::lifecycle::Stage;
 use crate::policy::answer::{self, Facts};
 use crate::policy::head::ClientHead;
 use crate::policy::header_law::{self, X_REQUEST_ID};
@@ -24,6 +26,8 @@ use crate::policy::{Decision, Policy, Refused};
 
 /// What a client gets: the line is written when the last byte is out.
 pub(super) type ClientResponse = Response<ResponseBody<Option<AccessLine>>>;
+
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// Why a request is not carried.
 pub(super) enum Stop {
@@ -181,13 +185,20 @@ fn refuse(generation: &Generation, mut line: AccessLine, stop: Stop, grpc: bool,
         Stop::Failed(failure) => line.failed(*failure),
     }
     line.answered(answer.status);
-    let headers = told(&line, answer.headers, now);
+    line.exchange.add_response_bytes(answer.body.len());
+    let mut headers = told(&line, answer.headers, now);
+    if stop.ends_connection() && line.is_http1() {
+        headers.insert(CONNECTION, CLOSE);
+    }
     respond(answer.status, headers, ResponseBody::full(answer.body, Some(line)))
 }
 
-/// What every answer tells: the request's name, and where the key stands.
+/// What every answer tells: the request's name, where the key stands, and whether Keygate is about to leave.
 fn told(line: &AccessLine, mut headers: HeaderMap, now: Now) -> HeaderMap {
     headers.insert(X_REQUEST_ID, line.request_id.clone());
+    if line.client.worker.stage() >= Stage::Leaving && line.is_http1() && !headers.contains_key(CONNECTION) {
+        headers.insert(CONNECTION, CLOSE);
+    }
     if let (Some(standing), Some(report)) = (&line.trail.standing, &line.trail.report) {
         standing.terms.headers.write(&mut headers, report, now.unix);
     }
@@ -217,6 +228,16 @@ impl Stop {
                 Self::within(Refusal::RequestInvalid(Hygiene::Chunked), line)
             }
             (Cut::Failed(failure), _) => Self::Failed(failure),
+        }
+    }
+
+    fn ends_connection(&self) -> bool {
+        match self {
+            Self::Refused(Refused {
+                refusal: Refusal::RequestInvalid(hygiene),
+                ..
+            }) => hygiene.ends_connection(),
+            Self::Refused(_) | Self::Failed(_) => false,
         }
     }
 

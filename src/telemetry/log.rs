@@ -4,9 +4,11 @@
 //! (`keygate_log_lines_dropped_total`); no request ever waits for a log.
 
 use tracing::level_filters::LevelFilter;
+use tracing::{error, warn};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::fmt;
 
+use crate::config::problem::{Problem, Severity};
 use crate::config::telemetry::{LogFormat, LogLevel, Telemetry};
 
 /// How many lines may wait for the writer.
@@ -45,6 +47,17 @@ pub fn install(options: &Telemetry) -> Writer {
         LogFormat::Text => tracing::subscriber::set_global_default(lines.finish()),
     };
     Writer { dropped, _guard: guard }
+}
+
+/// Tells an operator's mistake as one event, with its place. The offending line is left out: it may hold a secret.
+pub fn problem(problem: &Problem) {
+    let file = problem.file.display();
+    let (line, column) = problem.position.unwrap_or_default();
+    let (option, help) = (problem.path.as_str(), problem.help.as_str());
+    match problem.severity {
+        Severity::Error => error!(message = %problem.what, %file, line, column, option, help),
+        Severity::Warning => warn!(message = %problem.what, %file, line, column, option, help),
+    }
 }
 
 fn level(level: LogLevel) -> LevelFilter {

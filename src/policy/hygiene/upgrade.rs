@@ -8,17 +8,18 @@ use super::{ClientHead, Hygiene, connection, fields};
 
 /// The protocol to upgrade to.
 ///
-/// `None` where there is no such wish, and where it is not heeded: in HTTP/1.0, with an empty `Upgrade`, and where every
-/// protocol on the list is `h2c`, `HTTP` or `TLS`. Those would let a client speak past Keygate on a connection that Keygate
+/// `None` where there is no such wish, and where it is not heeded: in HTTP/1.0, without `Connection: upgrade` (a proxy in
+/// between did not pass the wish on), with an empty `Upgrade`, and where every protocol on the list is `h2c`, `HTTP` or `TLS`. Those would let a client speak past Keygate on a connection that Keygate
 /// believes to be a tunnel; common clients offer `h2c` on every cleartext request and go on without it.
 ///
 /// # Errors
 ///
-/// [`Hygiene::Upgrade`]: without `Connection: upgrade`, on several lines, with a body, with something that is not a
+/// [`Hygiene::Upgrade`]: on several lines, with a body, with something that is not a
 /// protocol, or with a protocol that could be carried beside one that must not.
 pub(super) fn requested<'a>(head: &ClientHead<'a>) -> Result<Option<&'a HeaderValue>, Hygiene> {
     let mut lines = head.headers.get_all(UPGRADE).iter();
-    let Some(value) = lines.next().filter(|_| head.version == Version::HTTP_11) else {
+    let is_heeded = head.version == Version::HTTP_11 && connection::options(head.headers).upgrade;
+    let Some(value) = lines.next().filter(|_| is_heeded) else {
         return Ok(None);
     };
     let (mut carried, mut ignored) = (0, 0);
@@ -42,7 +43,7 @@ pub(super) fn requested<'a>(head: &ClientHead<'a>) -> Result<Option<&'a HeaderVa
     if carried == 0 {
         return Ok(None);
     }
-    if !connection::options(head.headers).upgrade || has_body(head) {
+    if has_body(head) {
         return Err(Hygiene::Upgrade);
     }
     Ok(Some(value))

@@ -140,7 +140,8 @@ impl Exchange {
         self.over.get()
     }
 
-    pub(super) fn add_response_bytes(&self, count: usize) {
+    /// More of the answer goes to the client.
+    pub(in crate::proxy) fn add_response_bytes(&self, count: usize) {
         self.response_bytes.set(self.response_bytes.get() + count as u64);
     }
 
