@@ -246,11 +246,14 @@ impl Policy {
         }
     }
 
-    /// On a public route no key is needed, but one that lives must not reach the upstream either. What only looks like a
-    /// key may be the upstream's own, and stays.
+    /// On a public route no key is needed, but one that a record has must not reach the upstream either (or that may have
+    /// one: nobody computes a slow hash for a public route). What only looks like a key may be the upstream's own, and
+    /// stays.
     fn live_credential(&self, head: &ClientHead<'_>) -> Taken {
         match self.credential(head) {
-            Ok((key, taken)) if self.keyring.find(&key).is_some() => taken,
+            Ok((key, taken)) if self.keyring.find(&key).is_some() || !self.keyring.slow_candidates(&key).is_empty() => {
+                taken
+            }
             Ok(_) | Err(_) => Taken::default(),
         }
     }

@@ -98,12 +98,12 @@ impl<'a> Compiler<'a> {
     fn add_hash(&mut self, key: u32, hashed: &Hashed) {
         let expires_at = self.moment(hashed.expires_at);
         match &hashed.hash {
-            Hash::Sha256(digest) => self.add_digest(key, *digest, expires_at),
+            Hash::Sha256(digest) => self.add_digest(key, None, *digest, expires_at),
             Hash::HmacSha256 { pepper, digest } => {
                 if !self.pepper_used.contains(pepper) {
                     self.pepper_used.push(*pepper);
                 }
-                self.add_digest(key, *digest, expires_at);
+                self.add_digest(key, Some(*pepper), *digest, expires_at);
             }
             Hash::Argon2id { lead, phc } => self.slow.push(SlowRow {
                 lead: lead.as_str().into(),
@@ -114,10 +114,11 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn add_digest(&mut self, key: u32, digest: Digest, expires_at: Moment) {
+    fn add_digest(&mut self, key: u32, pepper: Option<u16>, digest: Digest, expires_at: Moment) {
         self.hashes.push(HashRow {
             digest,
             key,
+            pepper,
             expires_at,
         });
     }
@@ -161,8 +162,7 @@ impl<'a> Compiler<'a> {
         let peppers = self
             .pepper_used
             .iter()
-            .filter_map(|&pepper| peppers.get(usize::from(pepper)))
-            .map(|pepper| pepper.secret.clone());
+            .filter_map(|&used| Some((used, peppers.get(usize::from(used))?.secret.clone())));
         Keyring {
             table: table(&self.hashes),
             hashes: self.hashes.into_boxed_slice(),

@@ -51,7 +51,7 @@ pub struct Keyring {
     grants: Box<[Grant]>,
     organizations: Box<[Organization]>,
     /// The peppers that some key uses.
-    peppers: Box<[Secret]>,
+    peppers: Box<[(u16, Secret)]>,
 }
 
 /// Index of a key: its position in [`Records::keys`].
@@ -107,6 +107,8 @@ const NEVER: Moment = u32::MAX;
 struct HashRow {
     digest: Digest,
     key: u32,
+    /// Index into the configured peppers; `None` is plain SHA-256.
+    pepper: Option<u16>,
     expires_at: Moment,
 }
 
@@ -158,23 +160,36 @@ impl Keyring {
     /// nothing about its state.
     #[must_use]
     pub fn find(&self, presented: &Presented<'_>) -> Option<Found> {
-        self.find_digest(&presented.digest()).or_else(|| {
+        self.find_under(None, &presented.digest()).or_else(|| {
             self.peppers
                 .iter()
-                .find_map(|pepper| self.find_digest(&Digest::keyed(pepper, presented.expose())))
+                .find_map(|(pepper, secret)| self.find_under(Some(*pepper), &Digest::keyed(secret, presented.expose())))
         })
+    }
+
+    /// As [`Self::find_digest`], under the pepper that the record names.
+    fn find_under(&self, pepper: Option<u16>, digest: &Digest) -> Option<Found> {
+        let found = self.table.find(digest.table_hash(), |&slot| {
+            let row = &self.hashes[slot as usize];
+            row.digest == *digest && row.pepper == pepper
+        });
+        found.map(|&slot| self.found(slot))
     }
 
     /// The record that has this digest among its fast hashes.
     #[must_use]
     pub fn find_digest(&self, digest: &Digest) -> Option<Found> {
-        let slot = *self.table.find(digest.table_hash(), |&slot| {
+        let found = self.table.find(digest.table_hash(), |&slot| {
             self.hashes[slot as usize].digest == *digest
-        })?;
-        Some(Found {
+        });
+        found.map(|&slot| self.found(slot))
+    }
+
+    fn found(&self, slot: u32) -> Found {
+        Found {
             key: KeyIndex(self.hashes[slot as usize].key),
             hash: Slot::Digest(slot),
-        })
+        }
     }
 
     /// The argon2id records whose public lead characters begin `presented`: the longest leads first, at most
