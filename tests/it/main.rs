@@ -11,6 +11,7 @@ mod access_log;
 mod admin;
 mod cli_check;
 mod credentials;
+mod demo;
 mod docs;
 mod drain;
 mod grpc;

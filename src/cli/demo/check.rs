@@ -31,7 +31,13 @@ pub async fn check(
     for (number, step) in (1..).zip(steps) {
         writeln!(out, "{}", paint.bold(format_args!("{number:>2}  {}", step.title)))?;
         match take(step, client, key_file).await {
-            Ok(answer) => different += usize::from(!compare(&step.facts, &answer, paint, out)?),
+            Ok((answer, waited)) => {
+                different += usize::from(!compare(&step.facts, &answer, paint, out)?);
+                if let Some(waited) = waited {
+                    let note = format!("after {:.1} s", waited.as_secs_f64());
+                    writeln!(out, "      {}", paint.dim(note))?;
+                }
+            }
             Err(error) => {
                 writeln!(out, "    {} could not be done: {error:#}", paint.red("✗"))?;
                 different += 1;
@@ -55,11 +61,12 @@ pub async fn check(
     Ok(different)
 }
 
-async fn take(step: &Step, client: Client, key_file: &Path) -> anyhow::Result<Answer> {
-    match &step.action {
-        Action::Call(call) | Action::Stream(call) => client.call(call).await,
-        Action::Burst { first, call } => client.burst(*first, call).await,
-        Action::Socket(call) => client.socket(call).await,
+/// Does what the step does. A change to the key file is waited for; how long, is told.
+async fn take(step: &Step, client: Client, key_file: &Path) -> anyhow::Result<(Answer, Option<Duration>)> {
+    let answer = match &step.action {
+        Action::Call(call) | Action::Stream(call) => client.call(call).await?,
+        Action::Burst { first, call } => client.burst(*first, call).await?,
+        Action::Socket(call) => client.socket(call).await?,
         Action::Switch { switch, call } => {
             switch.apply(key_file)?;
             let start = clock::monotonic();
@@ -67,12 +74,13 @@ async fn take(step: &Step, client: Client, key_file: &Path) -> anyhow::Result<An
                 let answer = client.call(call).await?;
                 let waited = Duration::from_nanos(clock::monotonic().saturating_sub(start));
                 if waited > RELOAD || step.facts.iter().all(|fact| fact.judge(&answer).holds) {
-                    return Ok(answer);
+                    return Ok((answer, Some(waited)));
                 }
                 tokio::time::sleep(POLL).await;
             }
         }
-    }
+    };
+    Ok((answer, None))
 }
 
 /// Prints what was expected and what came; whether all of it is the same.

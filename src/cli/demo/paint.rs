@@ -9,6 +9,7 @@ pub struct Paint(bool);
 
 impl Paint {
     /// Never colours.
+    #[cfg(test)]
     pub const PLAIN: Self = Self(false);
 
     /// Colours when standard output is a terminal that can, and `NO_COLOR` (no-color.org) is unset or empty.

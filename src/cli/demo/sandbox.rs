@@ -179,6 +179,7 @@ active = true
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::sources::Sources;
 
     fn sandbox() -> Sandbox {
         let service = SocketAddr::from(([127, 0, 0, 1], 3000));
@@ -205,7 +206,7 @@ mod tests {
     #[test]
     fn what_is_written_is_valid_and_raises_no_eyebrow() {
         let sandbox = sandbox();
-        let loaded = crate::config::load(&sandbox.config_file()).expect("valid");
+        let loaded = crate::config::load(&sandbox.config_file(), &mut Sources::default()).expect("valid");
         assert_eq!(loaded.warnings, Vec::new());
         let names: Vec<_> = loaded.config.records.keys.iter().map(|key| key.name.as_str()).collect();
         assert_eq!(names, ["sender", "reader"]);
