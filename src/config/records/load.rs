@@ -72,7 +72,10 @@ pub fn files(root: &Path, sources: &mut Sources) -> io::Result<Vec<PathBuf>> {
     if !sources.look(root)?.is_dir() {
         return Ok(vec![root.to_owned()]);
     }
-    Ok(entries(root, sources)?.into_iter().filter(|path| is_key_file(path)).collect())
+    Ok(entries(root, sources)?
+        .into_iter()
+        .filter(|path| is_key_file(path))
+        .collect())
 }
 
 /// Reads the files that `root` stands for, unparsed. Reports what cannot be read, and what others may read too.
@@ -95,7 +98,10 @@ pub fn read(root: &Path, sources: &mut Sources, report: &Report) -> Vec<File> {
         ));
     }
     warn_of_strangers(root, &paths, sources, report);
-    paths.into_iter().filter_map(|path| read_file(path, sources, report)).collect()
+    paths
+        .into_iter()
+        .filter_map(|path| read_file(path, sources, report))
+        .collect()
 }
 
 /// Reads one file, unparsed. Reports when it cannot be read, and when others may read it too.
