@@ -45,7 +45,7 @@ pub fn start(config: Config, read: Sources, log: Option<&log::Writer>) -> anyhow
     announce("ingress", &ingress);
     announce("admin", &admin);
 
-    let current = Arc::new(Current::new(Arc::new(Policy::first(config))));
+    let current = Arc::new(Current::new(Arc::new(Policy::first(config)?)));
     let control = Control {
         current: Arc::clone(&current),
         conductor: conductor.clone(),

@@ -1,8 +1,56 @@
 //! Keygate: a reverse-proxy sidecar that enforces API keys in front of messaging services.
+//!
+//! # The house
+//!
+//! ```text
+//! main ─▶ cli ─▶ app ─▶ { proxy │ control } ─▶ policy ─▶ config ─▶ { secret, clock }
+//! ```
+//!
+//! | room | its verb | holds | must not |
+//! |---|---|---|---|
+//! | [`policy`] | **decide** | the immutable [`Policy`](policy::Policy) snapshot: keyring, routes, credential sources, limits, header law, refusals | `async`, tokio, hyper, files, sockets, reading the clock, logging |
+//! | [`proxy`] | **carry** | listeners' connections, TLS, the request on one screen, upstream pool, tunnels, the access line | decide anything; read files; name `control` |
+//! | [`control`] | **change** | reload, drain and signals, the admin listener, edits of the key file | touch a live connection; name `proxy` |
+//! | [`cli`] | **operate** | one file per command: `run check keys demo completions` | hold logic that the rooms need |
+//! | [`config`] | | TOML text → raw → valid domain types | name any room above it |
+//! | [`app`] | | the only file that knows every room | |
+//!
+//! Beside them stand the leaves that any room may name: [`secret`] (redacted types), [`clock`] (the only reader of system
+//! time), [`lifecycle`] (how `control` tells `proxy` to stop), [`listen`] (bound sockets), [`runtime`] (threads with
+//! a runtime), [`telemetry`] (log and metrics).
+//! A test reads the `use` lines and keeps these rules true.
+//!
+//! # The life of a request
+//!
+//! ```text
+//! accept ▸ TLS ▸ screen ▸ parse ▸ hygiene ▸ route ▸ extract credential ▸ look up ▸ state ▸ network ▸ environment
+//! ▸ permission ▸ concurrency ▸ rate ▸ strip ▸ inject ▸ forward ▸ relay ▸ account
+//! ```
+//!
+//! - `proxy::ingress::serve` shows it on one screen; [`policy::Policy::decide_ingress`] is the decision in the middle.
+//! - A [`Permit`](policy::permit::Permit) has private fields, only the decision builds one, and forwarding takes it by value:
+//!   nothing reaches an upstream without one.
+//! - A [`Refusal`](policy::refusal::Refusal) (we said no) and a [`Failure`](policy::refusal::Failure) (we could not) are
+//!   different types, each with a status and a stable code. What the caller is told and what the log says differ.
+//! - Header order is a law in one function, [`policy::header_law`]: remove hop-by-hop → strip → inject.
+//! - Configuration, keys and certificates are one generation, compiled off the data path and swapped at once. A request uses
+//!   one generation from start to end. What limits have counted survives the swap.
+//!
+//! # Threads
+//!
+//! N workers, each with a single-threaded runtime and its own upstream connections, carry requests; with more than one, a
+//! thread hands each new connection to the least-loaded. The control thread, the log writer and a few threads for slow hashes
+//! stand beside them and are never waited for by a request, the slow hashes excepted.
 
+pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod lifecycle;
+pub mod listen;
 pub mod policy;
 pub mod proxy;
+pub mod runtime;
 pub mod secret;
+pub mod telemetry;

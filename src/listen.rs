@@ -37,7 +37,8 @@ impl Bound {
         addresses
             .iter()
             .map(|address| {
-                Self::one(address).map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
+                Self::one(address)
+                    .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
             })
             .collect()
     }
@@ -104,11 +105,17 @@ fn unix(path: &Path) -> io::Result<UnixListener> {
 fn remove_stale(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.file_type().is_socket() => match UnixStream::connect(path) {
-            Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there")),
+            Ok(_) => Err(io::Error::new(
+                io::ErrorKind::AddrInUse,
+                "another process listens there",
+            )),
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
             Err(error) => Err(error),
         },
-        Ok(_) => Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file of another kind")),
+        Ok(_) => Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "there is a file of another kind",
+        )),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }

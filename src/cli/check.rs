@@ -13,22 +13,30 @@ pub(super) fn check(file: &Path) -> anyhow::Result<ExitCode> {
     match config::load(file, &mut Sources::default()) {
         Ok(Loaded { config, warnings }) => {
             for warning in &warnings {
-                eprint!("{warning}");
+                eprintln!("{warning}");
             }
             print!("{}", summary(&config, clock::unix()));
             println!("{}", verdict(warnings.len()));
             Ok(ExitCode::SUCCESS)
         }
         Err(problems) => {
-            eprint!("{problems}");
-            eprintln!("{} not usable: {} found", file.display(), count(problems.len(), "problem"));
+            eprintln!("{problems}");
+            eprintln!(
+                "{} not usable: {} found",
+                file.display(),
+                count(problems.0.len(), "problem")
+            );
             Ok(ExitCode::from(2))
         }
     }
 }
 
 fn verdict(warnings: usize) -> String {
-    if warnings == 0 { "ok".to_owned() } else { format!("ok, with {}", count(warnings, "warning")) }
+    if warnings == 0 {
+        "ok".to_owned()
+    } else {
+        format!("ok, with {}", count(warnings, "warning"))
+    }
 }
 
 fn summary(config: &Config, now: i64) -> String {
@@ -50,7 +58,12 @@ fn summary(config: &Config, now: i64) -> String {
         let methods = if route.methods.is_empty() {
             "*".to_owned()
         } else {
-            route.methods.iter().map(|method| method.as_str()).collect::<Vec<_>>().join(",")
+            route
+                .methods
+                .iter()
+                .map(|method| method.as_str())
+                .collect::<Vec<_>>()
+                .join(",")
         };
         let access = match route.access {
             Access::Key => "key",
@@ -60,10 +73,14 @@ fn summary(config: &Config, now: i64) -> String {
         lines.push(format!("route      {methods} {}  {access}", route.path));
     }
     let records = &config.records;
-    lines.push(format!("keys       {} of {}", count(records.keys.len(), "key"), count(records.organizations.len(), "organization")));
+    lines.push(format!(
+        "keys       {} of {}",
+        count(records.keys.len(), "key"),
+        count(records.organizations.len(), "organization")
+    ));
     for (state, number) in records.count_by_state(now) {
         if number > 0 {
-            lines.push(format!("           {number} {}", state.replace('_', " ")));
+            lines.push(format!("           {number} {}", state.word().replace('_', " ")));
         }
     }
     lines.iter().map(|line| format!("{line}\n")).collect()

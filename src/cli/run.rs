@@ -13,12 +13,12 @@ pub(super) fn run(file: &Path) -> anyhow::Result<ExitCode> {
     let Loaded { config, warnings } = match config::load(file, &mut read) {
         Ok(loaded) => loaded,
         Err(problems) => {
-            eprint!("{problems}");
+            eprintln!("{problems}");
             return Ok(ExitCode::from(2));
         }
     };
     for warning in warnings {
-        eprint!("{warning}");
+        eprintln!("{warning}");
     }
     let log = log::install(&config.telemetry);
     let running = app::start(config, read, Some(&log))?;

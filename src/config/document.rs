@@ -14,6 +14,20 @@ use toml::de::{DeTable, DeValue};
 use super::mask;
 use super::problem::{Line, Problem, Report, Severity};
 
+/// Syntax errors behind which the parser gives up, or takes the following lines for something else.
+const ENDS_PARSING: &[&str] = &[
+    "key with no value",
+    "missing value for key",
+    "invalid key-value pair",
+    "missing table open",
+    "unclosed table",
+    "unclosed array table",
+];
+/// How often a text is parsed again without the lines that do not parse.
+const MENDED_ROUNDS: usize = 20;
+/// From this size on, in bytes, only once.
+const LARGE: usize = 1 << 20;
+
 /// A byte range of a file's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Span {
@@ -107,23 +121,48 @@ impl<'d> Source<'d> {
     /// Parses a part of the text as a TOML document of its own. `part` must lie on character boundaries.
     #[must_use]
     pub fn parse_toml_part(&self, part: Range<usize>, report: &Report) -> Node<'d> {
-        let offset = part.start;
-        let (table, errors) = DeTable::parse_recoverable(&self.text[part.clone()]);
-        for error in errors {
-            let span = error.span().unwrap_or(0..0);
-            let span = Span {
-                start: offset + span.start,
-                end: offset + span.end,
-            };
-            self.report_syntax(span, error.message(), report);
+        let text = &self.text[part.clone()];
+        let (table, errors) = DeTable::parse_recoverable(text);
+        let mut entries = convert_table(table.into_inner(), part.start, &|text| text);
+        let mut mended = self.report_syntax_errors(&errors, text.to_owned(), part.start, report);
+        let rounds = if text.len() > LARGE { 1 } else { MENDED_ROUNDS };
+        for _ in 0..rounds {
+            let Some(text) = mended.take() else { break };
+            let (table, errors) = DeTable::parse_recoverable(&text);
+            entries = convert_table(table.into_inner(), part.start, &|text| Cow::Owned(text.into_owned()));
+            mended = self.report_syntax_errors(&errors, text.clone(), part.start, report);
         }
         Node {
             span: Span {
                 start: part.start,
                 end: part.start,
             },
-            value: Value::Table(convert_table(table.into_inner(), offset)),
+            value: Value::Table(entries),
         }
+    }
+
+    /// Reports what is new among `errors`. Where the parser cannot go on behind an error, gives the text without that
+    /// line, every byte else in its place.
+    fn report_syntax_errors(
+        &self,
+        errors: &[toml::de::Error],
+        mut text: String,
+        offset: usize,
+        report: &Report,
+    ) -> Option<String> {
+        let mut changed = false;
+        for error in errors {
+            let span = shifted(error.span().unwrap_or(0..0), offset);
+            if self.is_damaged(self.line_index(span.start)) {
+                continue;
+            }
+            self.report_syntax(span, error.message(), report);
+            if ENDS_PARSING.iter().any(|message| error.message().starts_with(message)) {
+                mend(&mut text, span.start - offset);
+                changed = true;
+            }
+        }
+        changed.then_some(text)
     }
 
     /// Reports that the text at `span` does not parse. Later problems on the same line are taken for its consequences.
@@ -233,29 +272,50 @@ fn floor(text: &str, byte: usize) -> usize {
     text.floor_char_boundary(byte)
 }
 
-fn convert_table<'d>(table: DeTable<'d>, offset: usize) -> Vec<Entry<'d>> {
+/// Blanks the line at `byte`. What was a section's header becomes one that nobody asks for, so that its options are not
+/// taken for the section's before it.
+fn mend(text: &mut String, byte: usize) {
+    let byte = floor(text, byte);
+    let start = text[..byte].rfind('\n').map_or(0, |end| end + 1);
+    let end = text[byte..].find('\n').map_or(text.len(), |end| byte + end);
+    let header = format!("[_{start}]");
+    let is_header = text[start..end].trim_start().starts_with('[') && header.len() <= end - start;
+    let kept = if is_header { &*header } else { "" };
+    let blank = format!("{kept:<width$}", width = end - start);
+    text.replace_range(start..end, &blank);
+}
+
+fn convert_table<'i, 'd>(
+    table: DeTable<'i>,
+    offset: usize,
+    keep: &impl Fn(Cow<'i, str>) -> Cow<'d, str>,
+) -> Vec<Entry<'d>> {
     let mut entries: Vec<Entry<'d>> = table
         .into_iter()
         .map(|(key, value)| Entry {
             span: shifted(key.span(), offset),
-            key: key.into_inner(),
-            node: convert(value, offset),
+            key: keep(key.into_inner()),
+            node: convert(value, offset, keep),
         })
         .collect();
     entries.sort_by_key(|entry| entry.span.start);
     entries
 }
 
-fn convert<'d>(value: toml::Spanned<DeValue<'d>>, offset: usize) -> Node<'d> {
+fn convert<'i, 'd>(
+    value: toml::Spanned<DeValue<'i>>,
+    offset: usize,
+    keep: &impl Fn(Cow<'i, str>) -> Cow<'d, str>,
+) -> Node<'d> {
     let span = shifted(value.span(), offset);
     let value = match value.into_inner() {
-        DeValue::String(text) => Value::String(text),
+        DeValue::String(text) => Value::String(keep(text)),
         DeValue::Integer(number) => Value::Integer(integer(number.as_str(), number.radix())),
         DeValue::Float(number) => Value::Float(number.as_str().parse().unwrap_or(f64::NAN)),
         DeValue::Boolean(value) => Value::Boolean(value),
         DeValue::Datetime(value) => Value::Datetime(value.to_string()),
-        DeValue::Array(items) => Value::List(items.into_iter().map(|item| convert(item, offset)).collect()),
-        DeValue::Table(table) => Value::Table(convert_table(table, offset)),
+        DeValue::Array(items) => Value::List(items.into_iter().map(|item| convert(item, offset, keep)).collect()),
+        DeValue::Table(table) => Value::Table(convert_table(table, offset, keep)),
     };
     Node { span, value }
 }

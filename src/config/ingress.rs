@@ -194,15 +194,16 @@ fn read_address(item: &Item<'_>, files: &Files) -> Option<Listen> {
 }
 
 fn read_require_tls(item: &Item<'_>) -> Option<RequireTls> {
-    match item.value() {
-        Value::Boolean(false) => Some(RequireTls::No),
-        Value::Boolean(true) => Some(RequireTls::Always),
-        Value::String(word) if word == "except-loopback" => Some(RequireTls::ExceptLoopback),
-        _ => {
-            item.error("is not known here", "write false, true or \"except-loopback\"");
-            None
-        }
+    if let Value::Boolean(required) = item.value() {
+        return Some(if *required { RequireTls::Always } else { RequireTls::No });
     }
+    if let Value::String(word) = item.value()
+        && word == "except-loopback"
+    {
+        return Some(RequireTls::ExceptLoopback);
+    }
+    item.error("is not known here", "write false, true or \"except-loopback\"");
+    None
 }
 
 fn read_trusted(item: &Item<'_>) -> TrustedProxies {

@@ -79,7 +79,12 @@ impl Sources {
     /// The same files and directories, as they are now.
     #[must_use]
     pub fn look_again(&self) -> Self {
-        Self(self.0.iter().map(|(path, entry)| (path.clone(), entry.look_again(path))).collect())
+        Self(
+            self.0
+                .iter()
+                .map(|(path, entry)| (path.clone(), entry.look_again(path)))
+                .collect(),
+        )
     }
 
     /// Whether both hold the same bytes under the same names, whatever their inodes and times.

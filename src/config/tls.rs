@@ -84,8 +84,10 @@ pub(super) fn read_server(table: &Table<'_>, files: &Files) -> Option<Tls> {
         .with_protocol_versions(versions)
         .expect("the provider has cipher suites for TLS 1.2 and 1.3");
     let builder = match (demand, roots) {
-        (ClientCertificates::Off, _) | (_, None) => builder.with_no_client_auth(),
-        (_, Some(roots)) => {
+        (ClientCertificates::Off, _) | (ClientCertificates::Optional | ClientCertificates::Required, None) => {
+            builder.with_no_client_auth()
+        }
+        (ClientCertificates::Optional | ClientCertificates::Required, Some(roots)) => {
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots?), provider);
             let verifier = match demand {
                 ClientCertificates::Optional => verifier.allow_unauthenticated(),

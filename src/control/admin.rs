@@ -79,7 +79,9 @@ where
             return sleep(ACCEPT_PAUSE).await;
         }
     };
-    let Ok(place) = Arc::clone(places).try_acquire_owned() else { return };
+    let Ok(place) = Arc::clone(places).try_acquire_owned() else {
+        return;
+    };
     let control = Arc::clone(control);
     spawn_local(async move {
         let _place = place;
@@ -100,7 +102,9 @@ where
 fn answer(control: &Control, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        response
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
     match request.uri().path() {
@@ -109,7 +113,10 @@ fn answer(control: &Control, request: &Request<Incoming>) -> Response<Full<Bytes
         "/readyz" if *control.conductor.stages().borrow() == Stage::Serving => text(StatusCode::OK, "ok\n"),
         "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
         "/metrics" => metrics(control),
-        _ => text(StatusCode::NOT_FOUND, "there are /livez, /readyz, /startupz and /metrics\n"),
+        _ => text(
+            StatusCode::NOT_FOUND,
+            "there are /livez, /readyz, /startupz and /metrics\n",
+        ),
     }
 }
 

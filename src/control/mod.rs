@@ -11,16 +11,16 @@ pub mod reload;
 pub mod watch;
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
-use tokio::runtime::LocalRuntime;
 use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::config::sources::Sources;
 use crate::lifecycle::{self, Conductor, Stage};
 use crate::listen::Bound;
 use crate::policy::current::Current;
+use crate::runtime;
 use crate::telemetry::metrics::Metrics;
 
 /// What the control plane works on.
@@ -40,28 +40,21 @@ pub struct Control {
 /// # Errors
 /// When the thread, its runtime, its signal handlers or its listeners cannot be had.
 pub fn start(control: Control, admin: Vec<Bound>, read: Sources) -> io::Result<JoinHandle<()>> {
-    let (started, outcome) = std::sync::mpsc::sync_channel(1);
-    let thread = std::thread::Builder::new().name("keygate-control".to_owned()).spawn(move || {
-        let runtime = match LocalRuntime::new() {
-            Ok(runtime) => runtime,
-            Err(error) => return drop(started.send(Err(error))),
-        };
-        runtime.block_on(async move {
-            let mut stages = control.conductor.stages();
-            let outcome = spawn_all(Arc::new(control), admin, read);
-            let failed = outcome.is_err();
-            // The starter waits for exactly this message.
-            let _ = started.send(outcome);
-            if !failed {
-                lifecycle::reached(&mut stages, Stage::Ended).await;
-            }
-        });
+    let (started, outcome) = mpsc::sync_channel(1);
+    let thread = runtime::spawn("keygate-control".to_owned(), move || async move {
+        let mut stages = control.conductor.stages();
+        let outcome = spawn_all(Arc::new(control), admin, read);
+        let failed = outcome.is_err();
+        // The starter waits for exactly this message.
+        drop(started.send(outcome));
+        if !failed {
+            lifecycle::reached(&mut stages, Stage::Ended).await;
+        }
     })?;
-    match outcome.recv() {
-        Ok(Ok(())) => Ok(thread),
-        Ok(Err(error)) => Err(error),
-        Err(_) => Err(io::Error::other("the control thread ended while starting")),
-    }
+    outcome
+        .recv()
+        .map_err(|_| io::Error::other("the control thread ended while starting"))??;
+    Ok(thread)
 }
 
 fn spawn_all(control: Arc<Control>, admin: Vec<Bound>, read: Sources) -> io::Result<()> {

@@ -16,7 +16,7 @@ use tracing::{error, info, warn};
 use super::Control;
 use super::watch::Watch;
 use crate::clock;
-use crate::config::problem::{Problem, Problems};
+use crate::config::problem::{Problem, Problems, Severity};
 use crate::config::sources::Sources;
 use crate::config::{self, Config, Loaded};
 use crate::policy::Policy;
@@ -59,7 +59,11 @@ async fn look(control: &Arc<Control>, seen: Sources, asked: bool) -> Sources {
     let before = seen.clone();
     let looked = spawn_blocking(move || {
         let now = seen.look_again();
-        if asked || !now.same_bytes(&seen) { apply(&worker) } else { now }
+        if asked || !now.same_bytes(&seen) {
+            apply(&worker)
+        } else {
+            now
+        }
     });
     looked.await.unwrap_or_else(|failed| {
         error!(message = "the reload ended by a bug", error = %failed);
@@ -72,14 +76,15 @@ async fn look(control: &Arc<Control>, seen: Sources, asked: bool) -> Sources {
 fn apply(control: &Control) -> Sources {
     let previous = control.current.load();
     let mut read = Sources::default();
-    match config::load(&previous.config.file, &mut read) {
-        Ok(loaded) => {
-            let Loaded { config, warnings } = loaded;
-            warnings.iter().for_each(tell_problem);
-            tell_what_needs_a_restart(&previous.config, &config);
-            let next = Arc::new(Policy::next(config, &previous));
+    match next(&previous, &mut read) {
+        Ok(next) => {
+            let next = Arc::new(next);
             control.current.swap(Arc::clone(&next));
-            control.metrics.reloads.get_or_create(&Outcome { result: "applied" }).inc();
+            control
+                .metrics
+                .reloads
+                .get_or_create(&Outcome { result: "applied" })
+                .inc();
             tell(&control.metrics, &next);
             info!(
                 message = "reloaded",
@@ -93,14 +98,26 @@ fn apply(control: &Control) -> Sources {
     read
 }
 
+/// The generation that the files make.
+fn next(previous: &Policy, read: &mut Sources) -> Result<Policy, Problems> {
+    let Loaded { config, warnings } = config::load(&previous.config.file, read)?;
+    warnings.iter().for_each(tell_problem);
+    tell_what_needs_a_restart(&previous.config, &config);
+    Policy::next(config, previous)
+}
+
 fn tell_refusal(control: &Control, previous: &Policy, problems: &Problems) {
-    control.metrics.reloads.get_or_create(&Outcome { result: "refused" }).inc();
+    control
+        .metrics
+        .reloads
+        .get_or_create(&Outcome { result: "refused" })
+        .inc();
     control.metrics.reload_failed.set(1);
-    problems.iter().for_each(tell_problem);
+    problems.0.iter().for_each(tell_problem);
     error!(
         message = "reload refused, the last good generation stays in force",
         generation = previous.generation,
-        problems = problems.len()
+        problems = problems.0.len()
     );
 }
 
@@ -108,10 +125,9 @@ fn tell_problem(problem: &Problem) {
     let file = problem.file.display();
     let (line, column) = problem.position.unwrap_or_default();
     let (option, help) = (problem.path.as_str(), problem.help.as_str());
-    if problem.is_error() {
-        error!(message = %problem.what, %file, line, column, option, help);
-    } else {
-        warn!(message = %problem.what, %file, line, column, option, help);
+    match problem.severity {
+        Severity::Error => error!(message = %problem.what, %file, line, column, option, help),
+        Severity::Warning => warn!(message = %problem.what, %file, line, column, option, help),
     }
 }
 
@@ -119,22 +135,36 @@ fn tell_what_needs_a_restart(previous: &Config, next: &Config) {
     let changed = [
         ("ingress.listen", previous.ingress.listen != next.ingress.listen),
         ("ingress.workers", previous.ingress.workers != next.ingress.workers),
-        ("ingress.tls", previous.ingress.tls.is_some() != next.ingress.tls.is_some()),
+        (
+            "ingress.tls",
+            previous.ingress.tls.is_some() != next.ingress.tls.is_some(),
+        ),
         ("admin.listen", previous.admin.listen != next.admin.listen),
-        ("telemetry.log_format", previous.telemetry.format != next.telemetry.format),
+        (
+            "telemetry.log_format",
+            previous.telemetry.format != next.telemetry.format,
+        ),
         ("telemetry.log_level", previous.telemetry.level != next.telemetry.level),
     ];
     for (option, _) in changed.iter().filter(|(_, changed)| *changed) {
-        warn!(message = "this option takes effect at the next start; the rest of the file is in force", option);
+        warn!(
+            message = "this option takes effect at the next start; the rest of the file is in force",
+            option
+        );
     }
 }
 
 fn tell(metrics: &Metrics, policy: &Policy) {
     let now = clock::unix();
-    metrics.generation.set(i64::try_from(policy.generation).unwrap_or(i64::MAX));
+    metrics
+        .generation
+        .set(i64::try_from(policy.generation).unwrap_or(i64::MAX));
     metrics.reload_failed.set(0);
     metrics.last_reload.set(now);
     for (state, count) in policy.config.records.count_by_state(now) {
-        metrics.keys.get_or_create(&State { state }).set(i64::try_from(count).unwrap_or(i64::MAX));
+        metrics
+            .keys
+            .get_or_create(&State { state: state.word() })
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 }

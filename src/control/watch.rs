@@ -73,5 +73,9 @@ fn directories_of(file: &Path) -> Vec<PathBuf> {
 
 fn parent(file: &Path) -> Option<PathBuf> {
     let parent = file.parent()?;
-    Some(if parent.as_os_str().is_empty() { PathBuf::from(".") } else { parent.to_owned() })
+    Some(if parent.as_os_str().is_empty() {
+        PathBuf::from(".")
+    } else {
+        parent.to_owned()
+    })
 }

@@ -124,7 +124,9 @@ impl Policy {
     }
 
     fn demand_tls(&self, client: &Client) -> Result<(), Refusal> {
-        let is_local = client.address.is_none_or(|address| address.to_canonical().is_loopback());
+        let is_local = client
+            .address
+            .is_none_or(|address| address.to_canonical().is_loopback());
         match self.config.ingress.require_tls {
             RequireTls::No => Ok(()),
             RequireTls::ExceptLoopback if is_local => Ok(()),
@@ -155,15 +157,25 @@ impl Policy {
         now: Now,
         trail: &mut Trail,
     ) -> Result<Taken, End> {
-        let (key, taken) = self.credential(head).map_err(|refusal| self.bad_key(refusal, client.address, now))?;
+        let (key, taken) = self
+            .credential(head)
+            .map_err(|refusal| self.bad_key(refusal, client.address, now))?;
         let by_prefix = self.prefixes.environment_of(&key);
-        let found = match self.look_up(&key, by_prefix.is_some_and(|id| self.checksummed(id)), verdict, client, now) {
+        let found = match self.look_up(
+            &key,
+            by_prefix.is_some_and(|id| self.checksummed(id)),
+            verdict,
+            client,
+            now,
+        ) {
             Ok(found) => found,
             Err(End::No(refusal)) => return Err(self.bad_key(refusal, client.address, now).into()),
             Err(ask @ End::Ask(_)) => return Err(ask),
         };
         if let Err(invalid) = self.keyring.state(found, now.unix) {
-            return Err(self.bad_key(Refusal::CredentialInvalid(invalid), client.address, now).into());
+            return Err(self
+                .bad_key(Refusal::CredentialInvalid(invalid), client.address, now)
+                .into());
         }
         trail.standing = Some(self.standing(found.key, by_prefix));
         let record = self.keyring.key(found.key);

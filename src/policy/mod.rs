@@ -28,9 +28,12 @@ pub mod standing;
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use http::HeaderValue;
+
 use crate::config::Config;
 use crate::config::environments::EnvironmentId;
-use crate::config::upstreams::Paths;
+use crate::config::problem::{Problem, Problems, Severity};
+use crate::config::upstreams::{Paths, Upstream};
 use caller::{Caller, IdentityHeaders};
 use keyring::{KeyIndex, Keyring};
 use limits::Failures;
@@ -57,6 +60,8 @@ pub struct Policy {
     plans: Vec<Arc<Terms>>,
     /// By [`KeyIndex`], rendered when the key is first used.
     standings: Vec<OnceLock<Arc<Standing>>>,
+    /// The `Host` of upstreams that do not take the client's, by [`crate::config::upstreams::UpstreamId`].
+    hosts: Vec<HeaderValue>,
     public_headers: IdentityHeaders,
     /// What at least one upstream reads as we do.
     loosest_paths: Paths,
@@ -77,7 +82,7 @@ impl Policy {
     ///
     /// # Errors
     /// Routes that cannot stand beside each other.
-    pub fn first(config: Config) -> Result<Self, Unroutable> {
+    pub fn first(config: Config) -> Result<Self, Problems> {
         Self::compile(config, 1, Arc::default())
     }
 
@@ -86,14 +91,14 @@ impl Policy {
     ///
     /// # Errors
     /// Routes that cannot stand beside each other.
-    pub fn next(config: Config, previous: &Self) -> Result<Self, Unroutable> {
+    pub fn next(config: Config, previous: &Self) -> Result<Self, Problems> {
         let next = Self::compile(config, previous.generation + 1, Arc::clone(&previous.running))?;
         next.running.accounts.retain(|id| next.keyring.by_id(id).is_some());
         Ok(next)
     }
 
-    fn compile(config: Config, generation: u64, running: Arc<Running>) -> Result<Self, Unroutable> {
-        let routes = Routes::compile(&config.routes)?;
+    fn compile(config: Config, generation: u64, running: Arc<Running>) -> Result<Self, Problems> {
+        let routes = Routes::compile(&config.routes).map_err(|unroutable| problem(&config, &unroutable))?;
         let keyring = Keyring::compile(&config.records, &config.keys.peppers);
         let failures = running.failures(&config);
         Ok(Self {
@@ -109,6 +114,7 @@ impl Policy {
             routes,
             prefixes: credential::Prefixes::compile(&config.environments),
             plans: config.plans.iter().map(Terms::of).collect(),
+            hosts: config.upstreams.iter().map(own_host).collect(),
             public_headers: caller::public_headers(&config.identity),
             loosest_paths: hygiene::loosest(&config.upstreams),
             running,
@@ -164,4 +170,23 @@ impl fmt::Debug for Policy {
             .field("keys", &self.keyring.len())
             .finish_non_exhaustive()
     }
+}
+
+fn own_host(upstream: &Upstream) -> HeaderValue {
+    HeaderValue::from_str(&upstream.authority).expect("the configuration has checked the upstream's authority")
+}
+
+fn problem(config: &Config, unroutable: &Unroutable) -> Problems {
+    let mut problem = Problem::of_file(
+        Severity::Error,
+        &config.file,
+        format!(
+            "{}: {}",
+            config.routes[usize::from(unroutable.route.0)].path,
+            unroutable.what
+        ),
+        "make one of the two patterns more specific, or merge them",
+    );
+    problem.path = format!("routes[{}].path", unroutable.route.0);
+    Problems(vec![problem])
 }

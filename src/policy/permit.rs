@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use http::uri::PathAndQuery;
 use http::header::HOST;
+use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Uri};
 
 use super::Policy;
@@ -85,7 +85,11 @@ impl Permit {
         traceparent: HeaderValue,
     ) -> UpstreamHead {
         let upstream = &policy.config.upstreams[usize::from(self.upstream.0)];
-        let host = if upstream.preserve_host { self.host } else { upstream.host.clone() };
+        let host = if upstream.preserve_host {
+            self.host
+        } else {
+            policy.hosts[usize::from(self.upstream.0)].clone()
+        };
         let identity = match &self.trail.standing {
             Some(standing) => &standing.caller.headers,
             None => &policy.public_headers,

@@ -113,6 +113,8 @@ pub enum Hygiene {
     Backslash,
     /// `//` in the path.
     EmptySegment,
+    /// A path that leads to different demands, depending on who reads it.
+    AmbiguousPath,
     /// A percent sign without two hexadecimal digits, or an encoded NUL or control character.
     PercentEncoding,
     /// The head is larger than `limits.head_bytes`, or has more than `limits.header_count` lines: 431.
@@ -306,6 +308,7 @@ impl Hygiene {
             | Self::EncodedSlash
             | Self::Backslash
             | Self::EmptySegment
+            | Self::AmbiguousPath
             | Self::PercentEncoding
             | Self::Upgrade => StatusCode::BAD_REQUEST,
         }
@@ -338,6 +341,7 @@ impl Hygiene {
             | Self::EncodedSlash
             | Self::Backslash
             | Self::EmptySegment
+            | Self::AmbiguousPath
             | Self::PercentEncoding
             | Self::Upgrade => "request_invalid",
         }
@@ -368,6 +372,7 @@ impl Hygiene {
             Self::EncodedSlash => "The path may not hold encoded slashes.",
             Self::Backslash => "The path may not hold backslashes.",
             Self::EmptySegment => "The path may not hold empty segments.",
+            Self::AmbiguousPath => "The path can be read in more than one way.",
             Self::PercentEncoding => "The path holds a percent-encoding that is not allowed.",
             Self::HeadTooLarge => "The request head is too large.",
             Self::TargetTooLong => "The request target is too long.",
@@ -401,6 +406,7 @@ impl Hygiene {
             Self::EncodedSlash => "encoded_slash",
             Self::Backslash => "backslash",
             Self::EmptySegment => "empty_segment",
+            Self::AmbiguousPath => "ambiguous_path",
             Self::PercentEncoding => "percent_encoding",
             Self::HeadTooLarge => "head_too_large",
             Self::TargetTooLong => "target_too_long",

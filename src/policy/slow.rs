@@ -35,6 +35,8 @@ impl SlowCheck {
 
 impl fmt::Debug for SlowCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SlowCheck").field("candidates", &self.candidates.len()).finish_non_exhaustive()
+        f.debug_struct("SlowCheck")
+            .field("candidates", &self.candidates.len())
+            .finish_non_exhaustive()
     }
 }

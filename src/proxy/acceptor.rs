@@ -9,11 +9,10 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
-use tokio::runtime::LocalRuntime;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::{JoinHandle as Task, spawn_local};
 use tokio::time::sleep;
@@ -22,6 +21,7 @@ use tracing::{debug, warn};
 use super::worker::Shared;
 use crate::lifecycle::{self, Stage};
 use crate::listen::Bound;
+use crate::runtime;
 use crate::telemetry::metrics::Limit;
 
 /// After a failed accept (no file descriptors left, mostly): closing connections will mend it.
@@ -70,10 +70,7 @@ pub(super) struct Census {
 
 /// Accepts on a thread of its own.
 pub(super) fn spawn(listeners: Vec<Bound>, inlets: Vec<Inlet>, shared: Arc<Shared>) -> io::Result<JoinHandle<()>> {
-    let runtime = LocalRuntime::new()?;
-    thread::Builder::new()
-        .name("keygate-accept".to_owned())
-        .spawn(move || runtime.block_on(run(listeners, inlets, shared)))
+    runtime::spawn("keygate-accept".to_owned(), move || run(listeners, inlets, shared))
 }
 
 /// Accepts until the listeners are to be closed.
@@ -95,7 +92,12 @@ async fn accept(listener: Bound, inlets: Rc<[Inlet]>, shared: Arc<Shared>) {
             Ok(listener) => loop {
                 match listener.accept().await {
                     Ok((socket, address)) => {
-                        admit(socket.into_std().map(Accepted::Tcp), Some(address.ip()), &inlets, &shared);
+                        admit(
+                            socket.into_std().map(Accepted::Tcp),
+                            Some(address.ip()),
+                            &inlets,
+                            &shared,
+                        );
                     }
                     Err(error) => failed(&error).await,
                 }
@@ -126,18 +128,26 @@ async fn failed(error: &io::Error) {
 fn admit(socket: io::Result<Accepted>, address: Option<IpAddr>, inlets: &[Inlet], shared: &Arc<Shared>) {
     let Ok(socket) = socket else { return };
     let address = address.map(|address| address.to_canonical());
-    let Some(inlet) = inlets.iter().min_by_key(|inlet| inlet.load.load(Ordering::Relaxed)) else { return };
+    let Some(inlet) = inlets.iter().min_by_key(|inlet| inlet.load.load(Ordering::Relaxed)) else {
+        return;
+    };
     let Some(ticket) = Ticket::take(shared, address, &inlet.load) else {
         return debug!(message = "connection refused, a limit is met", source = ?address);
     };
     // A worker that is gone has been counted as a panic; the connection is closed by dropping it.
-    let _ = inlet.sender.send(Arrival { socket, address, ticket });
+    let _ = inlet.sender.send(Arrival {
+        socket,
+        address,
+        ticket,
+    });
 }
 
 impl Ticket {
     fn take(shared: &Arc<Shared>, source: Option<IpAddr>, load: &Arc<AtomicUsize>) -> Option<Self> {
         let limits = &shared.current.load().config.limits;
-        let met = shared.census().enter(source, limits.connections, limits.connections_per_source);
+        let met = shared
+            .census()
+            .enter(source, limits.connections, limits.connections_per_source);
         if let Err(limit) = met {
             shared.metrics.connections_refused.get_or_create(&Limit { limit }).inc();
             return None;
@@ -215,7 +225,10 @@ mod tests {
         census.leave(one);
         census.leave(two);
         census.leave(None);
-        assert!(census.by_source.is_empty(), "nothing is remembered of sources that left");
+        assert!(
+            census.by_source.is_empty(),
+            "nothing is remembered of sources that left"
+        );
         assert_eq!(census.all, 0);
     }
 }

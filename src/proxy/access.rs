@@ -174,7 +174,10 @@ impl AccessLine {
     fn write(&self) {
         let config = &self.generation.policy.config;
         let caller = self.trail.standing.as_ref().map(|standing| &standing.caller);
-        let route = self.trail.route.map(|route| config.routes[usize::from(route.0)].path.as_str());
+        let route = self
+            .trail
+            .route
+            .map(|route| config.routes[usize::from(route.0)].path.as_str());
         let (message, request_bytes, response_bytes) = match &self.tunnel {
             Some(tunnel) => ("tunnel", tunnel.up, tunnel.down),
             None => ("request", self.exchange.request_bytes(), self.exchange.response_bytes()),

@@ -22,12 +22,12 @@ use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
 use super::acceptor::{Accepted, Arrival};
+use super::executor::LocalExecutor;
 use super::ingress;
 use super::screen::{HeadLimits, Phase as Reading, Prefixed, Protocol, Screen, ScreenHandle, Snapshot, linger, sniff};
 use super::stream::{Socket, Stream};
 use super::sweep::{Phase, Watch};
 use super::upgrade::Opening;
-use super::upstream::LocalExecutor;
 use super::worker::{Place, Worker};
 use crate::config::limits::{Limits, Timeouts};
 use crate::lifecycle::Stage;
@@ -107,10 +107,16 @@ enum Wish {
 
 /// Serves a connection to its end.
 pub(super) async fn serve(place: &Place, arrival: Arrival) {
-    let Arrival { socket, address, ticket } = arrival;
+    let Arrival {
+        socket,
+        address,
+        ticket,
+    } = arrival;
     let _ticket = ticket;
     let policy = Arc::clone(&place.worker().generation().policy);
-    let Some((protocol, stream, tls)) = open(&policy, socket).await else { return };
+    let Some((protocol, stream, tls)) = open(&policy, socket).await else {
+        return;
+    };
     let peer = Peer { address, tls };
     match protocol {
         Protocol::Http1 => http1(place, peer, &policy, stream).await,
@@ -128,7 +134,10 @@ async fn open(policy: &Policy, socket: Accepted) -> Option<(Protocol, Prefixed<S
     .inspect_err(|error| debug!(message = "cannot use an accepted socket", %error))
     .ok()?;
     let Some(tls) = &policy.config.ingress.tls else {
-        let (protocol, stream) = timeout(timeouts.client_head, sniff(Stream::Clear(socket))).await.ok()?.ok()?;
+        let (protocol, stream) = timeout(timeouts.client_head, sniff(Stream::Clear(socket)))
+            .await
+            .ok()?
+            .ok()?;
         return Some((protocol, stream, false));
     };
     let handshake = TlsAcceptor::from(tls.server.clone()).accept(socket);
@@ -150,10 +159,13 @@ async fn http1(place: &Place, peer: Peer, policy: &Policy, stream: Prefixed<Stre
     let client = Client::new(place, peer, screen.handle(), Some(place.worker().sweep.watch()));
     let service = service_fn(|request| {
         let client = Rc::clone(&client);
-        async move { Ok::<_, Infallible>(ingress::serve(client, request).await) }
+        Box::pin(async move { Ok::<_, Infallible>(ingress::serve(client, request).await) })
     });
     let mut server = http1::Builder::new();
-    server.auto_date_header(false).half_close(false).max_buf_size(limits.head_bytes.max(MIN_BUFFER));
+    server
+        .auto_date_header(false)
+        .half_close(false)
+        .max_buf_size(limits.head_bytes.max(MIN_BUFFER));
     if limits.header_count > HYPER_HEADERS {
         server.max_headers(limits.header_count);
     }
@@ -171,7 +183,7 @@ async fn http1(place: &Place, peer: Peer, policy: &Policy, stream: Prefixed<Stre
             let parts = connection.into_parts();
             let (mut stream, unread) = parts.io.into_inner().into_inner();
             match client.tunnel.take() {
-                Some(opening) => opening.run(place, stream, &parts.read_buf, &unread).await,
+                Some(opening) => opening.run(place, stream, parts.read_buf, unread).await,
                 None if client.screen.leaves_unread() => linger(stream, LINGER_BYTES, LINGER_TIME).await,
                 // Nobody is left to tell.
                 None => drop(stream.shutdown().await),
@@ -286,7 +298,9 @@ impl Patience {
                 None => self.watch.disarm(),
             }
         }
-        let Poll::Ready(phase) = self.watch.poll_fired(cx) else { return Poll::Pending };
+        let Poll::Ready(phase) = self.watch.poll_fired(cx) else {
+            return Poll::Pending;
+        };
         self.watch.reset();
         self.waiting_for.set(None);
         match phase {

@@ -65,7 +65,9 @@ async fn carry(
 
 /// What the screen refused stands in the stream as a request of its own: this may be it.
 fn screened(line: &mut AccessLine) -> Result<(), Stop> {
-    let Some(refused) = line.client.screen.take_refusal(line.call) else { return Ok(()) };
+    let Some(refused) = line.client.screen.take_refusal(line.call) else {
+        return Ok(());
+    };
     line.correct(refused.method.as_deref(), refused.target);
     Err(Stop::no(Refusal::RequestInvalid(refused.hygiene)))
 }
@@ -114,8 +116,18 @@ fn spend(
     mut head: request::Parts,
     line: &AccessLine,
 ) -> (UpstreamId, request::Parts, Option<Slot>) {
-    let UpstreamHead { upstream, target, headers, slot } =
-        permit.spend(policy, &head.uri, head.headers, line.request_id.clone(), line.traceparent.clone());
+    let UpstreamHead {
+        upstream,
+        target,
+        headers,
+        slot,
+    } = permit.spend(
+        policy,
+        &head.uri,
+        head.headers,
+        line.request_id.clone(),
+        line.traceparent.clone(),
+    );
     head.uri = Uri::from(target);
     head.headers = headers;
     head.version = Version::HTTP_11;
@@ -133,7 +145,11 @@ fn relay(mut line: AccessLine, answer: Answer, now: Now) -> ClientResponse {
             let headers = told(&line, header_law::response(head.headers, false), now);
             respond(head.status, headers, ResponseBody::upstream(body, Some(line)))
         }
-        Answer::Switched(Switched { head, stream, first_bytes }) => {
+        Answer::Switched(Switched {
+            head,
+            stream,
+            first_bytes,
+        }) => {
             line.answered(head.status);
             let headers = told(&line, header_law::response(head.headers, true), now);
             upgrade::begin(line, &headers, stream, first_bytes);

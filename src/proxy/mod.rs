@@ -14,6 +14,7 @@
 mod acceptor;
 mod access;
 mod connection;
+mod executor;
 mod ids;
 mod ingress;
 pub mod relay;

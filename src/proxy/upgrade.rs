@@ -16,7 +16,7 @@ use super::connection::Client;
 use super::ingress::Stop;
 use super::screen::Prefixed;
 use super::stream::Stream as ClientStream;
-use super::tunnel;
+use super::tunnel::{self, Farewell, Kind, Tunnel, TunnelEnd, Why};
 use super::upstream::Stream as UpstreamStream;
 use super::worker::{Place, Shared};
 use crate::lifecycle::Stage;
@@ -27,7 +27,7 @@ pub(super) struct Opening {
     line: AccessLine,
     upstream: UpstreamStream,
     first_bytes: Bytes,
-    is_websocket: bool,
+    kind: Kind,
     _count: Count,
 }
 
@@ -51,7 +51,9 @@ pub(super) fn may_begin(client: &Client) -> Result<(), Stop> {
 
 /// The upstream has switched; the client is about to be told.
 pub(super) fn begin(line: AccessLine, headers: &HeaderMap, upstream: UpstreamStream, first_bytes: Bytes) {
-    let is_websocket = headers.get(UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let is_websocket = headers
+        .get(UPGRADE)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
     let client = Rc::clone(&line.client);
     client.screen.release(line.call);
     let count = Count::take(&client.worker.shared);
@@ -59,10 +61,66 @@ pub(super) fn begin(line: AccessLine, headers: &HeaderMap, upstream: UpstreamStr
         line,
         upstream,
         first_bytes,
-        is_websocket,
+        kind: if is_websocket { Kind::WebSocket } else { Kind::Other },
         _count: count,
     };
     client.tunnel.replace(Some(opening));
+}
+
+impl Opening {
+    /// Carries the tunnel to its end. `read` and `unread` came from the client already, in this order.
+    pub(super) async fn run(self, place: &Place, client: Prefixed<ClientStream>, read: Bytes, unread: Bytes) {
+        let Self {
+            mut line,
+            upstream,
+            first_bytes,
+            kind,
+            _count,
+        } = self;
+        let generation = line.client.worker.generation();
+        let timeouts = &generation.policy.config.timeouts;
+        let tunnel = Tunnel {
+            kind,
+            idle: timeouts.tunnel_idle,
+            total: timeouts.tunnel_total,
+            client_first: joined(read, unread),
+            upstream_first: first_bytes,
+        };
+        let close = async {
+            place.reached(Stage::Cutting).await;
+            Farewell::GOING_AWAY
+        };
+        let TunnelEnd {
+            bytes_up,
+            bytes_down,
+            why,
+        } = tunnel::run(client, upstream, tunnel, close).await;
+        line.tunnelled(bytes_up, bytes_down, told(why));
+    }
+}
+
+fn joined(first: Bytes, second: Bytes) -> Bytes {
+    match (first.is_empty(), second.is_empty()) {
+        (true, _) => second,
+        (false, true) => first,
+        (false, false) => {
+            let mut both = BytesMut::from(first);
+            both.extend_from_slice(&second);
+            both.freeze()
+        }
+    }
+}
+
+/// For the access line.
+fn told(why: Why) -> &'static str {
+    match why {
+        Why::ClientClosed => "client_closed",
+        Why::UpstreamClosed => "upstream_closed",
+        Why::Idle => "idle",
+        Why::Total => "total",
+        Why::Closed(_) => "closed",
+        Why::Failed(..) => "failed",
+    }
 }
 
 impl Count {

@@ -72,7 +72,9 @@ impl Verifier {
             return Err(Refusal::CredentialFailuresExceeded(wait).into());
         }
         let (answer, verdict) = oneshot::channel();
-        self.queue.try_send(Job { check, answer }).map_err(|_| Failure::VerifierBusy)?;
+        self.queue
+            .try_send(Job { check, answer })
+            .map_err(|_| Failure::VerifierBusy)?;
         let verdict = verdict.await.map_err(|_| Failure::VerifierBusy)?;
         self.verdicts.insert(asked, verdict);
         Ok(verdict)

@@ -56,7 +56,9 @@ impl Frames {
                 return bytes.len();
             }
             if self.payload > 0 {
-                let here = usize::try_from(self.payload).unwrap_or(usize::MAX).min(bytes.len() - passed);
+                let here = usize::try_from(self.payload)
+                    .unwrap_or(usize::MAX)
+                    .min(bytes.len() - passed);
                 passed += here;
                 self.payload -= here as u64;
             } else {
@@ -92,7 +94,9 @@ impl Frames {
         }
         self.payload = match length_bytes {
             0 => u64::from(second & 0x7f),
-            _ => rest[..length_bytes].iter().fold(0, |length, &byte| length << 8 | u64::from(byte)),
+            _ => rest[..length_bytes]
+                .iter()
+                .fold(0, |length, &byte| length << 8 | u64::from(byte)),
         };
         // The most significant bit of a 64-bit length must be 0. Whatever this stream is, its frames cannot be told.
         self.lost = self.payload > i64::MAX as u64;
@@ -116,7 +120,10 @@ pub fn close_frame(code: u16, reason: &str, masked: bool) -> Vec<u8> {
         aws_lc_rs::rand::fill(&mut mask).unwrap_or_default();
         frame[1] |= 0x80;
         frame.extend_from_slice(&mask);
-        payload.iter_mut().zip(mask.iter().cycle()).for_each(|(byte, mask)| *byte ^= mask);
+        payload
+            .iter_mut()
+            .zip(mask.iter().cycle())
+            .for_each(|(byte, mask)| *byte ^= mask);
     }
     frame.extend_from_slice(&payload);
     frame
@@ -198,9 +205,14 @@ mod tests {
         assert_eq!(close_frame(1008, "key", false), [0x88, 5, 0x03, 0xf0, b'k', b'e', b'y']);
         let masked = close_frame(1001, "going away", true);
         assert_eq!(masked[..2], [0x88, 0x80 | 12]);
-        let unmasked: Vec<u8> = masked[6..].iter().zip(masked[2..6].iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
+        let unmasked: Vec<u8> = masked[6..]
+            .iter()
+            .zip(masked[2..6].iter().cycle())
+            .map(|(byte, mask)| byte ^ mask)
+            .collect();
         assert_eq!(unmasked, [b"\x03\xe9", &b"going away"[..]].concat());
-        let masks: std::collections::HashSet<Vec<u8>> = (0..8).map(|_| close_frame(1001, "", true)[2..6].to_vec()).collect();
+        let masks: std::collections::HashSet<Vec<u8>> =
+            (0..8).map(|_| close_frame(1001, "", true)[2..6].to_vec()).collect();
         assert!(masks.len() > 1, "masks are fresh");
         let long = close_frame(1001, &"\u{e9}".repeat(100), false);
         assert_eq!(long.len(), 2 + 2 + 122, "cut between characters");

@@ -5,13 +5,12 @@ use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, mpsc as handover};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use slab::Slab;
-use tokio::runtime::LocalRuntime;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::spawn_local;
@@ -30,6 +29,7 @@ use crate::lifecycle::{self, Stage, Stages};
 use crate::listen::Bound;
 use crate::policy::Policy;
 use crate::policy::current::Current;
+use crate::runtime;
 use crate::telemetry::metrics::Metrics;
 
 /// After the drain time: how long tunnels have for their close handshake.
@@ -107,27 +107,14 @@ pub(super) fn spawn(
         load: Arc::default(),
     };
     let own = inlet.clone();
-    let (started, outcome) = handover::sync_channel(1);
-    let thread = thread::Builder::new().name(format!("keygate-{number}")).spawn(move || {
-        let runtime = match LocalRuntime::new() {
-            Ok(runtime) => runtime,
-            Err(error) => return drop(started.send(Err(error))),
-        };
-        // The starter waits for exactly this message.
-        let _ = started.send(Ok(()));
-        runtime.block_on(async move {
-            match listeners {
-                Some(listeners) => drop(spawn_local(acceptor::run(listeners, vec![own], Arc::clone(&shared)))),
-                None => drop(own),
-            }
-            Worker::new(shared).run(arrivals).await;
-        });
+    let thread = runtime::spawn(format!("keygate-{number}"), move || async move {
+        match listeners {
+            Some(listeners) => drop(spawn_local(acceptor::run(listeners, vec![own], Arc::clone(&shared)))),
+            None => drop(own),
+        }
+        Worker::new(shared).run(arrivals).await;
     })?;
-    match outcome.recv() {
-        Ok(Ok(())) => Ok((inlet, thread)),
-        Ok(Err(error)) => Err(error),
-        Err(_) => Err(io::Error::other("a worker ended while starting")),
-    }
+    Ok((inlet, thread))
 }
 
 impl Worker {
@@ -254,7 +241,14 @@ impl Place {
 
     /// Waits for a stage.
     pub(super) async fn reached(&self, stage: Stage) {
-        poll_fn(|cx| if self.stage(cx) >= stage { Poll::Ready(()) } else { Poll::Pending }).await
+        poll_fn(|cx| {
+            if self.stage(cx) >= stage {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await
     }
 }
 

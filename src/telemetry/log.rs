@@ -35,7 +35,10 @@ pub fn install(options: &Telemetry) -> Writer {
         .thread_name("keygate-log")
         .finish(std::io::stderr());
     let dropped = writer.error_counter();
-    let lines = fmt().with_max_level(level(options.level)).with_writer(writer).with_ansi(false);
+    let lines = fmt()
+        .with_max_level(level(options.level))
+        .with_writer(writer)
+        .with_ansi(false);
     // An error means that a subscriber is installed already (a test, an embedding program): theirs stays.
     let _ = match options.format {
         LogFormat::Json => tracing::subscriber::set_global_default(lines.json().flatten_event(true).finish()),

@@ -113,15 +113,27 @@ impl Metrics {
     fn register(&mut self) {
         let registry = &mut self.registry;
         registry.register("requests", "Requests by decision", self.requests.clone());
-        registry.register("client_connections", "Open client connections", self.connections.clone());
+        registry.register(
+            "client_connections",
+            "Open client connections",
+            self.connections.clone(),
+        );
         registry.register(
             "client_connections_refused",
             "Client connections refused because a limit was met",
             self.connections_refused.clone(),
         );
         registry.register("tunnels", "Open tunnels", self.tunnels.clone());
-        registry.register("slow_verifications", "Slow key hashes computed", self.slow_verifications.clone());
-        registry.register("generation", "Number of the generation in force", self.generation.clone());
+        registry.register(
+            "slow_verifications",
+            "Slow key hashes computed",
+            self.slow_verifications.clone(),
+        );
+        registry.register(
+            "generation",
+            "Number of the generation in force",
+            self.generation.clone(),
+        );
         registry.register(
             "reload_failed",
             "1 while the files on disk are refused and an older generation is in force",
@@ -133,7 +145,11 @@ impl Metrics {
             "When the generation in force was applied",
             self.last_reload.clone(),
         );
-        registry.register("keys", "Key records by state when the generation was applied", self.keys.clone());
+        registry.register(
+            "keys",
+            "Key records by state when the generation was applied",
+            self.keys.clone(),
+        );
         registry.register("panics", "Tasks ended by a bug", self.panics.clone());
         registry.register(
             "log_lines_dropped",
@@ -153,8 +169,14 @@ mod tests {
         metrics.forwarded.inc();
         metrics.refused("rate_limited");
         let text = metrics.render(None);
-        assert!(text.contains("keygate_requests_total{decision=\"forward\"} 1"), "{text}");
-        assert!(text.contains("keygate_requests_total{decision=\"rate_limited\"} 1"), "{text}");
+        assert!(
+            text.contains("keygate_requests_total{decision=\"forward\"} 1"),
+            "{text}"
+        );
+        assert!(
+            text.contains("keygate_requests_total{decision=\"rate_limited\"} 1"),
+            "{text}"
+        );
         assert!(text.contains("keygate_reload_failed 0"), "{text}");
     }
 }

@@ -1,6 +1,7 @@
 //! What the reader says, word for word.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::*;
 use crate::config::problem::Report;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::load::load_text;
+use super::sources::Sources;
 use super::{Config, Loaded};
 
 /// A directory with the files that configurations in tests name.
@@ -128,7 +129,6 @@ fn the_smallest_configuration_loads() {
     assert_eq!(config.plans, [super::plans::unlimited()]);
     assert!(config.routes.is_empty());
     assert_eq!(config.upstreams.len(), 1);
-    assert_eq!(config.sources, [place.path("config.toml"), place.path("keys.toml")]);
 }
 
 #[test]
@@ -136,16 +136,19 @@ fn a_file_is_read_from_disk() {
     let place = Place::new();
     place.put("config.toml", SMALLEST);
     assert_eq!(
-        super::load(&place.path("config.toml")).unwrap().config.file,
+        super::load(&place.path("config.toml"), &mut Sources::default())
+            .unwrap()
+            .config
+            .file,
         place.path("config.toml")
     );
-    let problem = super::load(Path::new("no/such/config.toml")).unwrap_err();
+    let problem = super::load(Path::new("no/such/config.toml"), &mut Sources::default()).unwrap_err();
     assert_eq!(
         problem.to_string(),
         "no/such/config.toml: error: does not exist\n  help: name the configuration file with --config FILE"
     );
     std::fs::write(place.path("config.toml"), b"[ingress]\nlisten = \"\xff\"").unwrap();
-    let problem = super::load(&place.path("config.toml")).unwrap_err();
+    let problem = super::load(&place.path("config.toml"), &mut Sources::default()).unwrap_err();
     assert_eq!(
         place.shown(&problem),
         "config.toml: error: is not UTF-8 text (line 2)\n  help: save it as UTF-8"
@@ -159,10 +162,11 @@ fn what_was_read_is_remembered_for_the_watcher() {
         "[ingress]\nlisten = \"unix:gate.sock\"\ntls = { certificate = \"tls.crt\", key = \"tls.key\" }\n\
          [keys]\nfile = \"keys.toml\"\npeppers = [{ id = \"a\", file = \"pepper\" }]",
     );
-    let config = place.load(&text).unwrap().config;
-    let mut names: Vec<_> = config
-        .sources
-        .iter()
+    place.put("config.toml", &text);
+    let mut sources = Sources::default();
+    let config = super::load(&place.path("config.toml"), &mut sources).unwrap().config;
+    let mut names: Vec<_> = sources
+        .paths()
         .map(|path| path.strip_prefix(place.directory.path()).unwrap())
         .collect();
     names.sort();
@@ -178,4 +182,75 @@ fn what_was_read_is_remembered_for_the_watcher() {
         config.ingress.listen,
         [super::ingress::Listen::Unix(place.path("gate.sock"))]
     );
+}
+
+#[test]
+fn an_empty_file_lacks_three_things() {
+    let place = Place::new();
+    assert_eq!(
+        place.load("").unwrap_err(),
+        "config.toml: error: upstreams: there is no upstream\n  \
+         help: add [upstreams.default] with url = \"http://127.0.0.1:3000\"\n\
+         config.toml: error: ingress: `listen` is missing\n  help: for example listen = [\"0.0.0.0:8080\"]\n\
+         config.toml: error: keys: `file` is missing\n  help: for example file = \"keys.toml\""
+    );
+}
+
+#[test]
+fn problems_of_key_files_come_with_those_of_the_configuration() {
+    let place = Place::new();
+    place.put("keys.toml", "[[organizations]]\nid = \"42\"\nplan = \"gold\"\n");
+    let problems = place
+        .load(&completed("[limits]\ntunnels = 0\n[plans.silver]"))
+        .unwrap_err();
+    let first_lines: Vec<&str> = problems.lines().filter(|line| line.contains(": error: ")).collect();
+    assert_eq!(
+        first_lines[0],
+        "config.toml:2:11: error: limits.tunnels: is out of range"
+    );
+    assert!(
+        first_lines[1].starts_with("keys.toml:3:8: error: organizations[0].plan: "),
+        "{problems}"
+    );
+    assert!(problems.contains("config.toml:3:8: warning: plans.silver: nobody has this plan"));
+}
+
+#[test]
+fn plans_and_limits_of_records_are_checked_against_the_configuration() {
+    let place = Place::new();
+    let hash = "0".repeat(64);
+    place.put(
+        "keys.toml",
+        &format!(
+            "[[organizations]]\nid = \"42\"\nplan = \"gold\"\n[[keys]]\nid = \"k\"\nname = \"k\"\norganization = \"42\"\n\
+             hash = \"sha256:{hash}\"\nenvironment = \"test\"\n\
+             limits = [{{ name = \"sec\", requests = 5, per = \"1s\" }}]\n"
+        ),
+    );
+    let text = completed("[plans.gold]\n[environments.test]\n[[routes]]\npath = \"/bulk\"\ncost = 5\n");
+    assert_eq!(place.load(&text).unwrap().warnings, []);
+    assert_eq!(
+        place.load(&text.replace("cost = 5", "cost = 6")).unwrap_err(),
+        "config.toml:5:8: error: routes[0].cost: costs 6, but limit \"sec\" of key \"k\" never holds more than 5: \
+         no such request could be admitted\n  cost = 6\n         ^\n  \
+         help: lower `cost`, or raise `requests` and `burst` of the limit"
+    );
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(64))]
+    #[test]
+    fn a_damaged_configuration_is_answered(cuts in proptest::collection::vec((0usize..22_000, 0usize..40, "[\\[\\]{}\"'=#\\n a1.,-]{0,3}"), 1..6)) {
+        let mut text = include_str!("../../../config.example.toml").to_owned();
+        for (start, length, with) in cuts {
+            let start = text.floor_char_boundary(start);
+            let end = text.floor_char_boundary(start + length);
+            text.replace_range(start..end, &with);
+        }
+        let place = Place::new();
+        match place.load(&text) {
+            Ok(_) => {}
+            Err(problems) => proptest::prop_assert!(problems.contains("error: "), "{}", problems),
+        }
+    }
 }

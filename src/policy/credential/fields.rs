@@ -45,7 +45,7 @@ pub(crate) fn cookie_value<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
 }
 
 /// The comma-separated entries of a list of tokens (RFC 9110 §5.6.1), with the whitespace around them.
-pub(crate) fn entries(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn entries(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
     value.split(|&byte| byte == b',')
 }
 

@@ -168,7 +168,8 @@ fn states_are_told_in_their_order_and_exact_to_the_second() {
         change(&mut key);
         keyring(vec![key])
     };
-    let table: [(&str, fn(&mut records::Key), i64, Result<(), Invalid>); 12] = [
+    type Change = fn(&mut records::Key);
+    let table: [(&str, Change, i64, Result<(), Invalid>); 12] = [
         ("plain", |_| (), 0, Ok(())),
         ("before its end", |k| k.expires_at = Some(100), 99, Ok(())),
         ("at its end", |k| k.expires_at = Some(100), 100, Err(Invalid::Expired)),

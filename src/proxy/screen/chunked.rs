@@ -58,12 +58,23 @@ pub(super) enum Followed {
 
 #[derive(Debug, Clone, Copy)]
 enum State {
-    Size { digits: u8, size: u64 },
+    Size {
+        digits: u8,
+        size: u64,
+    },
     /// White space that only an extension may follow.
-    BeforeExtension { size: u64 },
-    Extension { size: u64 },
-    SizeFeed { size: u64 },
-    Data { left: u64 },
+    BeforeExtension {
+        size: u64,
+    },
+    Extension {
+        size: u64,
+    },
+    SizeFeed {
+        size: u64,
+    },
+    Data {
+        left: u64,
+    },
     DataReturn,
     DataFeed,
     TrailerLine,
@@ -95,7 +106,11 @@ impl Chunked {
                 let here = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len() - at);
                 at += here;
                 let left = left - here as u64;
-                self.state = if left == 0 { State::DataReturn } else { State::Data { left } };
+                self.state = if left == 0 {
+                    State::DataReturn
+                } else {
+                    State::Data { left }
+                };
                 continue;
             }
             match self.step(bytes[at]) {
@@ -115,12 +130,17 @@ impl Chunked {
                     return Err(Broken);
                 }
                 let digit = char::from(byte).to_digit(16).ok_or(Broken)?;
-                Ok(State::Size { digits: digits + 1, size: size << 4 | u64::from(digit) })
+                Ok(State::Size {
+                    digits: digits + 1,
+                    size: size << 4 | u64::from(digit),
+                })
             }
             (State::Size { digits: 0, .. }, _) => Err(Broken),
             (State::Size { size, .. }, b'\r') => Ok(State::SizeFeed { size }),
             (State::Size { size, .. }, b' ' | b'\t') => self.extension(State::BeforeExtension { size }),
-            (State::Size { size, .. } | State::BeforeExtension { size }, b';') => self.extension(State::Extension { size }),
+            (State::Size { size, .. } | State::BeforeExtension { size }, b';') => {
+                self.extension(State::Extension { size })
+            }
             (State::BeforeExtension { size }, b' ' | b'\t') => self.extension(State::BeforeExtension { size }),
             (State::Extension { size }, b'\r') => Ok(State::SizeFeed { size }),
             (State::Extension { size }, byte) if is_value(byte) => self.extension(State::Extension { size }),
@@ -161,7 +181,11 @@ impl Chunked {
 
     fn extension(&mut self, next: State) -> Result<State, Broken> {
         self.extension_bytes += 1;
-        if self.extension_bytes > EXTENSION_BYTES { Err(Broken) } else { Ok(next) }
+        if self.extension_bytes > EXTENSION_BYTES {
+            Err(Broken)
+        } else {
+            Ok(next)
+        }
     }
 
     fn trailer(&mut self, next: State) -> Result<State, Broken> {
@@ -182,8 +206,15 @@ impl Chunked {
     }
 
     fn trailer_value(&mut self) -> Result<State, Broken> {
-        let forbidden = self.name.get(..self.name_bytes).is_some_and(|name| FORBIDDEN_TRAILERS.contains(&name));
-        if forbidden { Err(Broken) } else { self.trailer(State::TrailerValue) }
+        let forbidden = self
+            .name
+            .get(..self.name_bytes)
+            .is_some_and(|name| FORBIDDEN_TRAILERS.contains(&name));
+        if forbidden {
+            Err(Broken)
+        } else {
+            self.trailer(State::TrailerValue)
+        }
     }
 }
 
@@ -269,7 +300,9 @@ mod tests {
                 panic!("{body:?} is not broken");
             };
             let mut bytewise = Chunked::new();
-            let broken = body.bytes().position(|byte| bytewise.follow(&[byte]) == Followed::Broken(0));
+            let broken = body
+                .bytes()
+                .position(|byte| bytewise.follow(&[byte]) == Followed::Broken(0));
             assert_eq!(broken, Some(at), "byte by byte: {body:?}");
         }
     }

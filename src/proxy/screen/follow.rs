@@ -91,18 +91,40 @@ impl Follower {
         loop {
             let rest = &bytes[passed..];
             if rest.is_empty() {
-                return Step { passed, stop: Stop::Nothing };
+                return Step {
+                    passed,
+                    stop: Stop::Nothing,
+                };
             }
             let ended = match &mut self.place {
                 Place::Head(search) => {
                     let (begin, end, header_lines) = match search.find(rest, &self.limits) {
-                        Found::Complete { begin, end, header_lines } => (begin, end, header_lines),
-                        Found::Incomplete => return Step { passed, stop: Stop::Incomplete },
-                        Found::Refused(hygiene) => return Step { passed, stop: Stop::Refused(hygiene) },
+                        Found::Complete {
+                            begin,
+                            end,
+                            header_lines,
+                        } => (begin, end, header_lines),
+                        Found::Incomplete => {
+                            return Step {
+                                passed,
+                                stop: Stop::Incomplete,
+                            };
+                        }
+                        Found::Refused(hygiene) => {
+                            return Step {
+                                passed,
+                                stop: Stop::Refused(hygiene),
+                            };
+                        }
                     };
                     let framing = match judge::judge(&rest[begin..end], header_lines) {
                         Ok(framing) => framing,
-                        Err(hygiene) => return Step { passed, stop: Stop::Refused(hygiene) },
+                        Err(hygiene) => {
+                            return Step {
+                                passed,
+                                stop: Stop::Refused(hygiene),
+                            };
+                        }
                     };
                     passed += end;
                     self.heads += 1;
@@ -131,14 +153,20 @@ impl Follower {
                     }
                     Followed::Broken(length) => {
                         let passed = passed + length;
-                        return Step { passed, stop: Stop::Broken };
+                        return Step {
+                            passed,
+                            stop: Stop::Broken,
+                        };
                     }
                 },
             };
             if ended {
                 self.place = Place::Head(Search::default());
                 if self.upgrade {
-                    return Step { passed, stop: Stop::Upgrade };
+                    return Step {
+                        passed,
+                        stop: Stop::Upgrade,
+                    };
                 }
             }
         }

@@ -123,7 +123,11 @@ impl ScreenHandle {
     /// nothing about the sentinel request itself means anything.
     #[must_use]
     pub fn take_refusal(&self, call: u64) -> Option<Refused> {
-        if self.0.refusal_index.get() == Some(call) { self.0.refused.take() } else { None }
+        if self.0.refusal_index.get() == Some(call) {
+            self.0.refused.take()
+        } else {
+            None
+        }
     }
 
     /// Why the body of call `call` failed, once reading it has.
@@ -284,15 +288,23 @@ const TARGET_BYTES: usize = 256;
 impl Refused {
     /// Takes from a refused head what may be logged: never its query or its user information, which may hold credentials.
     pub(super) fn new(index: u64, hygiene: Hygiene, head: &[u8]) -> Self {
-        let line = head.split(|&byte| byte == b'\n').find(|line| !matches!(line, [] | [b'\r'])).unwrap_or_default();
+        let line = head
+            .split(|&byte| byte == b'\n')
+            .find(|line| !matches!(line, [] | [b'\r']))
+            .unwrap_or_default();
         let mut words = line.split(|byte| matches!(byte, b' ' | b'\r'));
-        let method = words
-            .next()
-            .filter(|method| (1..=METHOD_BYTES).contains(&method.len()) && method.iter().all(|&byte| super::judge::is_token(byte)));
+        let method = words.next().filter(|method| {
+            (1..=METHOD_BYTES).contains(&method.len()) && method.iter().all(|&byte| super::judge::is_token(byte))
+        });
         let target = words
             .next()
             .filter(|target| method.is_some() && !target.is_empty())
-            .map(|target| target.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default())
+            .map(|target| {
+                target
+                    .split(|byte| matches!(byte, b'?' | b'#'))
+                    .next()
+                    .unwrap_or_default()
+            })
             .filter(|target| target.starts_with(b"/") || !target.contains(&b'@'));
         let printable = |bytes: &[u8], most: usize| {
             let printable = |&byte: &u8| if byte.is_ascii_graphic() { char::from(byte) } else { '?' };

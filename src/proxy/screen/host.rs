@@ -20,7 +20,10 @@ pub(super) fn is_valid(value: &[u8]) -> bool {
 }
 
 fn is_name(name: &[u8]) -> bool {
-    !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte))
+    !name.is_empty()
+        && name
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte))
 }
 
 fn is_ipv6(address: &[u8]) -> bool {
@@ -34,7 +37,10 @@ fn is_port(port: &[u8]) -> bool {
         [b':', digits @ ..] => {
             digits.len() <= 5
                 && digits.iter().all(u8::is_ascii_digit)
-                && digits.iter().fold(0_u32, |port, digit| port * 10 + u32::from(digit - b'0')) <= 65_535
+                && digits
+                    .iter()
+                    .fold(0_u32, |port, digit| port * 10 + u32::from(digit - b'0'))
+                    <= 65_535
         }
         [_, ..] => false,
     }
@@ -47,8 +53,19 @@ mod tests {
     #[test]
     fn hosts_that_name_one_host_are_valid() {
         for host in [
-            "example.com", "EXAMPLE.com.", "a", "a_b.internal", "10.0.0.1", "10.0.0.1:8080", "[::1]", "[2001:db8::1]:443",
-            "example.com:", "example.com:0", "example.com:65535", "xn--bcher-kva.example", "~user",
+            "example.com",
+            "EXAMPLE.com.",
+            "a",
+            "a_b.internal",
+            "10.0.0.1",
+            "10.0.0.1:8080",
+            "[::1]",
+            "[2001:db8::1]:443",
+            "example.com:",
+            "example.com:0",
+            "example.com:65535",
+            "xn--bcher-kva.example",
+            "~user",
         ] {
             assert!(is_valid(host.as_bytes()), "{host}");
         }
@@ -57,8 +74,32 @@ mod tests {
     #[test]
     fn everything_else_is_not() {
         for host in [
-            "", ":80", "a b", "a,b", "a/b", "a@b", "user:pw@a", "a:80:81", "a:65536", "a:000080", "a:+80", "a:8o", "[::1", "::1",
-            "[::1]80", "[::1%25eth0]", "[v1.a]", "[]", "[10.0.0.1]", "a%2Eb", "a\\b", "a?b", "a#b", "a\u{e9}", "a\tb", "(a)",
+            "",
+            ":80",
+            "a b",
+            "a,b",
+            "a/b",
+            "a@b",
+            "user:pw@a",
+            "a:80:81",
+            "a:65536",
+            "a:000080",
+            "a:+80",
+            "a:8o",
+            "[::1",
+            "::1",
+            "[::1]80",
+            "[::1%25eth0]",
+            "[v1.a]",
+            "[]",
+            "[10.0.0.1]",
+            "a%2Eb",
+            "a\\b",
+            "a?b",
+            "a#b",
+            "a\u{e9}",
+            "a\tb",
+            "(a)",
         ] {
             assert!(!is_valid(host.as_bytes()), "{host}");
         }

@@ -25,13 +25,22 @@ pub struct HeadLimits {
 }
 
 impl HeadLimits {
-    /// The configured limits, within what hyper's own types can hold.
+    /// The configured limits.
     #[must_use]
     pub fn new(limits: &Limits) -> Self {
         Self {
             head_bytes: limits.head_bytes,
-            header_count: limits.header_count.min(MOST_HEADERS),
-            target_bytes: limits.target_bytes.min(LONGEST_TARGET),
+            header_count: limits.header_count,
+            target_bytes: limits.target_bytes,
+        }
+    }
+
+    /// No more than hyper's own types can hold.
+    pub(super) fn within_hyper(self) -> Self {
+        Self {
+            head_bytes: self.head_bytes,
+            header_count: self.header_count.min(MOST_HEADERS),
+            target_bytes: self.target_bytes.min(LONGEST_TARGET),
         }
     }
 }
@@ -157,7 +166,8 @@ impl<'h> Fields<'h> {
                 }
                 7 if name.eq_ignore_ascii_case("upgrade") => fields.upgrade = true,
                 10 if name.eq_ignore_ascii_case("connection") => {
-                    fields.connection_upgrade |= tokens(header.value).any(|token| token.eq_ignore_ascii_case(b"upgrade"));
+                    fields.connection_upgrade |=
+                        tokens(header.value).any(|token| token.eq_ignore_ascii_case(b"upgrade"));
                 }
                 14 if name.eq_ignore_ascii_case("content-length") => {
                     fields.lengths += 1;

@@ -50,15 +50,21 @@ mod tests {
     async fn it_ends_with_the_client_with_the_bytes_or_with_the_time() {
         let (client, server) = tokio::io::duplex(64);
         drop(client);
-        assert_eq!(timed(linger(server, 1000, SECOND)).await, Duration::ZERO, "the client has closed");
+        assert_eq!(
+            timed(linger(server, 1000, SECOND)).await,
+            Duration::ZERO,
+            "the client has closed"
+        );
 
         let (_client, server) = tokio::io::duplex(64);
-        assert_eq!(timed(linger(server, 1000, SECOND)).await, SECOND, "the client says nothing");
+        assert_eq!(
+            timed(linger(server, 1000, SECOND)).await,
+            SECOND,
+            "the client says nothing"
+        );
 
         let (mut client, server) = tokio::io::duplex(64);
-        let flood = async {
-            while client.write_all(&[0; 64]).await.is_ok() {}
-        };
+        let flood = async { while client.write_all(&[0; 64]).await.is_ok() {} };
         let both = async {
             tokio::join!(flood, linger(server, 1000, SECOND));
         };

@@ -14,7 +14,9 @@
 //!   client may close its sending side and still gets what it waits for.
 //!
 //! Set up hyper so that its own limits never speak first: `max_buf_size` at least `head_bytes`, `max_headers` only when
-//! `header_count` is above its default of 100, no `max_header_size`, and `half_close(false)`.
+//! `header_count` is above its default of 100, no `max_header_size`, and `half_close(false)`. Poll its connection as the
+//! future that it is, and take it apart with `into_parts` afterwards: `poll_without_shutdown` is done before an answer is
+//! flushed when the request's body was not read to its end. A switch of protocols shuts nothing down either way.
 
 mod chunked;
 mod follow;
@@ -80,7 +82,7 @@ enum Mode {
 impl<IO> Screen<IO> {
     /// A screen for a client that speaks HTTP/1.
     pub fn new(io: IO, limits: HeadLimits) -> Self {
-        Self::in_mode(io, limits, Mode::Follow, Phase::Idle)
+        Self::in_mode(io, limits.within_hyper(), Mode::Follow, Phase::Idle)
     }
 
     /// A screen that lets everything pass and only counts, for HTTP/2.
@@ -147,7 +149,11 @@ impl<IO> Screen<IO> {
     fn refuse(&mut self, hygiene: Hygiene) {
         let index = self.shared.heads.get();
         let refused = Refused::new(index, hygiene, self.held.unjudged());
-        let sentinel = if refused.method.as_deref() == Some("HEAD") { SENTINEL_HEAD } else { SENTINEL };
+        let sentinel = if refused.method.as_deref() == Some("HEAD") {
+            SENTINEL_HEAD
+        } else {
+            SENTINEL
+        };
         self.held.replace_unjudged(sentinel);
         self.shared.heads.set(index + 1);
         self.shared.refusal_index.set(Some(index));
@@ -239,14 +245,21 @@ impl<IO: AsyncRead + Unpin> Screen<IO> {
     }
 
     /// Reads once, straight into the caller's buffer, and leaves there what is good; says how much that is.
-    fn poll_follow(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>, close_idle: bool) -> Poll<io::Result<usize>> {
+    fn poll_follow(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+        close_idle: bool,
+    ) -> Poll<io::Result<usize>> {
         let before = buf.filled().len();
         match self.poll_io(cx, buf) {
             Poll::Ready(Ok(0)) => self.client_closed(),
             // TLS without its own end. Whether the message was complete is known without it.
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => self.client_closed(),
             Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-            Poll::Pending if close_idle && self.phase() == Phase::Idle && self.shared.settled() => self.mode = Mode::Closed,
+            Poll::Pending if close_idle && self.phase() == Phase::Idle && self.shared.settled() => {
+                self.mode = Mode::Closed
+            }
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(_)) if self.held.is_empty() => {
                 let new = &buf.filled()[before..];
@@ -311,7 +324,9 @@ impl<IO: AsyncWrite + Unpin> Screen<IO> {
 
     fn count(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = written {
-            self.shared.bytes_written.set(self.shared.bytes_written.get() + bytes as u64);
+            self.shared
+                .bytes_written
+                .set(self.shared.bytes_written.get() + bytes as u64);
         }
         written
     }

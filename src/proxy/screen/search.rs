@@ -96,7 +96,11 @@ impl Search {
         if line.is_empty() {
             self.begin = self.line;
             self.empty_lines += 1;
-            return if self.empty_lines > EMPTY_LINES { Err(Hygiene::Syntax) } else { Ok(()) };
+            return if self.empty_lines > EMPTY_LINES {
+                Err(Hygiene::Syntax)
+            } else {
+                Ok(())
+            };
         }
         self.lines += 1;
         if self.lines == 1 {

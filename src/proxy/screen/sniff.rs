@@ -134,7 +134,10 @@ mod tests {
             (&with_frames[..], Protocol::Http2),
             (PREFACE, Protocol::Http2),
             (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", Protocol::Http1),
-            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\rX and more than the preface", Protocol::Http1),
+            (
+                b"PRI * HTTP/2.0\r\n\r\nSM\r\n\rX and more than the preface",
+                Protocol::Http1,
+            ),
             (b"PRI * HTTP/1.1\r\n\r\n", Protocol::Http1),
             (b"POST / HTTP/1.1\r\n\r\n", Protocol::Http1),
             (b"PRI", Protocol::Http1),
@@ -143,7 +146,11 @@ mod tests {
             assert_eq!(sniffed(&[stream]).await, (protocol, stream.to_vec()), "{stream:?}");
             for at in 0..stream.len() {
                 let (left, right) = stream.split_at(at);
-                assert_eq!(sniffed(&[left, right]).await, (protocol, stream.to_vec()), "{stream:?} cut at {at}");
+                assert_eq!(
+                    sniffed(&[left, right]).await,
+                    (protocol, stream.to_vec()),
+                    "{stream:?} cut at {at}"
+                );
             }
         }
     }

@@ -88,7 +88,11 @@ fn head(stream: &[u8]) -> Result<Head, End> {
     // Latin-1: one character for each byte.
     let text: String = stream.iter().map(|&byte| char::from(byte)).collect();
     let characters = stream.len();
-    if text.chars().next().is_some_and(|first| !is_tchar(first) && first != '\r') {
+    if text
+        .chars()
+        .next()
+        .is_some_and(|first| !is_tchar(first) && first != '\r')
+    {
         return Err(End::Refused);
     }
     let mut lines = Vec::new();
@@ -120,7 +124,11 @@ fn head(stream: &[u8]) -> Result<Head, End> {
     if !complete {
         let too_long = characters > LIMITS.head_bytes;
         let target_too_long = lines.is_empty() && target_length(rest) > LIMITS.target_bytes;
-        return Err(if too_long || target_too_long { End::Refused } else { End::Quiet });
+        return Err(if too_long || target_too_long {
+            End::Refused
+        } else {
+            End::Quiet
+        });
     }
     let (method, target, version, _) = request_line(lines[0]).ok_or(End::Refused)?;
     if method.is_empty() || !method.chars().all(is_tchar) || !is_target(target) || target.len() > LIMITS.target_bytes {
@@ -134,11 +142,19 @@ fn head(stream: &[u8]) -> Result<Head, End> {
         }
         fields.push((name.to_ascii_lowercase(), value.trim_matches([' ', '\t'])));
     }
-    let all = |name: &str| fields.iter().filter(|field| field.0 == name).map(|field| field.1).collect::<Vec<_>>();
+    let all = |name: &str| {
+        fields
+            .iter()
+            .filter(|field| field.0 == name)
+            .map(|field| field.1)
+            .collect::<Vec<_>>()
+    };
     let host_is_valid = |host: &str| {
         let (name, port) = host.split_once(':').unwrap_or((host, ""));
         !name.is_empty()
-            && name.chars().all(|character| character.is_ascii_alphanumeric() || "-._~".contains(character))
+            && name
+                .chars()
+                .all(|character| character.is_ascii_alphanumeric() || "-._~".contains(character))
             && port.len() <= 5
             && port.chars().all(|digit| digit.is_ascii_digit())
             && port.parse::<u32>().unwrap_or(0) <= 65_535
@@ -148,13 +164,21 @@ fn head(stream: &[u8]) -> Result<Head, End> {
     }
     let body = match (&all("content-length")[..], &all("transfer-encoding")[..]) {
         ([], []) => Length::Bytes(0),
-        ([length], []) if !length.is_empty() && length.chars().all(|digit| digit.is_ascii_digit()) => {
-            Length::Bytes(length.parse::<i64>().ok().and_then(|length| usize::try_from(length).ok()).ok_or(End::Refused)?)
-        }
+        ([length], []) if !length.is_empty() && length.chars().all(|digit| digit.is_ascii_digit()) => Length::Bytes(
+            length
+                .parse::<i64>()
+                .ok()
+                .and_then(|length| usize::try_from(length).ok())
+                .ok_or(End::Refused)?,
+        ),
         ([], [coding]) if version == "HTTP/1.1" && coding.eq_ignore_ascii_case("chunked") => Length::Chunked,
         _ => return Err(End::Refused),
     };
-    let options: Vec<String> = all("connection").iter().flat_map(|value| value.split(',')).map(|option| option.trim().to_ascii_lowercase()).collect();
+    let options: Vec<String> = all("connection")
+        .iter()
+        .flat_map(|value| value.split(','))
+        .map(|option| option.trim().to_ascii_lowercase())
+        .collect();
     let close = options.iter().any(|option| option == "close");
     let keep_alive = options.iter().any(|option| option == "keep-alive");
     Ok(Head {
@@ -185,7 +209,8 @@ fn is_target(target: &str) -> bool {
     if target.starts_with('/') {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let common = |character: char| character.is_ascii_graphic() && !"#<>".contains(character);
-        path.chars().all(|character| common(character) && character != '`') && query.chars().all(|character| common(character) && character != '"')
+        path.chars().all(|character| common(character) && character != '`')
+            && query.chars().all(|character| common(character) && character != '"')
     } else {
         target.is_ascii() && !target.contains('#') && target.parse::<http::Uri>().is_ok()
     }
@@ -222,8 +247,14 @@ fn chunked(stream: &[u8]) -> Result<(Vec<u8>, usize), bool> {
     let mut at = 0;
     loop {
         let (size_line, next) = line(at)?;
-        let (size, extension) = size_line.split_once(';').map_or((&size_line[..], None), |(size, rest)| (size, Some(rest)));
-        let digits = if extension.is_some() { size.trim_end_matches([' ', '\t']) } else { size };
+        let (size, extension) = size_line
+            .split_once(';')
+            .map_or((&size_line[..], None), |(size, rest)| (size, Some(rest)));
+        let digits = if extension.is_some() {
+            size.trim_end_matches([' ', '\t'])
+        } else {
+            size
+        };
         if digits.is_empty() || digits.len() > 16 || !digits.chars().all(|digit| digit.is_ascii_hexdigit()) {
             return Err(false);
         }
@@ -276,7 +307,18 @@ fn trailers(stream: &[u8], mut at: usize) -> Result<usize, bool> {
                 }
                 _ if in_value && is_field_text(character) => {}
                 b':' if !in_value && !name.is_empty() => {
-                    let forbidden = ["content-length", "transfer-encoding", "host", "connection", "upgrade", "trailer", "te", "expect", "keep-alive", "proxy-connection"];
+                    let forbidden = [
+                        "content-length",
+                        "transfer-encoding",
+                        "host",
+                        "connection",
+                        "upgrade",
+                        "trailer",
+                        "te",
+                        "expect",
+                        "keep-alive",
+                        "proxy-connection",
+                    ];
                     if forbidden.contains(&&name.to_ascii_lowercase()[..]) {
                         return Err(false);
                     }
@@ -313,9 +355,42 @@ const MESSAGES: &[&str] = &[
 
 /// Pieces that parsers disagree about.
 const PIECES: &[&str] = &[
-    "\r", "\n", "\r\n", "\n\n", "\r\n\r\n", " ", "\t", "\0", "\u{b}", ":", ";", ",", "#", "?", "0", "1", "5", "f", "+", "-", "x",
-    "0x", "chunked", "Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n", "Transfer-Encoding: gzip\r\n", "Host: b\r\n", " X: y\r\n",
-    "HTTP/1.1", "HTTP/1.0", "HTTP/2.0", "GET ", "\u{e9}", "X: y\r\n", "Connection: close\r\n", "Connection: keep-alive\r\n",
+    "\r",
+    "\n",
+    "\r\n",
+    "\n\n",
+    "\r\n\r\n",
+    " ",
+    "\t",
+    "\0",
+    "\u{b}",
+    ":",
+    ";",
+    ",",
+    "#",
+    "?",
+    "0",
+    "1",
+    "5",
+    "f",
+    "+",
+    "-",
+    "x",
+    "0x",
+    "chunked",
+    "Content-Length: 5\r\n",
+    "Transfer-Encoding: chunked\r\n",
+    "Transfer-Encoding: gzip\r\n",
+    "Host: b\r\n",
+    " X: y\r\n",
+    "HTTP/1.1",
+    "HTTP/1.0",
+    "HTTP/2.0",
+    "GET ",
+    "\u{e9}",
+    "X: y\r\n",
+    "Connection: close\r\n",
+    "Connection: keep-alive\r\n",
 ];
 
 #[derive(Debug, Clone)]
@@ -382,9 +457,17 @@ fn compare(stream: &[u8], part: usize) {
             };
             expected.push(Seen::Refused(*hygiene));
         }
-        End::Broken { method, target } => expected.push(Seen::Failed { method, target, failure: Some(BodyFailure::Broken) }),
+        End::Broken { method, target } => expected.push(Seen::Failed {
+            method,
+            target,
+            failure: Some(BodyFailure::Broken),
+        }),
         End::CutShort { method, target } => {
-            expected.push(Seen::Failed { method, target, failure: Some(BodyFailure::CutShort) });
+            expected.push(Seen::Failed {
+                method,
+                target,
+                failure: Some(BodyFailure::CutShort),
+            });
         }
     }
     assert_eq!(seen, expected);

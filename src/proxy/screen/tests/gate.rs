@@ -75,7 +75,11 @@ fn good_streams_pass_unchanged_however_they_are_cut_and_read() {
         for part in [1, 2, 3, 10, 50, 4096] {
             let parts: Vec<&[u8]> = stream.chunks(part).collect();
             let mut screen = screen(&parts);
-            assert_eq!(read_all(&mut screen, size), stream, "{size}-byte reads of {part}-byte parts");
+            assert_eq!(
+                read_all(&mut screen, size),
+                stream,
+                "{size}-byte reads of {part}-byte parts"
+            );
             assert_eq!(screen.handle().snapshot().heads, 6);
             assert_eq!(screen.handle().snapshot().bytes_read, stream.len() as u64);
             assert_eq!(screen.handle().snapshot().phase, Phase::Idle);
@@ -108,7 +112,11 @@ fn a_refused_head_becomes_a_sentinel_and_nothing_after_it_passes() {
         let parts: Vec<&[u8]> = stream.chunks(part).collect();
         let mut screen = screen(&parts);
         let handle = screen.handle();
-        assert_eq!(read_all(&mut screen, 64), [GET, CHUNKED, SENTINEL_HEAD].concat(), "{part}-byte parts");
+        assert_eq!(
+            read_all(&mut screen, 64),
+            [GET, CHUNKED, SENTINEL_HEAD].concat(),
+            "{part}-byte parts"
+        );
         assert!(read(&mut screen).is_pending());
         assert_eq!(handle.snapshot().phase, Phase::Ended);
         assert_eq!(handle.snapshot().unanswered, 3);
@@ -221,13 +229,19 @@ fn the_end_of_a_clients_stream_waits_for_its_answers() {
 
     flush(&mut screen);
     handle.answered(0);
-    assert!(read_with(&mut screen, &waker, 4096).is_pending(), "one answer is missing");
+    assert!(
+        read_with(&mut screen, &waker, 4096).is_pending(),
+        "one answer is missing"
+    );
     assert_eq!(woken.times(), 0);
 
     let mut cx = Context::from_waker(Waker::noop());
     assert!(Pin::new(&mut screen).poll_write(&mut cx, b"answer").is_ready());
     handle.answered(1);
-    assert!(read_with(&mut screen, &waker, 4096).is_pending(), "the answer is not flushed");
+    assert!(
+        read_with(&mut screen, &waker, 4096).is_pending(),
+        "the answer is not flushed"
+    );
     assert_eq!(woken.times(), 0);
     flush(&mut screen);
     assert_eq!(woken.times(), 1);
@@ -263,7 +277,10 @@ fn a_head_that_takes_too_long_is_refused() {
     assert_eq!(woken.times(), 1);
     assert_eq!(read_all(&mut screen, 4096), SENTINEL);
     let refused = handle.take_refusal(1).unwrap();
-    assert_eq!((refused.hygiene, refused.target.as_deref()), (Hygiene::HeadTimeout, Some("/a")));
+    assert_eq!(
+        (refused.hygiene, refused.target.as_deref()),
+        (Hygiene::HeadTimeout, Some("/a"))
+    );
 }
 
 #[test]
@@ -279,7 +296,10 @@ fn a_body_that_takes_too_long_fails() {
 
 #[test]
 fn an_idle_connection_closes_only_when_it_is_idle() {
-    let mut screen = Screen::new(Script::of([Part::Bytes(GET.to_vec()), Part::Pending, Part::Bytes(GET.to_vec())]), LIMITS);
+    let mut screen = Screen::new(
+        Script::of([Part::Bytes(GET.to_vec()), Part::Pending, Part::Bytes(GET.to_vec())]),
+        LIMITS,
+    );
     let handle = screen.handle();
     assert_eq!(read_all(&mut screen, 4096), GET);
     handle.close_idle();
@@ -293,7 +313,11 @@ fn an_idle_connection_closes_only_when_it_is_idle() {
     let mut late = screen_with_late_request();
     assert!(read(&mut late).is_pending());
     late.handle().close_idle();
-    assert_eq!(read_all(&mut late, 4096), GET, "a request that has come in the meantime is served");
+    assert_eq!(
+        read_all(&mut late, 4096),
+        GET,
+        "a request that has come in the meantime is served"
+    );
 }
 
 fn screen_with_late_request() -> Screen<Script> {
@@ -328,5 +352,8 @@ fn a_screen_that_is_off_only_counts() {
     flush(&mut screen);
     let snapshot = screen.handle().snapshot();
     assert_eq!((snapshot.bytes_read, snapshot.bytes_written), (27, 6));
-    assert_eq!((snapshot.phase, snapshot.heads, snapshot.unanswered), (Phase::Tunnel, 0, 0));
+    assert_eq!(
+        (snapshot.phase, snapshot.heads, snapshot.unanswered),
+        (Phase::Tunnel, 0, 0)
+    );
 }

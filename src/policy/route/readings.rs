@@ -1,0 +1,106 @@
+//! How else a path could be read, and what is equal about patterns.
+
+use std::fmt::Write as _;
+
+use percent_encoding::{AsciiSet, utf8_percent_encode};
+use smallvec::SmallVec;
+
+use crate::policy::credential::fields::hex_pair;
+
+/// The readings of `path` that differ from it: percent-decoded; decoded and without path parameters; and each without a
+/// trailing slash, unless the matched pattern says the slash itself (`slash`). Empty for the common path.
+pub(super) fn of(path: &str, slash: bool) -> SmallVec<[String; 4]> {
+    let mut readings: SmallVec<[String; 4]> = SmallVec::new();
+    if path.contains('%') {
+        readings.push(decoded(path));
+    }
+    let plain = readings.last().map_or(path, String::as_str);
+    if plain.contains(';') {
+        let named = without_parameters(plain);
+        readings.push(named);
+    }
+    if !slash {
+        let all = std::iter::once(path).chain(readings.iter().map(String::as_str));
+        let trimmed = all
+            .filter_map(|reading| reading.strip_suffix('/'))
+            .filter(|reading| !reading.is_empty());
+        let trimmed: SmallVec<[String; 4]> = trimmed.map(str::to_owned).collect();
+        readings.extend(trimmed);
+    }
+    readings
+}
+
+/// Slashes and backslashes stay encoded: decoding them would change the number of segments. So does what is not UTF-8.
+fn decoded(path: &str) -> String {
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = tail;
+        match hex_pair(tail) {
+            Some((value, tail)) if byte == b'%' && !matches!(value, b'/' | b'\\') => {
+                bytes.push(value);
+                rest = tail;
+            }
+            Some(_) | None => bytes.push(byte),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn without_parameters(path: &str) -> String {
+    let segments = path
+        .split('/')
+        .map(|segment| segment.split_once(';').map_or(segment, |(name, _)| name));
+    segments.collect::<Vec<_>>().join("/")
+}
+
+/// A pattern with its parameters numbered instead of named, so that patterns which match the same paths are equal.
+pub(super) fn anonymous(pattern: &str) -> String {
+    let mut anonymous = String::with_capacity(pattern.len());
+    let mut number = 0;
+    let mut rest = pattern;
+    while let Some(brace) = rest.find(['{', '}']) {
+        let (literal, tail) = rest.split_at(brace);
+        anonymous.push_str(literal);
+        let escaped = tail.starts_with("{{") || tail.starts_with("}}");
+        let name_end = if escaped {
+            None
+        } else {
+            tail.find('}').filter(|&end| is_name(&tail[..end]))
+        };
+        rest = match name_end {
+            Some(end) => {
+                let star = if tail.starts_with("{*") { "*" } else { "" };
+                write!(anonymous, "{{{star}p{number}}}").expect("writing to a string does not fail");
+                number += 1;
+                &tail[end + 1..]
+            }
+            // An escape, or something for the router to refuse.
+            None => {
+                let length = if escaped { 2 } else { 1 };
+                anonymous.push_str(&tail[..length]);
+                &tail[length..]
+            }
+        };
+    }
+    anonymous + rest
+}
+
+/// `{name` or `{*name`
+fn is_name(opened: &str) -> bool {
+    let name = opened
+        .strip_prefix('{')
+        .map(|name| name.strip_prefix('*').unwrap_or(name));
+    name.is_some_and(|name| !name.is_empty() && !name.contains(['{', '*', '/']))
+}
+
+/// Other ways to write a pattern that lead to the same door.
+pub(super) fn equivalents(pattern: &str) -> impl Iterator<Item = String> {
+    let bare = pattern
+        .rsplit_once("{*")
+        .map(|(before, _)| before)
+        .filter(|before| before.ends_with('/'));
+    let decoded = pattern.contains('%').then(|| decoded(pattern));
+    let encoded = (!pattern.is_ascii()).then(|| utf8_percent_encode(pattern, &AsciiSet::EMPTY).to_string());
+    bare.map(str::to_owned).into_iter().chain(decoded).chain(encoded)
+}

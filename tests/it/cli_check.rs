@@ -1,0 +1,249 @@
+//! `keygate check`, the configuration's place, and help that teaches.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Output;
+
+use crate::harness::{ALPHA, BETA, Gate, Home, Setup, Upstream, exchange, get, key, key_file, keygate, presents};
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The line numbers that problems of this file are reported at, in order of appearance.
+fn lines_of(stderr: &str, file: &str) -> Vec<usize> {
+    stderr
+        .lines()
+        .filter_map(|line| {
+            let (_, rest) = line.split_once(&format!("{file}:"))?;
+            let mut numbers = rest.split(':');
+            let line: usize = numbers.next()?.parse().ok()?;
+            let column: usize = numbers.next()?.parse().expect("a column behind the line");
+            assert!(column > 0);
+            Some(line)
+        })
+        .collect()
+}
+
+#[test]
+fn every_problem_of_every_file_is_told_at_once_with_its_place() {
+    let home = Home::new();
+    home.write(
+        "config.toml",
+        "[ingress]\n\
+         listen = [\"nonsense\"]\n\
+         wrokers = 2\n\
+         [upstreams.default]\n\
+         url = \"127.0.0.1:3000\"\n\
+         [keys]\n\
+         file = \"keys.toml\"\n\
+         refresh = \"2 lightyears\"\n\
+         [plans.default]\n\
+         limits = [{ name = \"sec\", requests = 0, per = \"1s\" }]\n\
+         [telemetry]\n\
+         access_log = \"sometimes\"\n",
+    );
+    home.write(
+        "keys.toml",
+        "[[keys]]\n\
+         id = \"key_a\"\n\
+         name = \"a\"\n\
+         organization = \"nobody\"\n\
+         hash = \"sha256:123\"\n\
+         colour = \"red\"\n",
+    );
+    let output = home.keygate(&["check", "--config", "config.toml"]);
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert_eq!(lines_of(&stderr, "config.toml"), [2, 3, 5, 8, 10, 12], "{stderr}");
+    let mut in_keys = lines_of(&stderr, "keys.toml");
+    in_keys.sort_unstable();
+    assert_eq!(in_keys, [4, 5, 6], "{stderr}");
+    // The key path, the offending line, and what to write instead.
+    for part in [
+        "ingress.listen",
+        "listen = [\"nonsense\"]",
+        "ingress.wrokers",
+        "workers",
+        "upstreams.default.url",
+        "http://127.0.0.1:3000",
+        "keys.refresh",
+        "plans.default.limits[0].requests",
+        "telemetry.access_log",
+        "\"refused\"",
+        "keys[0].organization",
+        "keys[0].hash",
+        "keys[0].colour",
+    ] {
+        assert!(stderr.contains(part), "{part} in\n{stderr}");
+    }
+    assert_eq!(text(&output.stdout), "");
+}
+
+#[test]
+fn text_that_is_not_toml_is_told_with_its_place() {
+    let home = Home::new();
+    home.write(
+        "config.toml",
+        "[ingress]\nlisten = [\"127.0.0.1:0\"\n\n[keys]\nfile = \"keys.toml\"\n",
+    );
+    let output = home.keygate(&["check"]);
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(!lines_of(&stderr, "config.toml").is_empty(), "{stderr}");
+}
+
+#[test]
+fn missing_files_and_sections_are_told() {
+    let home = Home::new();
+    let output = home.keygate(&["check"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("config.toml"), "{}", text(&output.stderr));
+    home.write("config.toml", "");
+    let output = home.keygate(&["check"]);
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2));
+    for section in ["ingress", "upstreams", "keys"] {
+        assert!(stderr.contains(section), "{section} in\n{stderr}");
+    }
+}
+
+fn run_check(home: &Home) -> Output {
+    home.keygate(&["check"])
+}
+
+#[test]
+fn a_good_configuration_is_summed_up() {
+    let home = Home::new();
+    let setup = Setup {
+        listen: "[\"127.0.0.1:8080\", \"unix:in.sock\"]".to_owned(),
+        more: "[[routes]]\npath = \"/v1/messages\"\nmethods = [\"POST\"]\n[[routes]]\npath = \"/health\"\naccess = \"public\"\n"
+            .to_owned(),
+        records: key_file(&[
+            key("key_a", ALPHA, ""),
+            key("key_b", BETA, ""),
+            key("key_c", "kg_c", "active = false"),
+            key("key_d", "kg_d", "expires_at = 2020-01-01T00:00:00Z"),
+            key("key_e", "kg_e", "revoked_at = 2020-01-01T00:00:00Z"),
+            key("key_f", "kg_f", "not_before = 2099-01-01T00:00:00Z"),
+        ]),
+        ..Setup::url("http://127.0.0.1:3000")
+    };
+    setup.write(&home);
+    let output = run_check(&home);
+    let stdout = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    for part in [
+        "127.0.0.1:8080",
+        "in.sock",
+        "http://127.0.0.1:3000",
+        "/v1/messages",
+        "/health",
+        "6 keys",
+        "2 active",
+        "1 disabled",
+        "1 expired",
+        "1 revoked",
+        "1 not yet valid",
+    ] {
+        assert!(stdout.contains(part), "{part} in\n{stdout}");
+    }
+}
+
+#[test]
+fn warnings_do_not_fail_it() {
+    let home = Home::new();
+    let soon = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * 3))
+        .strftime("%Y-%m-%dT%H:%M:%SZ")
+        .to_string();
+    let setup = Setup {
+        more: "[plans.nobody]\n".to_owned(),
+        records: key_file(&[key("key_soon", ALPHA, &format!("expires_at = {soon}"))]),
+        ..Setup::url("http://127.0.0.1:3000")
+    };
+    setup.write(&home);
+    std::fs::set_permissions(home.path("keys.toml"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let output = run_check(&home);
+    let all = format!("{}{}", text(&output.stderr), text(&output.stdout));
+    assert_eq!(output.status.code(), Some(0), "{all}");
+    let warnings: Vec<_> = all.lines().filter(|line| line.contains("warning: ")).collect();
+    for what in ["plans.nobody", "keys[0].expires_at", "keys.toml"] {
+        assert!(warnings.iter().any(|line| line.contains(what)), "{what} in\n{all}");
+    }
+    assert_eq!(warnings.len(), 3, "each on a line of its own:\n{all}");
+}
+
+#[test]
+fn run_refuses_what_check_refuses() {
+    let home = Home::new();
+    Setup {
+        more: "[nonsense]\n".to_owned(),
+        ..Setup::url("http://127.0.0.1:3000")
+    }
+    .write(&home);
+    let output = home.keygate(&["run"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("nonsense"));
+}
+
+#[test]
+fn the_configuration_is_found_by_option_environment_or_default() {
+    let upstream = Upstream::hello();
+    let setup = Setup::before(&upstream);
+    let home = Home::new();
+    setup.write(&home);
+    std::fs::create_dir(home.path("empty")).unwrap();
+    assert_eq!(home.keygate(&["check"]).status.code(), Some(0), "./config.toml");
+    let from_elsewhere = |change: &dyn Fn(&mut std::process::Command)| {
+        let mut command = keygate();
+        command.arg("check").current_dir(home.path("empty"));
+        change(&mut command);
+        command.output().unwrap().status.code()
+    };
+    assert_eq!(from_elsewhere(&|_| ()), Some(2));
+    assert_eq!(
+        from_elsewhere(&|command| drop(command.env("KEYGATE_CONFIG", home.path("config.toml")))),
+        Some(0)
+    );
+    assert_eq!(
+        from_elsewhere(&|command| drop(command.args(["--config", "../config.toml"]))),
+        Some(0)
+    );
+
+    let mut command = keygate();
+    command.arg("run").env("KEYGATE_CONFIG", home.path("config.toml"));
+    let mut gate = Gate::spawn_command(home, &mut command);
+    gate.wait_ready();
+    assert_eq!(exchange(gate.ingress(), get("/", &presents(ALPHA))).status(), 200);
+}
+
+#[test]
+fn help_teaches_and_completions_are_printed() {
+    let home = Home::new();
+    let top = home.keygate(&["--help"]);
+    assert!(top.status.success());
+    let top = text(&top.stdout);
+    for command in ["run", "check", "keys", "demo", "completions"] {
+        assert!(top.contains(command), "{command} in\n{top}");
+        let help = home.keygate(&[command, "--help"]);
+        assert!(help.status.success());
+        assert!(
+            text(&help.stdout).lines().count() >= 8,
+            "{command} --help teaches:\n{}",
+            text(&help.stdout)
+        );
+    }
+    for command in ["new", "list", "verify"] {
+        assert!(
+            home.keygate(&["keys", command, "--help"]).status.success(),
+            "keys {command}"
+        );
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        let completions = home.keygate(&["completions", shell]);
+        assert!(completions.status.success());
+        assert!(text(&completions.stdout).contains("keygate"), "{shell}");
+    }
+    assert_eq!(home.keygate(&["--version"]).status.code(), Some(0));
+    assert_eq!(home.keygate(&["nonsense"]).status.code(), Some(2));
+    assert_eq!(home.keygate(&["run", "--nonsense"]).status.code(), Some(2));
+}

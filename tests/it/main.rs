@@ -1,0 +1,29 @@
+//! The promises of Keygate, each tested from outside: a real binary, real clients, real upstreams on real sockets.
+//!
+//! One file per area, one function per promise, named for it. Nothing here names the library except where a promise is
+//! about a file format; what is tested is what a caller, an upstream or an operator can see.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)] // tests may panic, and wait on the real clock
+#![allow(missing_docs)]
+
+mod harness;
+
+mod access_log;
+mod admin;
+mod cli_check;
+mod credentials;
+mod docs;
+mod drain;
+mod grpc;
+mod hygiene;
+mod keyring;
+mod limits;
+mod listen;
+mod paths;
+mod reload;
+mod responses;
+mod streaming;
+mod strip_inject;
+mod three_line_config;
+mod tls;
+mod tunnels;
+mod upstream;
