@@ -16,6 +16,7 @@ mod drain;
 mod grpc;
 mod hygiene;
 mod keyring;
+mod keys_cli;
 mod limits;
 mod listen;
 mod paths;

@@ -25,7 +25,7 @@ Examples:
   One that ends after 90 days and is only good from one network:
     keygate keys new --name ci --organization 42 --expires 90d --allowed-source 203.0.113.0/24
   Into a file, without any configuration; the file is made with mode 0600:
-    keygate keys new --file keys.toml --name first --organization acme --organization-name \"Acme Ltd\"";
+    keygate keys new --file keys.toml --name first --organization acme";
 
 /// The prefix where nothing says another.
 const DEFAULT_PREFIX: &str = "kg_";
