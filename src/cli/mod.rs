@@ -6,6 +6,7 @@
 mod check;
 mod completions;
 mod demo;
+mod keys;
 mod run;
 
 use std::path::PathBuf;
@@ -42,6 +43,9 @@ enum Verb {
     /// Prints a summary and exits 0, or prints every problem with its place and what to write instead, and exits 2. Warnings
     /// do not fail it.
     Check(Configuration),
+    /// Make, list and verify keys.
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Show what Keygate does: a sample service, Keygate in front of it, and a guided tour.
     Demo(demo::Args),
     /// Print a completion script for a shell.
@@ -64,6 +68,7 @@ pub fn main() -> ExitCode {
     let outcome = match Command::parse().verb {
         Verb::Run(configuration) => run::run(&configuration.config),
         Verb::Check(configuration) => check::check(&configuration.config),
+        Verb::Keys(command) => command.run(),
         Verb::Demo(arguments) => demo::run(arguments),
         Verb::Completions(completions) => completions.print(),
     };

@@ -14,6 +14,7 @@ pub mod errors;
 mod files;
 pub mod identity;
 pub mod ingress;
+pub mod key_settings;
 pub mod keys;
 pub mod limits;
 mod load;

@@ -17,6 +17,7 @@ mod drain;
 mod grpc;
 mod hygiene;
 mod keyring;
+mod keys_cli;
 mod limits;
 mod listen;
 mod paths;

@@ -3,11 +3,11 @@
 //! A room of its own because records come one at a time, from several files and in any order: a key may stand before
 //! its organization. What must be remembered until the end is kept small (a [`Mark`], not a parsed value).
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 
 use super::record::{KeyDraft, OrganizationDraft};
-use super::{Hash, Key, Records};
+use super::{Hash, Key, Records, SHARED_LEAD_MAX};
 use crate::config::document::{Source, Span};
 use crate::config::problem::{Problem, Report, Severity};
 use crate::config::reader::{Item, list, nearest};
@@ -42,6 +42,8 @@ pub(super) struct Gathering<'s> {
     organizations: HashMap<String, (u32, Mark)>,
     keys: HashMap<String, Mark>,
     hashes: HashMap<Fingerprint, Mark>,
+    /// How many slow hashes have this lead, and the last of them.
+    leads: BTreeMap<String, (usize, Mark, String)>,
     /// Keys whose organization has not been seen: index, organization, place, key path.
     orphans: Vec<(usize, String, Mark, String)>,
     plaintext: Warnings,
@@ -65,6 +67,7 @@ impl<'s> Gathering<'s> {
             organizations: HashMap::new(),
             keys: HashMap::new(),
             hashes: HashMap::new(),
+            leads: BTreeMap::new(),
             orphans: Vec::new(),
             plaintext: Warnings::default(),
             ends_soon: Warnings::default(),
@@ -130,6 +133,11 @@ impl<'s> Gathering<'s> {
             match self.hashes.entry(fingerprint(hash)) {
                 Entry::Vacant(entry) => {
                     entry.insert(mark(source, item));
+                    if let Hash::Argon2id { lead, .. } = hash {
+                        let count = self.leads.get(lead).map_or(0, |(count, _, _)| *count);
+                        let last = (count + 1, mark(source, item), item.place().path());
+                        self.leads.insert(lead.clone(), last);
+                    }
                 }
                 Entry::Occupied(entry) => {
                     let first = shown(self.sources, *entry.get());
@@ -176,10 +184,30 @@ impl<'s> Gathering<'s> {
                 }
             }
         }
+        self.refuse_crowded_leads();
         self.summarise(&self.plaintext, "keys stand in plain text");
         self.summarise(&self.ends_soon, "keys end within 14 days");
         self.records.files = self.sources.iter().map(|source| source.file().to_owned()).collect();
         self.records
+    }
+
+    /// Reports leads that a presented key shares with more slow hashes than are tried.
+    fn refuse_crowded_leads(&self) {
+        for (lead, (_, mark, path)) in &self.leads {
+            let candidates: usize = (1..=lead.len())
+                .filter_map(|length| self.leads.get(&lead[..length]))
+                .map(|(count, _, _)| count)
+                .sum();
+            if candidates > SHARED_LEAD_MAX {
+                self.report.push(self.sources[mark.source].problem(
+                    Severity::Error,
+                    mark.span,
+                    path.clone(),
+                    format!("is one of {candidates} argon2id hashes that a key beginning with {lead} could have"),
+                    format!("give these keys longer leads: at most {SHARED_LEAD_MAX} are tried, since each is slow"),
+                ));
+            }
+        }
     }
 
     fn warn(&mut self, draft: &KeyDraft<'_>) {

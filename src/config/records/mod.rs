@@ -26,6 +26,9 @@ use super::environments::EnvironmentId;
 use super::plans::{Limit, PlanId};
 use crate::secret::Digest;
 
+/// How many argon2id hashes one presented key may have to be compared with: those whose leads begin it.
+pub const SHARED_LEAD_MAX: usize = 8;
+
 /// The contents of one or several key files.
 #[derive(Debug, Clone, Default)]
 pub struct Records {

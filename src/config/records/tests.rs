@@ -407,6 +407,49 @@ fn duplicates_name_both_places() {
 }
 
 #[test]
+fn no_more_slow_hashes_share_a_lead_than_are_tried() {
+    let secrets = |leads: &[&str]| {
+        let secret = |(n, lead): (usize, &&str)| {
+            let phc = PHC.replace("YWJj", &format!("YW{n:02}"));
+            format!("{{ hash = \"{phc}\", lead = \"{lead}\" }}")
+        };
+        let all: Vec<String> = leads.iter().enumerate().map(secret).collect();
+        toml(&format!("secrets = [\n{}]", all.join(",\n")))
+    };
+    good(&[("k.toml", &secrets(&["acme"; 8]))]);
+    good(&[(
+        "k.toml",
+        &secrets(&[
+            "acme", "acme_a", "acme_b", "acme_c", "acme_d", "other", "acme_e", "acme_f", "acme_g",
+        ]),
+    )]);
+    let said = heads(&secrets(&["acme"; 9]));
+    assert_eq!(
+        said,
+        [
+            "keys.toml:16:10: error: keys[0].secrets[8].hash: is one of 9 argon2id hashes that a key beginning with acme could have"
+        ]
+    );
+    let nested = [
+        "acme",
+        "acme",
+        "acme",
+        "acme",
+        "acme_l",
+        "acme_l",
+        "acme_l",
+        "acme_l",
+        "acme_live",
+    ];
+    let said = heads(&secrets(&nested));
+    assert_eq!(said.len(), 1);
+    assert!(
+        said[0].ends_with("is one of 9 argon2id hashes that a key beginning with acme_live could have"),
+        "{said:?}"
+    );
+}
+
+#[test]
 fn a_plaintext_key_has_the_hash_of_the_same_key() {
     let mut scope = Scope {
         allow_plaintext: true,

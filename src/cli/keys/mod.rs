@@ -1,0 +1,135 @@
+//! `keygate keys`: making, listing and verifying keys.
+//!
+//! Keys are found through the configuration, or in a key file that is named. What a command was asked for goes to standard
+//! output, everything else to standard error. Exit codes: 0 done, 1 it is not so, 2 bad input.
+
+mod arguments;
+mod list;
+mod new;
+mod store;
+mod verify;
+
+use std::fmt;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use crate::config::problem::Problems;
+use crate::control::keyfile::EditError;
+
+/// What to do with keys.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a key: prints the secret once, and adds its record to the key file.
+    ///
+    /// The secret is the only thing on standard output, and it is stored nowhere: the key file gets its SHA-256. The record
+    /// goes to the end of the file; everything else in the file stays as it is, comments included. Where the organization
+    /// has no record yet, it gets one.
+    #[command(after_help = new::EXAMPLES)]
+    New(Box<new::New>),
+    /// List keys, without their secrets.
+    ///
+    /// A table on a terminal. Elsewhere one line per key, its columns separated by tabs and without a heading: id, name,
+    /// organization, environment, permissions, state, expires, hint.
+    #[command(after_help = list::EXAMPLES)]
+    List(list::List),
+    /// Read a key on standard input and say which record it is, and whether it is accepted.
+    ///
+    /// Exits 0 only when the key would be accepted now; 1 when it is unknown, or known but not good: expired, disabled,
+    /// revoked, not yet valid, or of another environment than its prefix says. Where a caller may come from, and what it may
+    /// do, are not looked at.
+    #[command(after_help = verify::EXAMPLES)]
+    Verify(verify::Verify),
+}
+
+/// Where keys are.
+#[derive(Debug, Args)]
+struct Where {
+    /// The configuration that names the key file [default: ./config.toml].
+    #[arg(long, value_name = "FILE", env = "KEYGATE_CONFIG")]
+    config: Option<PathBuf>,
+    /// The key file itself (*.toml or *.jsonl). Without --config, no configuration is read then. When the configuration
+    /// names a directory, this says which file in it is meant.
+    #[arg(long, value_name = "KEYFILE")]
+    file: Option<PathBuf>,
+}
+
+impl Command {
+    /// Does it.
+    ///
+    /// # Errors
+    ///
+    /// When standard input or output fail. What is wrong with arguments and files has been printed, and is exit code 2.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let outcome = match self {
+            Self::New(new) => new.run(),
+            Self::List(list) => list.run(),
+            Self::Verify(verify) => verify.run(),
+        };
+        outcome.or_else(|error| {
+            let help = if let Some(bad) = error.downcast_ref::<BadInput>() {
+                bad.help.clone()
+            } else if let Some(edit) = error.downcast_ref::<EditError>() {
+                edit.help()
+            } else if error.is::<Problems>() {
+                String::new()
+            } else {
+                return Err(error);
+            };
+            // A chain of causes is one line; problems with files are many.
+            let separator = if error.root_cause().is::<Problems>() {
+                "\n"
+            } else {
+                ": "
+            };
+            let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+            eprintln!("keygate: {}", causes.join(separator));
+            if !help.is_empty() {
+                eprintln!("  help: {help}");
+            }
+            Ok(ExitCode::from(2))
+        })
+    }
+}
+
+/// What was asked for cannot be done as asked.
+#[derive(Debug)]
+struct BadInput {
+    what: String,
+    help: String,
+}
+
+impl BadInput {
+    fn error(what: impl Into<String>, help: impl Into<String>) -> anyhow::Error {
+        anyhow::Error::new(Self {
+            what: what.into(),
+            help: help.into(),
+        })
+    }
+}
+
+impl fmt::Display for BadInput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for BadInput {}
+
+/// Writes to standard output. A reader that has had enough (`| head`) is no error.
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// RFC 3339, in UTC.
+fn date_time(unix: i64) -> String {
+    jiff::Timestamp::from_second(unix)
+        .unwrap_or(jiff::Timestamp::MAX)
+        .to_string()
+}

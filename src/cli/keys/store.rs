@@ -1,0 +1,76 @@
+//! Where a command finds keys: through the configuration, or in a file that is named.
+
+use std::path::{Path, PathBuf};
+
+use super::{BadInput, Where};
+use crate::config::key_settings::KeySettings;
+use crate::config::problem::Report;
+use crate::config::records::{self, Records, Scope};
+use crate::config::sources::Sources;
+use crate::control::keyfile::Place;
+
+/// The configuration of a command that was not told another.
+const DEFAULT_CONFIG: &str = "./config.toml";
+
+/// What a command works on.
+pub(super) struct Store {
+    /// The configuration, unless a key file stands for itself.
+    pub(super) settings: Option<KeySettings>,
+    /// What keys may refer to.
+    pub(super) scope: Scope,
+    /// What is read: a file, or a directory.
+    root: PathBuf,
+    /// Which file is meant, when it was named.
+    file: Option<PathBuf>,
+}
+
+impl Store {
+    /// Finds it.
+    pub(super) fn open(place: &Where, now_unix: i64) -> anyhow::Result<Self> {
+        if let (None, Some(file)) = (&place.config, &place.file) {
+            return Ok(Self {
+                settings: None,
+                scope: Scope::open(now_unix),
+                root: file.clone(),
+                file: Some(file.clone()),
+            });
+        }
+        let config = place.config.as_deref().unwrap_or(Path::new(DEFAULT_CONFIG));
+        if !config.exists() {
+            return Err(BadInput::error(
+                format!("there is no configuration at {}", config.display()),
+                "name one with --config FILE, or name the key file itself with --file keys.toml",
+            ));
+        }
+        let settings = KeySettings::load(config)?;
+        let scope = settings.scope(now_unix);
+        let root = match &place.file {
+            Some(file) if !settings.keys.file.is_dir() => file.clone(),
+            Some(_) | None => settings.keys.file.clone(),
+        };
+        Ok(Self {
+            settings: Some(settings),
+            scope,
+            root,
+            file: place.file.clone(),
+        })
+    }
+
+    /// Which file a new record goes into.
+    pub(super) fn place(&self) -> Place {
+        Place {
+            root: self.root.clone(),
+            file: self.file.clone().unwrap_or_else(|| self.root.clone()),
+        }
+    }
+
+    /// Reads all keys.
+    pub(super) fn records(&mut self) -> anyhow::Result<Records> {
+        let report = Report::new();
+        let records = records::load(&self.root, &mut self.scope, &mut Sources::default(), &report);
+        if report.has_errors() {
+            return Err(report.into_problems().into());
+        }
+        Ok(records)
+    }
+}

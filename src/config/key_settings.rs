@@ -1,0 +1,85 @@
+//! What commands on keys need of a configuration, read without the rest.
+//!
+//! A room of its own because keys are made and looked up where the rest of a configuration cannot be read: before the key
+//! file exists, and on machines without the gate's certificates. Sections that say nothing about keys are passed over.
+
+use std::path::Path;
+
+use super::credentials::{self, Source as Credential};
+use super::document::Source;
+use super::environments::{self, Environment};
+use super::files::{self, Files};
+use super::keys::{self, Keys};
+use super::limits;
+use super::plans::{self, Plan};
+use super::problem::{Problem, Problems, Report, Severity};
+use super::reader::Table;
+use super::records::Scope;
+use super::sources::Sources;
+
+/// The part of a configuration that is about keys.
+#[derive(Debug, Clone)]
+pub struct KeySettings {
+    /// `[keys]`
+    pub keys: Keys,
+    /// `[plans.NAME]`
+    pub plans: Vec<Plan>,
+    /// `[environments.NAME]`
+    pub environments: Vec<Environment>,
+    /// `[[credentials]]`
+    pub credentials: Vec<Credential>,
+    /// `[limits] keys`
+    pub key_limit: usize,
+    /// `[limits] key_bytes`
+    pub key_bytes: usize,
+}
+
+impl KeySettings {
+    /// Reads the configuration in `path`.
+    ///
+    /// # Errors
+    /// Every problem of the sections that are about keys, when at least one of them is an error.
+    pub fn load(path: &Path) -> Result<Self, Problems> {
+        let whole_file = |what: &str, help: &str| Problems(vec![Problem::of_file(Severity::Error, path, what, help)]);
+        let bytes = std::fs::read(path).map_err(|error| {
+            let (what, help) = files::unreadable(&error);
+            whole_file(&what, &help)
+        })?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| whole_file("is not UTF-8 text", "save it as UTF-8"))?;
+        let report = Report::new();
+        let settings = read(path, text, &report);
+        let refused = report.has_errors();
+        let problems = report.into_problems();
+        settings.filter(|_| !refused).ok_or(problems)
+    }
+
+    /// What key records may refer to.
+    #[must_use]
+    pub fn scope(&self, now_unix: i64) -> Scope {
+        Scope::new(&self.plans, &self.environments, &self.keys, self.key_limit, now_unix)
+    }
+}
+
+fn read(path: &Path, text: &str, report: &Report) -> Option<KeySettings> {
+    let source = Source::new(path, text);
+    let document = source.parse_toml(report);
+    let root = Table::root(&source, &document, report);
+    let files = Files::beside(path, Sources::default());
+    let plans: Vec<Plan> = plans::read(&root).into_iter().map(|(plan, _)| plan).collect();
+    let plan_names: Vec<String> = plans.iter().map(|plan| plan.name.clone()).collect();
+    let upstreams = root.section("upstreams");
+    let upstream_names: Vec<String> = upstreams.names().map(|(name, _)| name.to_owned()).collect();
+    let environments = environments::read(&root, &upstream_names, &plan_names);
+    let limits = limits::read(&root.section("limits"));
+    let keys = keys::read(&root.section("keys"), &files);
+    let credentials = credentials::read(&root);
+    root.ignore_rest();
+    Some(KeySettings {
+        keys: keys?,
+        plans,
+        environments: environments.into_iter().map(|(environment, _)| environment).collect(),
+        credentials,
+        key_limit: limits.keys,
+        key_bytes: limits.key_bytes,
+    })
+}
