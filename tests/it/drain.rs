@@ -95,7 +95,7 @@ fn requests_in_flight_finish_and_their_connections_are_told_to_close() {
 }
 
 #[test]
-fn keep_alive_connections_are_served_within_the_delay() {
+fn keep_alive_connections_are_told_to_close_within_the_delay() {
     let upstream = Upstream::hello();
     let mut gate = with(&upstream, "3s", "10s");
     let ready = gate.admin_url("/readyz");
@@ -105,8 +105,10 @@ fn keep_alive_connections_are_served_within_the_delay() {
     gate.signal("TERM");
     wait_until("readiness to go off", || (curl(&[&ready]).status == 503).then_some(()));
     client.send(get("/", &presents(ALPHA)));
-    assert_eq!(client.answer().status(), 200);
-    assert_eq!(client.rest(), b"", "then closed, without a word");
+    let answer = client.answer();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.header("connection").as_deref(), Some("close"));
+    assert_eq!(client.rest(), b"");
     assert_eq!(gate.wait_for_end().code(), Some(0));
 }
 

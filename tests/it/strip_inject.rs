@@ -246,7 +246,7 @@ fn hop_by_hop_headers_and_every_name_on_every_connection_line_are_removed() {
             &format!(
                 "{}Connection: keep-alive, X-Hop-One\r\nConnection: x-hop-two , X-HOP-THREE\r\nX-Hop-One: 1\r\n\
                  X-Hop-Two: 2\r\nX-Hop-Three: 3\r\nKeep-Alive: timeout=5\r\nProxy-Connection: keep-alive\r\n\
-                 Proxy-Authorization: Basic eDp5\r\nX-Own: kept\r\n",
+                 Proxy-Authorization: Basic eDp5\r\nUpgrade: never\r\nX-Own: kept\r\n",
                 presents(ALPHA)
             ),
         ),
