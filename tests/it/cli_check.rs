@@ -201,11 +201,15 @@ fn the_configuration_is_found_by_option_environment_or_default() {
     };
     assert_eq!(from_elsewhere(&|_| ()), Some(2));
     assert_eq!(
-        from_elsewhere(&|command| drop(command.env("KEYGATE_CONFIG", home.path("config.toml")))),
+        from_elsewhere(&|command| {
+            command.env("KEYGATE_CONFIG", home.path("config.toml"));
+        }),
         Some(0)
     );
     assert_eq!(
-        from_elsewhere(&|command| drop(command.args(["--config", "../config.toml"]))),
+        from_elsewhere(&|command| {
+            command.args(["--config", "../config.toml"]);
+        }),
         Some(0)
     );
 

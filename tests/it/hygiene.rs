@@ -29,8 +29,11 @@ fn chunked(headers: &str) -> Vec<u8> {
     bytes
 }
 
+/// What it is called, its bytes, and what has to come: status, code, and whether the connection ends.
+type Row = (&'static str, Vec<u8>, u16, &'static str, Then);
+
 #[rustfmt::skip] // one row, one line
-fn table() -> Vec<(&'static str, Vec<u8>, u16, &'static str, Then)> {
+fn table() -> Vec<Row> {
     use Then::{Closed, Either};
     let long_header = format!("X-Long: {}\r\n", "x".repeat(40 * 1024));
     let many_headers: String = (0..120).map(|n| format!("X-{n}: 1\r\n")).collect();
@@ -111,7 +114,7 @@ fn table() -> Vec<(&'static str, Vec<u8>, u16, &'static str, Then)> {
 }
 
 /// Checks one row; what is wrong with it, if anything.
-fn check(gate: &Gate, row: &(&str, Vec<u8>, u16, &str, Then), piece: usize) -> Option<String> {
+fn check(gate: &Gate, row: &Row, piece: usize) -> Option<String> {
     let (name, bytes, status, code, then) = row;
     let mut client = Connection::open(gate.ingress());
     for part in bytes.chunks(piece) {
@@ -357,7 +360,8 @@ fn http2_requests_obey_the_same_hygiene() {
     let gate = Gate::start(&Setup::before(&upstream));
     block_on(async {
         let mut client = H2Client::open(gate.ingress()).await;
-        let table: [(&str, &str, &[(&str, &str)], u16); 6] = [
+        type Case = (&'static str, &'static str, &'static [(&'static str, &'static str)], u16);
+        let table: [Case; 6] = [
             ("GET", "/x", &[("host", "other.test")], 400),
             ("GET", "/a/../b", &[], 400),
             ("GET", "/a//b", &[], 400),

@@ -73,6 +73,23 @@ fn the_http2_preface_may_come_in_pieces() {
 }
 
 #[test]
+fn the_streams_of_one_connection_are_limited() {
+    let upstream = Upstream::hello();
+    let gate = Gate::start(&Setup {
+        more: "[limits]\nstreams_per_connection = 7\n".to_owned(),
+        ..Setup::before(&upstream)
+    });
+    let mut client = Connection::open(gate.ingress());
+    client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+    let head = client.bytes(9);
+    let length = usize::from(head[1]) << 8 | usize::from(head[2]);
+    // SETTINGS are pairs of two and four bytes; 3 is MAX_CONCURRENT_STREAMS (RFC 9113 section 6.5.2).
+    let settings = client.bytes(length);
+    let most = settings.chunks(6).find(|setting| setting[..2] == [0, 3]).expect("a limit");
+    assert_eq!(most[2..], [0, 0, 0, 7]);
+}
+
+#[test]
 fn an_ipv6_listener_serves_where_the_system_has_ipv6() {
     if TcpListener::bind("[::1]:0").is_err() {
         return;

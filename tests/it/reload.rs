@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::harness::{
-    ALPHA, BETA, Connection, GAMMA, Gate, Home, Setup, Upstream, exchange, get, key, key_file, presents, wait_until,
+    ALPHA, BETA, Connection, GAMMA, Gate, Home, Setup, Upstream, exchange, get, key, key_file, presents, sha256, wait_until,
 };
 
 fn status(gate: &Gate, presented: &str) -> u16 {
@@ -87,6 +87,29 @@ fn the_symlink_swap_of_kubernetes_is_noticed_every_time() {
         std::fs::remove_dir_all(gate.home.path(&format!("secret/{old}"))).unwrap();
         wait_for(&gate, admitted, refused);
     }
+}
+
+#[test]
+fn a_file_that_joins_a_directory_of_key_files_is_noticed() {
+    let upstream = Upstream::hello();
+    let home = Home::new();
+    let setup = Setup::before(&upstream);
+    home.write("config.toml", setup.config().replace("\"keys.toml\"", "\"keys\""));
+    std::fs::create_dir(home.path("keys")).unwrap();
+    home.write("keys/one.toml", only(&[("key_alpha", ALPHA)]));
+    let mut gate = Gate::spawn(home, |_| ());
+    gate.wait_ready();
+    assert_eq!((status(&gate, ALPHA), status(&gate, BETA)), (200, 401));
+    gate.home.write(
+        "keys/two.jsonl",
+        format!(
+            "{{\"id\":\"key_beta\",\"name\":\"n\",\"organization\":\"acme\",\"hash\":\"{}\"}}\n",
+            sha256(BETA)
+        ),
+    );
+    wait_until("the second file", || (status(&gate, BETA) == 200).then_some(()));
+    std::fs::remove_file(gate.home.path("keys/two.jsonl")).unwrap();
+    wait_for(&gate, ALPHA, BETA);
 }
 
 #[test]

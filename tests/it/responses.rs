@@ -1,7 +1,9 @@
 //! What the caller gets back: hop-by-hop headers stripped, `X-Request-Id` added, everything else untouched; and the
 //! shape of Keygate's own answers.
 
-use crate::harness::{ALPHA, Connection, Gate, Next, Setup, Upstream, curl, exchange, get, post, presents};
+use crate::harness::{
+    ALPHA, Connection, Gate, Next, Setup, Upstream, curl, exchange, get, key_file, post, presents, sha256,
+};
 
 #[test]
 fn hop_by_hop_headers_of_the_answer_are_stripped_and_everything_else_is_untouched() {
@@ -186,6 +188,37 @@ fn refusals_are_problem_documents() {
     assert_eq!(problem["code"], "credential_missing");
     assert!(problem["title"].as_str().is_some_and(|title| !title.is_empty()));
     assert_eq!(problem["request_id"].as_str(), answer.header("x-request-id").as_deref());
+}
+
+#[test]
+fn placeholders_in_templates_are_filled_and_escaped_for_their_content_type() {
+    let upstream = Upstream::hello();
+    let gate = Gate::start(&Setup {
+        more: r#"
+[plans.default]
+limits = [{ name = "hour", requests = 1, per = "1h" }]
+
+[errors.templates.rate_limited]
+headers = { "Content-Type" = "application/json", "X-Limit" = "{limit} per {window}" }
+body = '{"code":"{code}","status":{status},"key":"{key.name}","id":"{request_id}","retry":"{retry_after}"}'
+"#
+        .to_owned(),
+        records: key_file(&[
+            "[[keys]]\nid = \"key_quoted\"\nname = 'a \"quoted\" name'\norganization = \"acme\"\n".to_owned()
+                + &format!("hash = \"{}\"\n", sha256(ALPHA)),
+        ]),
+        ..Setup::before(&upstream)
+    });
+    assert_eq!(exchange(gate.ingress(), get("/", &presents(ALPHA))).status(), 200);
+    let answer = exchange(gate.ingress(), get("/", &presents(ALPHA)));
+    assert_eq!(answer.status(), 429);
+    let body: serde_json::Value = serde_json::from_slice(&answer.body).expect("still JSON");
+    assert_eq!(body["code"], "rate_limited");
+    assert_eq!(body["status"], 429);
+    assert_eq!(body["key"], "a \"quoted\" name");
+    assert_eq!(body["id"].as_str(), answer.header("x-request-id").as_deref());
+    assert_eq!(body["retry"].as_str(), answer.header("retry-after").as_deref());
+    assert_eq!(answer.header("x-limit").as_deref(), Some("1 per hour"));
 }
 
 #[test]

@@ -406,6 +406,24 @@ fn a_body_that_stops_is_answered_408() {
 }
 
 #[test]
+fn a_client_that_takes_nothing_is_given_up() {
+    let upstream = Upstream::tcp(|it| {
+        it.read_body();
+        it.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 512 * MIB));
+        let block = vec![b'x'; MIB as usize];
+        while it.send(&block) {}
+        Next::Close
+    });
+    let gate = Gate::start(&Setup {
+        more: "[timeouts]\nclient_write = \"500ms\"\n".to_owned(),
+        ..Setup::before(&upstream)
+    });
+    let mut client = Connection::open(gate.ingress());
+    client.send(get("/", &presents(ALPHA)));
+    wait_until("the upstream's connection to be closed", || (upstream.closed() == 1).then_some(()));
+}
+
+#[test]
 fn a_large_download_holds_no_more_than_a_bounded_buffer() {
     let length = 512 * MIB;
     let upstream = Upstream::tcp(move |it| {

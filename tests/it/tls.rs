@@ -95,6 +95,16 @@ fn cleartext_on_a_tls_listener_is_not_served() {
 }
 
 #[test]
+fn a_handshake_that_does_not_come_is_given_up() {
+    let upstream = Upstream::hello();
+    let (home, _authority) = home();
+    let gate = start(home, &upstream, "[timeouts]\ntls_handshake = \"300ms\"\n");
+    let mut client = Connection::open(gate.ingress());
+    client.send([0x16, 0x03, 0x01]); // the first bytes of a handshake record
+    client.rest();
+}
+
+#[test]
 fn a_changed_certificate_is_served_without_a_restart() {
     let upstream = Upstream::hello();
     let (home, authority) = home();

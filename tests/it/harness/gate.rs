@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -35,6 +35,11 @@ impl Home {
     /// The path of a file in it.
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
+    }
+
+    /// The path of a file, as text.
+    pub fn text(&self, name: &str) -> String {
+        self.path(name).display().to_string()
     }
 
     /// Writes a file in place, mode 0600.
@@ -352,18 +357,5 @@ impl Drop for Gate {
             let tail = lines.len().saturating_sub(30);
             eprintln!("--- the last lines of the gate's log\n{}", lines[tail..].join("\n"));
         }
-    }
-}
-
-/// Paths as TOML strings.
-impl Home {
-    /// The path of a file, as text.
-    pub fn text(&self, name: &str) -> String {
-        self.path(name).display().to_string()
-    }
-
-    /// The directory.
-    pub fn directory(&self) -> &Path {
-        self.directory.path()
     }
 }

@@ -103,11 +103,6 @@ impl Connection {
             ),
         }
     }
-
-    /// The client's own address.
-    pub fn local(&self) -> SocketAddr {
-        self.writer.local_addr().unwrap()
-    }
 }
 
 /// Sends bytes on a connection of their own and reads one answer.

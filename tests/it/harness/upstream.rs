@@ -28,11 +28,6 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// The request's method.
-    pub fn method(&self) -> String {
-        self.head.word(0)
-    }
-
     /// The request's target.
     pub fn target(&self) -> String {
         self.head.word(1)
