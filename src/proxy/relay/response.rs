@@ -93,7 +93,12 @@ impl<G: Unpin> Body for ResponseBody<G> {
 
 impl UpstreamBody {
     /// The body of an answer whose head is here. Without a byte to come, the connection is free at once.
-    pub(in crate::proxy) fn new(incoming: Incoming, exchange: Rc<Exchange>, hold: Hold, idle_timeout: Duration) -> Self {
+    pub(in crate::proxy) fn new(
+        incoming: Incoming,
+        exchange: Rc<Exchange>,
+        hold: Hold,
+        idle_timeout: Duration,
+    ) -> Self {
         let mut body = Self {
             incoming,
             exchange,

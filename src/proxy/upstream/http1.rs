@@ -258,7 +258,9 @@ fn frame(request: &mut Request<RequestBody>) {
     let headers = request.headers_mut();
     match length {
         Some(length) => {
-            let said = headers.get(CONTENT_LENGTH).map(|value| parse_length(value) == Some(length));
+            let said = headers
+                .get(CONTENT_LENGTH)
+                .map(|value| parse_length(value) == Some(length));
             // No body and no length stay as they are (RFC 9110 §8.6).
             if said == Some(false) || (said.is_none() && length > 0) {
                 headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
@@ -280,7 +282,10 @@ fn origin_form(uri: &Uri) -> Uri {
 fn parse_length(value: &HeaderValue) -> Option<u64> {
     let digits = value.to_str().ok()?;
     // The standard library would take a sign, too.
-    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
+    digits
+        .bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| digits.parse().ok())?
 }
 
 /// Keeps the body back when the client expects to be asked for it, and lets the upstream's 100 release it.

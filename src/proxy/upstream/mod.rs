@@ -24,11 +24,11 @@ use bytes::Bytes;
 use http::{Request, Response, request, response};
 use hyper::client::conn::TrySendError;
 
-pub use self::stream::{Socket, Stream};
 use self::http1::Http1;
 use self::http2::{Http2, Slot};
 use self::pool::Lease;
 use self::retry::Replay;
+pub use self::stream::{Socket, Stream};
 use crate::config::upstreams::{Protocol, Upstream, UpstreamId, UpstreamTimeouts};
 use crate::policy::refusal::Failure;
 use crate::proxy::relay::{Cut, Exchange, RequestBody, UpstreamBody};
@@ -202,7 +202,11 @@ impl Lost {
             Some(error) => error.is_go_away() || error.is_io() || error.reason() == Some(h2::Reason::REFUSED_STREAM),
             None => error.is_canceled() || error.is_closed() || source::<io::Error>(&error).is_some(),
         };
-        if closed { Self::Closed(error) } else { Self::Invalid(error) }
+        if closed {
+            Self::Closed(error)
+        } else {
+            Self::Invalid(error)
+        }
     }
 
     /// The request once more, if it may be sent again. `replay` is there when the connection was not fresh.

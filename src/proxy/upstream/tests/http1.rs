@@ -20,7 +20,8 @@ fn the_upstream_sees_exactly_this_over_tcp() {
                 peer.head().await,
                 "GET /v1/messages?to=1 HTTP/1.1\r\nhost: service.example\r\n\r\n"
             );
-            peer.say("HTTP/1.1 200 OK\r\nX-Service: yes\r\nContent-Length: 5\r\n\r\nhello").await;
+            peer.say("HTTP/1.1 200 OK\r\nX-Service: yes\r\nContent-Length: 5\r\n\r\nhello")
+                .await;
         });
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["x-service"], "yes");
@@ -61,10 +62,7 @@ fn an_absolute_target_becomes_origin_form() {
         let upstreams = raw.upstreams();
         let (_, ()) = join!(get(&upstreams, "http://service.example/a?b"), async {
             let mut peer = raw.accept().await;
-            assert_eq!(
-                peer.head().await,
-                "GET /a?b HTTP/1.1\r\nhost: service.example\r\n\r\n"
-            );
+            assert_eq!(peer.head().await, "GET /a?b HTTP/1.1\r\nhost: service.example\r\n\r\n");
             peer.say("HTTP/1.1 204 No Content\r\n\r\n").await;
         });
     });
@@ -174,7 +172,8 @@ fn a_declined_switch_is_an_ordinary_answer_on_a_reusable_connection() {
         let (answer, mut peer) = join!(upstreams.send(ID, head, body), async {
             let mut peer = raw.accept().await;
             peer.head().await;
-            peer.say("HTTP/1.1 426 Upgrade Required\r\nContent-Length: 2\r\n\r\nno").await;
+            peer.say("HTTP/1.1 426 Upgrade Required\r\nContent-Length: 2\r\n\r\nno")
+                .await;
             peer
         });
         let Ok(Answer::Response(response)) = answer else {

@@ -69,11 +69,20 @@ fn the_connection_used_last_is_used_next() {
 #[test]
 fn a_connection_that_is_asked_to_close_is_not_used_again() {
     for (answer, body) in [
-        ("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", "ok"),
-        ("HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nConnection: foo, Close\r\nContent-Length: 2\r\n\r\nok", "ok"),
+        (
+            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
+            "ok",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nConnection: foo, Close\r\nContent-Length: 2\r\n\r\nok",
+            "ok",
+        ),
         ("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n", ""),
         ("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", "ok"),
-        ("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok", "ok"),
+        (
+            "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok",
+            "ok",
+        ),
         ("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", ""),
     ] {
         paused(async move {
@@ -100,7 +109,8 @@ fn a_connection_that_says_more_than_its_answer_is_not_used_again() {
         let (response, mut peer) = join!(get(&upstreams, "/"), async {
             let mut peer = raw.accept().await;
             peer.head().await;
-            peer.say(&format!("{OK}HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison")).await;
+            peer.say(&format!("{OK}HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"))
+                .await;
             peer
         });
         assert_eq!(text(response).await.unwrap(), "ok");

@@ -359,15 +359,16 @@ pub(super) fn head(method: Method, target: &str) -> request::Parts {
     let mut head = Request::new(()).into_parts().0;
     head.method = method;
     head.uri = target.parse().unwrap();
-    head.headers
-        .insert("host", HeaderValue::from_static("service.example"));
+    head.headers.insert("host", HeaderValue::from_static("service.example"));
     head
 }
 
 /// Sends a request without a body.
 pub(super) async fn send(upstreams: &Upstreams, method: Method, target: &str) -> Result<Answer, Cut> {
     let exchange = Exchange::new(upstreams.sweep.watch());
-    upstreams.send(ID, head(method, target), RequestBody::empty(&exchange)).await
+    upstreams
+        .send(ID, head(method, target), RequestBody::empty(&exchange))
+        .await
 }
 
 /// A `GET` that must be answered.

@@ -30,11 +30,8 @@ fn no_connection_in_time() {
         socket.listen(0).unwrap();
         let address = socket.local_addr().unwrap().as_socket().unwrap();
         let mut fillers = Vec::new();
-        while let Ok(Ok(filler)) = tokio::time::timeout(
-            Duration::from_millis(200),
-            tokio::net::TcpStream::connect(address),
-        )
-        .await
+        while let Ok(Ok(filler)) =
+            tokio::time::timeout(Duration::from_millis(200), tokio::net::TcpStream::connect(address)).await
         {
             fillers.push(filler);
         }
@@ -170,7 +167,9 @@ fn a_client_that_stops_sending_its_body() {
         let raw = Raw::unix();
         let front = Front::new(&raw.upstreams());
         let mut client = front.client();
-        client.say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n").await;
+        client
+            .say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n")
+            .await;
         let mut peer = raw.accept().await;
         peer.head().await;
         for _ in 0..3 {
@@ -193,7 +192,9 @@ fn a_slow_upload_is_not_an_upstream_that_does_not_answer() {
         raw.definition.timeouts.head = Duration::from_secs(5);
         let front = Front::new(&raw.upstreams());
         let mut client = front.client();
-        client.say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n").await;
+        client
+            .say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n")
+            .await;
         let mut peer = raw.accept().await;
         peer.head().await;
         for _ in 0..9 {
