@@ -19,6 +19,13 @@ fn idle(upstreams: &Upstreams) -> usize {
     }
 }
 
+/// The next connection, with a request that waits for its answer.
+async fn unanswered(raw: &Raw) -> Peer {
+    let mut peer = raw.accept().await;
+    peer.head().await;
+    peer
+}
+
 /// Opens `count` connections at once, answers on all, and leaves them idle, the first to answer oldest.
 async fn warm(raw: &Raw, upstreams: &Upstreams, count: usize) -> Vec<Peer> {
     let mut peers = Vec::new();
@@ -28,11 +35,7 @@ async fn warm(raw: &Raw, upstreams: &Upstreams, count: usize) -> Vec<Peer> {
         let mut request = Box::pin(get(upstreams, "/warm"));
         let peer = tokio::select! {
             _ = &mut request => panic!("answered"),
-            peer = async {
-                let mut peer = raw.accept().await;
-                peer.head().await;
-                peer
-            } => peer,
+            peer = unanswered(raw) => peer,
         };
         peers.push(peer);
         responses.push(request);
@@ -182,7 +185,7 @@ fn the_pool_is_bounded_and_can_be_off() {
         let mut request = Box::pin(get(&upstreams, "/1"));
         let mut first = tokio::select! {
             _ = &mut request => panic!("answered"),
-            peer = raw.accept() => peer,
+            peer = unanswered(&raw) => peer,
         };
         let (second, mut other) = join!(get(&upstreams, "/2"), async {
             let mut peer = raw.accept().await;
@@ -191,7 +194,6 @@ fn the_pool_is_bounded_and_can_be_off() {
             peer
         });
         assert_eq!(text(second).await.unwrap(), "ok");
-        first.head().await;
         let (response, ()) = join!(request, first.say(OK));
         assert_eq!(text(response).await.unwrap(), "ok");
         assert_eq!(idle(&upstreams), 1);
