@@ -69,7 +69,11 @@ fn peppered_keys_are_found_with_peppers_from_file_and_environment() {
         records: key_file(&[
             hashed("key_a", &format!("hmac-sha256:a:{}", hmac_sha256(PEPPER, ALPHA)), ""),
             hashed("key_b", &format!("hmac-sha256:b:{}", hmac_sha256(other, BETA)), ""),
-            hashed("key_swapped", &format!("hmac-sha256:b:{}", hmac_sha256(PEPPER, "kg_swapped")), ""),
+            hashed(
+                "key_swapped",
+                &format!("hmac-sha256:b:{}", hmac_sha256(PEPPER, "kg_swapped")),
+                "",
+            ),
             hashed("key_plain", &sha256("kg_plain"), ""),
         ]),
         ..Setup::before(&upstream)
@@ -83,7 +87,11 @@ fn peppered_keys_are_found_with_peppers_from_file_and_environment() {
         assert_eq!(status(&gate, presented), 200, "{id}");
         assert_eq!(upstream.last_request().header("x-auth-key-id").as_deref(), Some(id));
     }
-    assert_eq!(status(&gate, "kg_swapped"), 401, "hashed with another pepper than it says");
+    assert_eq!(
+        status(&gate, "kg_swapped"),
+        401,
+        "hashed with another pepper than it says"
+    );
     assert_eq!(
         status(&gate, "kg_swapped"),
         401,

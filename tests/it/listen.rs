@@ -85,7 +85,10 @@ fn the_streams_of_one_connection_are_limited() {
     let length = usize::from(head[1]) << 8 | usize::from(head[2]);
     // SETTINGS are pairs of two and four bytes; 3 is MAX_CONCURRENT_STREAMS (RFC 9113 section 6.5.2).
     let settings = client.bytes(length);
-    let most = settings.chunks(6).find(|setting| setting[..2] == [0, 3]).expect("a limit");
+    let most = settings
+        .chunks(6)
+        .find(|setting| setting[..2] == [0, 3])
+        .expect("a limit");
     assert_eq!(most[2..], [0, 0, 0, 7]);
 }
 

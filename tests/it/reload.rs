@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::harness::{
-    ALPHA, BETA, Connection, GAMMA, Gate, Home, Setup, Upstream, exchange, get, key, key_file, presents, sha256, wait_until,
+    ALPHA, BETA, Connection, GAMMA, Gate, Home, Setup, Upstream, exchange, get, key, key_file, presents, sha256,
+    wait_until,
 };
 
 fn status(gate: &Gate, presented: &str) -> u16 {

@@ -420,7 +420,9 @@ fn a_client_that_takes_nothing_is_given_up() {
     });
     let mut client = Connection::open(gate.ingress());
     client.send(get("/", &presents(ALPHA)));
-    wait_until("the upstream's connection to be closed", || (upstream.closed() == 1).then_some(()));
+    wait_until("the upstream's connection to be closed", || {
+        (upstream.closed() == 1).then_some(())
+    });
 }
 
 #[test]
