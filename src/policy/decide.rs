@@ -35,6 +35,10 @@ use crate::config::upstreams::UpstreamId;
 use crate::secret::{Presented, generated};
 
 /// What is to be done with a request.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the common variant is the large one, and it is moved once"
+)]
 pub enum Decision {
     /// Let it through.
     Forward(Permit),

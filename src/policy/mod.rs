@@ -78,7 +78,6 @@ struct Running {
 
 impl Policy {
     /// The first generation of a process.
-    #[must_use]
     ///
     /// # Errors
     /// Routes that cannot stand beside each other.
@@ -87,7 +86,6 @@ impl Policy {
     }
 
     /// The generation after `previous`: limits that are spent stay spent.
-    #[must_use]
     ///
     /// # Errors
     /// Routes that cannot stand beside each other.

@@ -20,7 +20,7 @@ use crate::policy::answer::{self, Facts};
 use crate::policy::head::ClientHead;
 use crate::policy::header_law::{self, X_REQUEST_ID};
 use crate::policy::limits::Slot;
-use crate::policy::permit::{Permit, Trail, UpstreamHead};
+use crate::policy::permit::{Permit, UpstreamHead};
 use crate::policy::refusal::{Failure, Hygiene, Refusal};
 use crate::policy::{Decision, Policy, Refused};
 
@@ -32,7 +32,7 @@ const CLOSE: HeaderValue = HeaderValue::from_static("close");
 /// Why a request is not carried.
 pub(super) enum Stop {
     /// We said no.
-    Refused(Refused),
+    Refused(Refusal),
     /// We could not.
     Failed(Failure),
 }
@@ -73,7 +73,7 @@ fn screened(line: &mut AccessLine) -> Result<(), Stop> {
         return Ok(());
     };
     line.correct(refused.method.as_deref(), refused.target);
-    Err(Stop::no(Refusal::RequestInvalid(refused.hygiene)))
+    Err(Refusal::RequestInvalid(refused.hygiene).into())
 }
 
 /// Asks policy; and, where it says so, the slow checker first.
@@ -107,7 +107,10 @@ async fn admit(
             }
             Ok(permit)
         }
-        Decision::Refuse(refused) => Err(Stop::Refused(refused)),
+        Decision::Refuse(Refused { refusal, trail }) => {
+            line.trail = trail;
+            Err(refusal.into())
+        }
         // A verdict was given, so policy has nothing more to ask.
         Decision::Verify(_) => Err(Stop::Failed(Failure::VerifierBusy)),
     }
@@ -164,9 +167,6 @@ fn relay(mut line: AccessLine, answer: Answer, now: Now) -> ClientResponse {
 
 /// Keygate's own answer.
 fn refuse(generation: &Generation, mut line: AccessLine, stop: Stop, grpc: bool, now: Now) -> ClientResponse {
-    if let Stop::Refused(refused) = &stop {
-        line.trail = refused.trail.clone();
-    }
     let caller = line.trail.standing.as_ref().map(|standing| &standing.caller);
     let facts = Facts {
         request_id: line.request_id.to_str().unwrap_or_default(),
@@ -177,11 +177,11 @@ fn refuse(generation: &Generation, mut line: AccessLine, stop: Stop, grpc: bool,
     };
     let answers = &generation.policy.answers;
     let answer = match &stop {
-        Stop::Refused(refused) => answers.refusal(&refused.refusal, &facts),
+        Stop::Refused(refusal) => answers.refusal(refusal, &facts),
         Stop::Failed(failure) => answers.failure(*failure, &facts),
     };
     match &stop {
-        Stop::Refused(refused) => line.refused(&refused.refusal),
+        Stop::Refused(refusal) => line.refused(refusal),
         Stop::Failed(failure) => line.failed(*failure),
     }
     line.answered(answer.status);
@@ -213,19 +213,12 @@ fn respond(status: StatusCode, headers: HeaderMap, body: ResponseBody<Option<Acc
 }
 
 impl Stop {
-    fn no(refusal: Refusal) -> Self {
-        Self::Refused(Refused {
-            refusal,
-            trail: Trail::default(),
-        })
-    }
-
     /// Why an exchange was cut before there was an answer. What broke the client's own framing is the client's mistake.
     fn of(cut: Cut, line: &AccessLine) -> Self {
         match (cut, line.client.screen.body_failure(line.call)) {
-            (Cut::BodyTooLarge, _) => Self::within(Refusal::BodyTooLarge, line),
+            (Cut::BodyTooLarge, _) => Self::Refused(Refusal::BodyTooLarge),
             (Cut::Failed(Failure::ClientBodyInvalid), Some(BodyFailure::Broken)) => {
-                Self::within(Refusal::RequestInvalid(Hygiene::Chunked), line)
+                Self::Refused(Refusal::RequestInvalid(Hygiene::Chunked))
             }
             (Cut::Failed(failure), _) => Self::Failed(failure),
         }
@@ -233,20 +226,9 @@ impl Stop {
 
     fn ends_connection(&self) -> bool {
         match self {
-            Self::Refused(Refused {
-                refusal: Refusal::RequestInvalid(hygiene),
-                ..
-            }) => hygiene.ends_connection(),
+            Self::Refused(Refusal::RequestInvalid(hygiene)) => hygiene.ends_connection(),
             Self::Refused(_) | Self::Failed(_) => false,
         }
-    }
-
-    /// A refusal that comes after the decision keeps what that found.
-    fn within(refusal: Refusal, line: &AccessLine) -> Self {
-        Self::Refused(Refused {
-            refusal,
-            trail: line.trail.clone(),
-        })
     }
 }
 
@@ -258,6 +240,6 @@ impl From<Failure> for Stop {
 
 impl From<Refusal> for Stop {
     fn from(refusal: Refusal) -> Self {
-        Self::no(refusal)
+        Self::Refused(refusal)
     }
 }
