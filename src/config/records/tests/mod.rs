@@ -9,7 +9,6 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::problem::{Report, Severity};
-use crate::config::sources::Sources;
 
 /// 2026-01-15T10:00:00Z
 const NOW: i64 = 1_768_471_200;
