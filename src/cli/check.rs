@@ -4,31 +4,36 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::clock;
+use crate::config::problem::{Problem, Problems};
 use crate::config::routes::Access;
 use crate::config::sources::Sources;
 use crate::config::upstreams::{Endpoint, Protocol, Upstream};
 use crate::config::{self, Config, Loaded};
+use crate::policy::Policy;
 
 pub(super) fn check(file: &Path) -> anyhow::Result<ExitCode> {
-    match config::load(file, &mut Sources::default()) {
-        Ok(Loaded { config, warnings }) => {
+    match compile(file) {
+        Ok((policy, warnings)) => {
             for warning in &warnings {
                 eprintln!("{warning}");
             }
-            print!("{}", summary(&config, clock::unix()));
+            print!("{}", summary(&policy.config, clock::unix()));
             println!("{}", verdict(warnings.len()));
             Ok(ExitCode::SUCCESS)
         }
         Err(problems) => {
+            let found = count(problems.0.len(), "problem");
             eprintln!("{problems}");
-            eprintln!(
-                "{} not usable: {} found",
-                file.display(),
-                count(problems.0.len(), "problem")
-            );
+            eprintln!("{} not usable: {found} found", file.display());
             Ok(ExitCode::from(2))
         }
     }
+}
+
+/// As far as `run` gets before it listens.
+fn compile(file: &Path) -> Result<(Policy, Vec<Problem>), Problems> {
+    let Loaded { config, warnings } = config::load(file, &mut Sources::default())?;
+    Ok((Policy::first(config)?, warnings))
 }
 
 fn verdict(warnings: usize) -> String {

@@ -1,5 +1,7 @@
 //! `[[routes]]`: which doors there are, and what opens them.
 
+use std::sync::Arc;
+
 use http::Method;
 
 use super::names;
@@ -10,7 +12,7 @@ use super::upstreams::UpstreamId;
 #[derive(Debug, Clone)]
 pub struct Route {
     /// The pattern as written; what logs and metrics show.
-    pub path: String,
+    pub path: Arc<str>,
     /// `methods`; empty means every method.
     pub methods: Vec<Method>,
     /// `access`
@@ -99,7 +101,7 @@ fn read_one<'d>(table: &Table<'d>, upstreams: &[String]) -> Option<Placed<'d>> {
     let path = path?;
     Some(Placed {
         route: Route {
-            path: path.text()?.to_owned(),
+            path: path.text()?.into(),
             methods,
             access,
             permission,
@@ -157,10 +159,10 @@ fn check_pattern(new: &Placed<'_>, earlier: &[Placed<'_>], patterns: &mut matchi
     if !is_new {
         return;
     }
-    match patterns.insert(path, earlier.len()) {
+    match patterns.insert(&**path, earlier.len()) {
         Ok(()) => {}
         Err(InsertError::Conflict { with }) => {
-            let other = earlier.iter().find(|other| other.route.path == with);
+            let other = earlier.iter().find(|other| *other.route.path == *with);
             let at = other.map_or_else(String::new, |other| format!(", at {}", other.place.location()));
             place.error(
                 format!("cannot be told apart from `{with}`{at}"),

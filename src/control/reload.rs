@@ -126,11 +126,11 @@ fn tell_what_needs_a_restart(previous: &Config, next: &Config) {
     let changed = [
         ("ingress.listen", previous.ingress.listen != next.ingress.listen),
         ("ingress.workers", previous.ingress.workers != next.ingress.workers),
-        (
-            "ingress.tls",
-            previous.ingress.tls.is_some() != next.ingress.tls.is_some(),
-        ),
         ("admin.listen", previous.admin.listen != next.admin.listen),
+        (
+            "keys.argon2_concurrency",
+            previous.keys.argon2_concurrency != next.keys.argon2_concurrency,
+        ),
         (
             "telemetry.log_format",
             previous.telemetry.format != next.telemetry.format,

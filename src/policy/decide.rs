@@ -15,6 +15,7 @@
 //! A public route leaves out 4 to 9 and 11.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::HeaderValue;
 use zeroize::Zeroizing;
@@ -143,8 +144,9 @@ impl Policy {
             Match::MethodNotRouted | Match::None => Err(Refusal::RouteUnknown),
             Match::Ambiguous => Err(Refusal::RequestInvalid(Hygiene::AmbiguousPath)),
             Match::Matched(index) => {
-                trail.route = Some(index);
-                Ok(Some(&self.config.routes[usize::from(index.0)]))
+                let route = &self.config.routes[usize::from(index.0)];
+                trail.route = Some(Arc::clone(&route.path));
+                Ok(Some(route))
             }
         }
     }

@@ -15,7 +15,6 @@ use super::credential::Taken;
 use super::forwarded::{Client, Rendered};
 use super::header_law::Rewrite;
 use super::limits::{Report, Slot};
-use super::route::RouteIndex;
 use super::standing::Standing;
 use crate::config::upstreams::UpstreamId;
 
@@ -35,8 +34,8 @@ pub struct Permit {
 /// What a decision found on its way, for the access line and the answer.
 #[derive(Debug, Clone, Default)]
 pub struct Trail {
-    /// The route that matched.
-    pub route: Option<RouteIndex>,
+    /// The pattern of the route that matched.
+    pub route: Option<Arc<str>>,
     /// The key, once it is known to be valid.
     pub standing: Option<Arc<Standing>>,
     /// Where the key stands in its windows, once they were asked.

@@ -37,7 +37,7 @@ pub(super) struct AccessLine {
     pub(super) trail: Trail,
     /// The key's place among its requests in flight: given back with the last byte.
     pub(super) slot: Option<Slot>,
-    generation: Rc<Generation>,
+    log: AccessLog,
     opened: u64,
     method: Method,
     version: Version,
@@ -69,7 +69,7 @@ const FORWARD: &str = "forward";
 
 impl AccessLine {
     /// Opens the line of a request that has just arrived.
-    pub(super) fn open(client: Rc<Client>, generation: &Rc<Generation>, request: &Request<Incoming>, now: Now) -> Self {
+    pub(super) fn open(client: Rc<Client>, generation: &Generation, request: &Request<Incoming>, now: Now) -> Self {
         let config = &generation.policy.config;
         let trusted = config.ingress.trusted_proxies.trusts(client.peer.address);
         let ids = &client.worker.ids;
@@ -83,7 +83,7 @@ impl AccessLine {
             traceparent,
             trail: Trail::default(),
             slot: None,
-            generation: Rc::clone(generation),
+            log: config.telemetry.access_log,
             opened: now.monotonic,
             method: request.method().clone(),
             version: request.version(),
@@ -168,7 +168,7 @@ impl AccessLine {
     }
 
     fn is_wanted(&self) -> bool {
-        match self.generation.policy.config.telemetry.access_log {
+        match self.log {
             AccessLog::All => true,
             AccessLog::Refused => self.decision != FORWARD,
             AccessLog::Off => false,
@@ -177,12 +177,7 @@ impl AccessLine {
     }
 
     fn write(&self) {
-        let config = &self.generation.policy.config;
         let caller = self.trail.standing.as_ref().map(|standing| &standing.caller);
-        let route = self
-            .trail
-            .route
-            .map(|route| config.routes[usize::from(route.0)].path.as_str());
         let (message, request_bytes, response_bytes) = match &self.tunnel {
             Some(tunnel) => ("tunnel", tunnel.up, tunnel.down),
             None => ("request", self.exchange.request_bytes(), self.exchange.response_bytes()),
@@ -197,7 +192,7 @@ impl AccessLine {
             request_id = self.request_id.to_str().unwrap_or_default(),
             key_id = caller.map(|caller| &*caller.id),
             organization = caller.map(|caller| &*caller.organization),
-            route,
+            route = self.trail.route.as_deref(),
             decision = self.decision,
             reason = self.reason,
             status = self.status,

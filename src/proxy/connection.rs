@@ -19,6 +19,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 use tracing::debug;
 
 use super::acceptor::{Accepted, Arrival};
@@ -105,6 +106,27 @@ enum Wish {
     Leave,
 }
 
+/// What a connection keeps to from its beginning to its end. Taken out of the generation that was in force when it came, so
+/// that a connection that stays open for days does not keep a whole generation of keys in memory.
+struct Terms {
+    tls: Option<Arc<ServerConfig>>,
+    timeouts: Timeouts,
+    head: HeadLimits,
+    streams: u32,
+}
+
+impl Terms {
+    fn of(policy: &Policy) -> Self {
+        let config = &policy.config;
+        Self {
+            tls: config.ingress.tls.as_ref().map(|tls| Arc::clone(&tls.server)),
+            timeouts: config.timeouts.clone(),
+            head: HeadLimits::new(&config.limits),
+            streams: config.limits.streams_per_connection,
+        }
+    }
+}
+
 /// Serves a connection to its end.
 pub(super) async fn serve(place: &Place, arrival: Arrival) {
     let Arrival {
@@ -113,34 +135,32 @@ pub(super) async fn serve(place: &Place, arrival: Arrival) {
         ticket,
     } = arrival;
     let _ticket = ticket;
-    let policy = Arc::clone(&place.worker().generation().policy);
-    let Some((protocol, stream, tls)) = open(&policy, socket).await else {
+    let terms = Terms::of(&place.worker().generation().policy);
+    let Some((protocol, stream)) = open(&terms, socket).await else {
         return;
     };
+    let tls = terms.tls.is_some();
     let peer = Peer { address, tls };
     match protocol {
-        Protocol::Http1 => http1(place, peer, &policy, stream).await,
-        Protocol::Http2 => http2(place, peer, &policy, stream).await,
+        Protocol::Http1 => http1(place, peer, &terms, stream).await,
+        Protocol::Http2 => http2(place, peer, &terms, stream).await,
     }
 }
 
 /// From a socket to a byte stream whose protocol is known.
-async fn open(policy: &Policy, socket: Accepted) -> Option<(Protocol, Prefixed<Stream>, bool)> {
-    let timeouts = &policy.config.timeouts;
+async fn open(terms: &Terms, socket: Accepted) -> Option<(Protocol, Prefixed<Stream>)> {
+    let timeouts = &terms.timeouts;
     let socket = match socket {
         Accepted::Tcp(socket) => TcpStream::from_std(socket).map(Socket::Tcp),
         Accepted::Unix(socket) => UnixStream::from_std(socket).map(Socket::Unix),
     }
     .inspect_err(|error| debug!(message = "cannot use an accepted socket", %error))
     .ok()?;
-    let Some(tls) = &policy.config.ingress.tls else {
-        let (protocol, stream) = timeout(timeouts.client_head, sniff(Stream::Clear(socket)))
-            .await
-            .ok()?
-            .ok()?;
-        return Some((protocol, stream, false));
+    let Some(tls) = &terms.tls else {
+        let sniffed = sniff(Stream::Clear(socket));
+        return timeout(timeouts.client_head, sniffed).await.ok()?.ok();
     };
-    let handshake = TlsAcceptor::from(tls.server.clone()).accept(socket);
+    let handshake = TlsAcceptor::from(Arc::clone(tls)).accept(socket);
     let stream = timeout(timeouts.tls_handshake, handshake)
         .await
         .ok()?
@@ -150,12 +170,11 @@ async fn open(policy: &Policy, socket: Accepted) -> Option<(Protocol, Prefixed<S
         Some(b"h2") => Protocol::Http2,
         Some(_) | None => Protocol::Http1,
     };
-    Some((protocol, Prefixed::new(Stream::Tls(Box::new(stream))), true))
+    Some((protocol, Prefixed::new(Stream::Tls(Box::new(stream)))))
 }
 
-async fn http1(place: &Place, peer: Peer, policy: &Policy, stream: Prefixed<Stream>) {
-    let limits = &policy.config.limits;
-    let screen = Screen::new(stream, HeadLimits::new(limits));
+async fn http1(place: &Place, peer: Peer, terms: &Terms, stream: Prefixed<Stream>) {
+    let screen = Screen::new(stream, terms.head);
     let client = Client::new(place, peer, screen.handle(), Some(place.worker().sweep.watch()));
     let service = service_fn(|request| {
         let client = Rc::clone(&client);
@@ -165,12 +184,12 @@ async fn http1(place: &Place, peer: Peer, policy: &Policy, stream: Prefixed<Stre
     server
         .auto_date_header(false)
         .half_close(false)
-        .max_buf_size(limits.head_bytes.max(MIN_BUFFER));
-    if limits.header_count > HYPER_HEADERS {
-        server.max_headers(limits.header_count);
+        .max_buf_size(terms.head.head_bytes.max(MIN_BUFFER));
+    if terms.head.header_count > HYPER_HEADERS {
+        server.max_headers(terms.head.header_count);
     }
     let mut connection = server.serve_connection(TokioIo::new(screen), service);
-    let end = drive(place, &client, &policy.config.timeouts, Stage::Closing, |cx, wish| {
+    let end = drive(place, &client, &terms.timeouts, Stage::Closing, |cx, wish| {
         if wish == Wish::Leave {
             Pin::new(&mut connection).graceful_shutdown();
         }
@@ -193,8 +212,7 @@ async fn http1(place: &Place, peer: Peer, policy: &Policy, stream: Prefixed<Stre
     }
 }
 
-async fn http2(place: &Place, peer: Peer, policy: &Policy, stream: Prefixed<Stream>) {
-    let limits = &policy.config.limits;
+async fn http2(place: &Place, peer: Peer, terms: &Terms, stream: Prefixed<Stream>) {
     let screen = Screen::off(stream);
     let client = Client::new(place, peer, screen.handle(), None);
     let service = service_fn(|request| {
@@ -204,11 +222,11 @@ async fn http2(place: &Place, peer: Peer, policy: &Policy, stream: Prefixed<Stre
     let mut server = http2::Builder::new(LocalExecutor);
     server
         .auto_date_header(false)
-        .max_concurrent_streams(limits.streams_per_connection)
-        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX));
+        .max_concurrent_streams(terms.streams)
+        .max_header_list_size(u32::try_from(terms.head.head_bytes).unwrap_or(u32::MAX));
     let mut connection = pin!(server.serve_connection(TokioIo::new(screen), service));
     // GOAWAY lets a client finish and go elsewhere; the HTTP/1.1 counterpart is `Connection: close` on the next answer.
-    drive(place, &client, &policy.config.timeouts, Stage::Leaving, |cx, wish| {
+    drive(place, &client, &terms.timeouts, Stage::Leaving, |cx, wish| {
         if wish == Wish::Leave {
             connection.as_mut().graceful_shutdown();
         }

@@ -77,8 +77,8 @@ impl Opening {
             kind,
             _count,
         } = self;
-        let generation = line.client.worker.generation();
-        let timeouts = &generation.policy.config.timeouts;
+        // A copy: a tunnel that stays open for days does not keep a whole generation of keys in memory.
+        let timeouts = line.client.worker.generation().policy.config.timeouts.clone();
         let tunnel = Tunnel {
             kind,
             idle: timeouts.tunnel_idle,

@@ -6,7 +6,7 @@ use super::*;
 
 fn route(path: &str, methods: &[Method], permission: &str) -> Route {
     Route {
-        path: path.to_owned(),
+        path: path.into(),
         methods: methods.to_vec(),
         access: Access::Key,
         permission: Some(Permission::Any(vec![permission.to_owned()])),
