@@ -13,7 +13,7 @@ mod tests;
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -262,12 +262,11 @@ impl Watch {
         poll_fn(|cx| self.poll_fired(cx)).await
     }
 
-    /// Runs `future` until it ends or something fires.
+    /// Runs `future` until it ends or something fires. It is the caller's, so that a large one is not stored twice.
     ///
     /// # Errors
-    /// The phase that fired; `future` is dropped then.
-    pub async fn guard<F: Future>(&self, future: F) -> Result<F::Output, Phase> {
-        let mut future = pin!(future);
+    /// The phase that fired.
+    pub async fn guard<F: Future>(&self, mut future: Pin<&mut F>) -> Result<F::Output, Phase> {
         poll_fn(|cx| match future.as_mut().poll(cx) {
             Poll::Ready(output) => Poll::Ready(Ok(output)),
             Poll::Pending => self.poll_fired(cx).map(Err),

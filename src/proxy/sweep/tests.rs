@@ -1,3 +1,4 @@
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
@@ -157,8 +158,11 @@ fn a_guarded_future_ends_by_itself_or_is_cut() {
     paused(async {
         let watch = Sweep::new().watch();
         watch.arm(Phase::Connect, Duration::from_secs(1));
-        assert_eq!(watch.guard(async { 7 }).await, Ok(7));
-        assert_eq!(watch.guard(std::future::pending::<()>()).await, Err(Phase::Connect));
+        assert_eq!(watch.guard(pin!(async { 7 })).await, Ok(7));
+        assert_eq!(
+            watch.guard(pin!(std::future::pending::<()>())).await,
+            Err(Phase::Connect)
+        );
     });
 }
 

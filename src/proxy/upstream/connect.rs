@@ -56,8 +56,8 @@ impl Dial {
     pub(super) async fn connect(&self, exchange: &Exchange, patience: Duration) -> Result<Stream, Cut> {
         exchange.watch().arm(Phase::Connect, patience);
         // Boxed, since it is rare and large: a request on a pooled connection carries a pointer instead.
-        let connecting = Box::pin(self.reach(patience));
-        let failure = match exchange.watch().guard(connecting).await {
+        let mut connecting = Box::pin(self.reach(patience));
+        let failure = match exchange.watch().guard(connecting.as_mut()).await {
             Ok(Ok(stream)) => return Ok(stream),
             Err(phase) => return Err(exchange.cut_by_phase(phase)),
             Ok(Err(error)) => {

@@ -7,7 +7,6 @@ use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -183,27 +182,25 @@ impl Wire {
         self.sender.is_ready() && !self.link.write_failed.get()
     }
 
-    async fn exchange(
+    /// Hands the request over at once, so that the future that waits does not carry it.
+    fn exchange(
         &mut self,
         request: Request<RequestBody>,
         exchange: &Exchange,
-    ) -> Result<Response<Incoming>, Lost> {
-        let mut response = pin!(self.sender.try_send_request(request));
-        let outcome = poll_fn(|cx| match response.as_mut().poll(cx) {
-            Poll::Ready(outcome) => Poll::Ready(Ok(outcome)),
-            Poll::Pending => exchange.watch().poll_fired(cx).map(Err),
-        })
-        .await;
-        match outcome {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(Lost::connection(error)),
-            Err(phase) => Err(Lost::Cut(exchange.cut_by_phase(phase))),
+    ) -> impl Future<Output = Result<Response<Incoming>, Lost>> {
+        let response = self.sender.try_send_request(request);
+        async {
+            match exchange.watch().guard(pin!(response)).await {
+                Ok(Ok(response)) => Ok(response),
+                Ok(Err(error)) => Err(Lost::connection(error)),
+                Err(phase) => Err(Lost::Cut(exchange.cut_by_phase(phase))),
+            }
         }
     }
 
     /// The stream and what was read of the new protocol, once the connection's task lets go of it.
     async fn into_switched(mut self, exchange: &Exchange) -> Result<(Stream, Bytes), Cut> {
-        match exchange.watch().guard(&mut self.switched).await {
+        match exchange.watch().guard(pin!(&mut self.switched)).await {
             Ok(Ok(switched)) => Ok(switched),
             Ok(Err(_)) => Err(exchange.cut_by(Cut::Failed(Failure::UpstreamInvalid))),
             Err(phase) => Err(exchange.cut_by_phase(phase)),

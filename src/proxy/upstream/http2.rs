@@ -7,7 +7,6 @@ use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Duration;
 
 use http::header::{EXPECT, HOST, TE};
@@ -168,18 +167,18 @@ impl Http2 {
 
     async fn connect(&self, exchange: &Exchange, patience: Duration) -> Result<Slot, Cut> {
         exchange.watch().arm(Phase::Connect, patience);
-        let dialing = exchange.watch().guard(self.dialing.lock()).await;
+        let dialing = exchange.watch().guard(pin!(self.dialing.lock())).await;
         let _dialing = dialing.map_err(|phase| exchange.cut_by_phase(phase))?;
         if let Some(slot) = self.free() {
             return Ok(slot);
         }
         let stream = self.dial.connect(exchange, patience).await?;
-        let handshake = Box::pin(
+        let mut handshake = Box::pin(
             Builder::new(Local)
                 .max_header_list_size(HEAD_BYTES)
                 .handshake::<_, RequestBody>(TokioIo::new(stream)),
         );
-        let shaken = exchange.watch().guard(handshake).await;
+        let shaken = exchange.watch().guard(handshake.as_mut()).await;
         let (sender, mut connection) = shaken.map_err(|phase| exchange.cut_by_phase(phase))?.map_err(|error| {
             tracing::debug!(upstream = self.dial.name(), %error, "cannot speak HTTP/2");
             exchange.cut_by(Cut::Failed(Failure::UpstreamUnreachable))
@@ -216,26 +215,28 @@ impl Slot {
         Self(Rc::clone(line))
     }
 
-    async fn exchange(&self, request: Request<RequestBody>, exchange: &Exchange) -> Result<Response<Incoming>, Lost> {
+    /// Hands the request over at once, so that the future that waits does not carry it.
+    fn exchange(
+        &self,
+        request: Request<RequestBody>,
+        exchange: &Exchange,
+    ) -> impl Future<Output = Result<Response<Incoming>, Lost>> {
         let line = &self.0;
         let heard = line.heard.get();
-        let mut response = pin!(line.sender.borrow_mut().try_send_request(request));
-        let outcome = poll_fn(|cx| match response.as_mut().poll(cx) {
-            Poll::Ready(outcome) => Poll::Ready(Ok(outcome)),
-            Poll::Pending => exchange.watch().poll_fired(cx).map(Err),
-        })
-        .await;
-        match outcome {
-            Ok(Ok(response)) => {
-                line.heard.set(line.heard.get().wrapping_add(1));
-                Ok(response)
-            }
-            Ok(Err(error)) => Err(Lost::stream(error)),
-            Err(phase) => {
-                if phase == Phase::ResponseHead && line.heard.get() == heard {
-                    line.retired.set(true);
+        let response = line.sender.borrow_mut().try_send_request(request);
+        async move {
+            match exchange.watch().guard(pin!(response)).await {
+                Ok(Ok(response)) => {
+                    line.heard.set(line.heard.get().wrapping_add(1));
+                    Ok(response)
                 }
-                Err(Lost::Cut(exchange.cut_by_phase(phase)))
+                Ok(Err(error)) => Err(Lost::stream(error)),
+                Err(phase) => {
+                    if phase == Phase::ResponseHead && line.heard.get() == heard {
+                        line.retired.set(true);
+                    }
+                    Err(Lost::Cut(exchange.cut_by_phase(phase)))
+                }
             }
         }
     }

@@ -69,6 +69,33 @@ fn an_absolute_target_becomes_origin_form() {
 }
 
 #[test]
+fn a_head_cannot_announce_a_body_that_is_not_there() {
+    for (name, value, seen) in [
+        ("content-length", "5", "content-length: 0\r\n"),
+        ("content-length", "0", "content-length: 0\r\n"),
+        ("transfer-encoding", "chunked", ""),
+    ] {
+        paused(async move {
+            let raw = Raw::unix();
+            let upstreams = raw.upstreams();
+            let mut head = head(Method::POST, "/");
+            head.headers.insert(name, value.parse().unwrap());
+            let exchange = Exchange::new(upstreams.sweep.watch());
+            let body = RequestBody::empty(&exchange);
+            let (answer, ()) = join!(upstreams.send(ID, head, body), async {
+                let mut peer = raw.accept().await;
+                assert_eq!(
+                    peer.head().await,
+                    format!("POST / HTTP/1.1\r\nhost: service.example\r\n{seen}\r\n")
+                );
+                peer.say("HTTP/1.1 204 No Content\r\n\r\n").await;
+            });
+            assert!(answer.is_ok());
+        });
+    }
+}
+
+#[test]
 fn answers_without_a_body_keep_their_length_and_free_the_connection_at_once() {
     paused(async {
         let raw = Raw::unix();

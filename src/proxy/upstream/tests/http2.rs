@@ -1,5 +1,7 @@
 //! HTTP/2 with prior knowledge: one connection for everybody, streams in both directions, trailers.
 
+use std::rc::Rc;
+
 use bytes::Bytes;
 use h2::server::{Connection, SendResponse};
 use h2::{Reason, RecvStream};
@@ -400,18 +402,27 @@ fn an_answer_that_ends_early_ends_the_request_too() {
         let raw = h2c();
         let upstreams = raw.upstreams();
         let front = Front::new(&upstreams);
-        let mut client = front.client();
-        client
-            .say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nsome")
-            .await;
+        let (mut client, connection) = h2::client::handshake(front.client_h2()).await.unwrap();
+        tokio::task::spawn_local(async move {
+            let _ = connection.await;
+        });
+        let (response, mut upload) = client
+            .send_request(Request::post("http://a/").body(()).unwrap(), false)
+            .unwrap();
+        upload.send_data(Bytes::from_static(b"some"), false).unwrap();
         let mut streams = serve(&raw, h2::server::Builder::new()).await;
         let (request, mut respond) = streams.recv().await.unwrap();
         let mut asked = request.into_body();
         assert_eq!(asked.data().await.unwrap().unwrap(), "some");
-        respond.send_response(ok(), true).unwrap();
-        assert!(client.head().await.starts_with("HTTP/1.1 200 OK"));
+        let mut answer = respond.send_response(ok(), false).unwrap();
+        let response = response.await.unwrap();
+        settle().await;
+        answer.send_data(Bytes::from_static(b"done"), true).unwrap();
+        assert_eq!(response.into_body().data().await.unwrap().unwrap(), "done");
         assert!(asked.data().await.unwrap().is_err());
+        settle().await;
         assert_eq!(front.exchange(0).cut(), None);
+        assert_eq!(Rc::strong_count(&front.exchange(0)), 2);
     });
 }
 

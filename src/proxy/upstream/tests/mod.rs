@@ -11,3 +11,4 @@ mod refused;
 mod retry;
 mod rig;
 mod timeouts;
+mod tls;

@@ -95,8 +95,9 @@ fn a_connection_that_is_asked_to_close_is_not_used_again() {
                 peer
             });
             assert_eq!(text(response).await.unwrap(), body, "{answer}");
-            assert_eq!(peer.rest().await, "");
+            settle().await;
             assert_eq!(idle(&upstreams), 0, "{answer}");
+            assert_eq!(peer.rest().await, "");
         });
     }
 }
