@@ -1,6 +1,6 @@
 //! The decision on a client's request, top to bottom; the first rule that says no is the answer.
 //!
-//! 1. hygiene: the head means the same to everybody ([`super::hygiene`])
+//! 1. hygiene: the head is not too large, and means the same to everybody ([`super::hygiene`])
 //! 2. TLS, where it is required
 //! 3. route: there is one, and its access is not `deny`
 //! 4. credential: present, in its form, one ([`super::credential`])
@@ -86,6 +86,7 @@ impl Policy {
         now: Now,
         trail: &mut Trail,
     ) -> Result<Permit, End> {
+        self.check_size(head)?;
         let checked = hygiene::check(head, &self.law, &self.loosest_paths)?;
         let ingress = &self.config.ingress;
         let client = forwarded::client(head, &ingress.trusted_proxies, ingress.forwarded);
@@ -126,6 +127,19 @@ impl Policy {
             upgrade: checked.upgrade.cloned(),
             slot,
         })
+    }
+
+    /// The raw limits of HTTP/1.1 heads are the screen's; these hold for HTTP/2 too.
+    fn check_size(&self, head: &ClientHead<'_>) -> Result<(), Hygiene> {
+        let limits = &self.config.limits;
+        let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+        if target > limits.target_bytes {
+            Err(Hygiene::TargetTooLong)
+        } else if head.headers.len() > limits.header_count {
+            Err(Hygiene::HeadTooLarge)
+        } else {
+            Ok(())
+        }
     }
 
     fn demand_tls(&self, client: &Client) -> Result<(), Refusal> {

@@ -2,9 +2,11 @@
 
 use std::rc::Rc;
 
-use http::header::CONNECTION;
+use http::header::{CONNECTION, DATE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, request};
 use hyper::body::Incoming;
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
 
 use super::access::AccessLine;
 use super::connection::Client;
@@ -187,6 +189,7 @@ fn refuse(generation: &Generation, mut line: AccessLine, stop: Stop, grpc: bool,
     line.answered(answer.status);
     line.exchange.add_response_bytes(answer.body.len());
     let mut headers = told(&line, answer.headers, now);
+    headers.extend(date(now).map(|date| (DATE, date)));
     if stop.ends_connection() && line.is_http1() {
         headers.insert(CONNECTION, CLOSE);
     }
@@ -203,6 +206,13 @@ fn told(line: &AccessLine, mut headers: HeaderMap, now: Now) -> HeaderMap {
         standing.terms.headers.write(&mut headers, report, now.unix);
     }
     headers
+}
+
+/// An origin's answers carry their date (RFC 9110 §6.6.1), and here Keygate is the origin.
+fn date(now: Now) -> Option<HeaderValue> {
+    let at = Timestamp::from_second(now.unix).ok()?;
+    let text = DateTimePrinter::new().timestamp_to_rfc9110_string(&at).ok()?;
+    HeaderValue::try_from(text).ok()
 }
 
 fn respond(status: StatusCode, headers: HeaderMap, body: ResponseBody<Option<AccessLine>>) -> ClientResponse {

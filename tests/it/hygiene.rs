@@ -387,6 +387,26 @@ fn http2_requests_obey_the_same_hygiene() {
 }
 
 #[test]
+fn http2_heads_obey_the_same_limits() {
+    let upstream = Upstream::hello();
+    let gate = Gate::start(&Setup {
+        more: "[limits]\nheader_count = 20\ntarget_bytes = 256\n".to_owned(),
+        ..Setup::before(&upstream)
+    });
+    let names: Vec<String> = (0..30).map(|n| format!("x-{n}")).collect();
+    let many: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "1")).collect();
+    block_on(async {
+        let mut client = H2Client::open(gate.ingress()).await;
+        let answer = client.get("/x", &many).await;
+        assert_eq!((answer.status(), answer.code().as_str()), (431, "head_too_large"));
+        let answer = client.get(&format!("/{}", "x".repeat(256)), &[("x-api-key", ALPHA)]).await;
+        assert_eq!((answer.status(), answer.code().as_str()), (414, "head_too_large"));
+        assert_eq!(client.get("/good", &[("x-api-key", ALPHA)]).await.status(), 200);
+    });
+    assert_eq!(upstream.start_lines(), ["GET /good HTTP/1.1"]);
+}
+
+#[test]
 fn a_request_head_that_does_not_arrive_in_time_is_answered_408_and_closed() {
     let upstream = Upstream::hello();
     let gate = Gate::start(&Setup {

@@ -247,3 +247,13 @@ body = '{"isSuccess":false,"errors":{"code":"AUTH_002"}}'
         "the others keep theirs"
     );
 }
+
+#[test]
+fn keygates_own_answers_carry_their_date() {
+    let upstream = Upstream::hello();
+    let gate = Gate::start(&Setup::before(&upstream));
+    let answer = exchange(gate.ingress(), get("/", ""));
+    assert_eq!(answer.status(), 401);
+    let date = answer.header("date").expect("a date");
+    assert!(date.ends_with(" GMT") && date.len() == "Sun, 06 Nov 1994 08:49:37 GMT".len(), "{date}");
+}
