@@ -65,7 +65,7 @@ pub struct Timeouts {
     pub upstream: UpstreamTimeouts,
     /// `drain_delay`: from SIGTERM (readiness off) to closed listeners, default 5 s.
     pub drain_delay: Duration,
-    /// `drain`: for requests in flight after that, default 25 s.
+    /// `drain`: for requests in flight after that, default 20 s.
     pub drain: Duration,
 }
 
@@ -150,6 +150,6 @@ pub(super) fn read_timeouts(table: &Table<'_>) -> Timeouts {
         tunnel_total: table.get("tunnel_total").and_then(|item| item.or_off(Item::duration)),
         upstream: upstreams::read_timeouts(&table.section("upstream"), UpstreamTimeouts::default()),
         drain_delay: or_zero("drain_delay", 5),
-        drain: or_zero("drain", 25),
+        drain: or_zero("drain", 20),
     }
 }
