@@ -195,7 +195,7 @@ fn a_changed_access_log_takes_effect_at_reload() {
     let upstream = Upstream::hello();
     let mut gate = with_log(&upstream, "\"off\"");
     let on = Setup {
-        more: "[telemetry]\naccess_log = \"all\"\n".to_owned(),
+        more: "[timeouts]\ndrain_delay = \"0s\"\n[telemetry]\naccess_log = \"all\"\n".to_owned(),
         ..Setup::before(&upstream)
     };
     gate.home.write("config.toml", on.config());
@@ -323,7 +323,7 @@ fn no_secret_is_in_any_output() {
     home.write("pepper.txt", pepper);
     let setup = Setup {
         keys: "peppers = [{ id = \"a\", file = \"pepper.txt\" }]".to_owned(),
-        more: "[telemetry]\nlog_level = \"trace\"\n\
+        more: "[timeouts]\ndrain_delay = \"0s\"\n[telemetry]\nlog_level = \"trace\"\n\
                [[credentials]]\nheader = \"Authorization\"\nscheme = \"Bearer\"\n[[credentials]]\nheader = \"X-API-Key\"\n\
                [[credentials]]\nbasic = \"password\"\n[[credentials]]\nquery = \"api_key\"\n\
                [[credentials]]\ncookie = \"api_key\"\n[[credentials]]\nwebsocket_protocol = \"keygate.key.\"\n"
@@ -371,6 +371,35 @@ fn no_secret_is_in_any_output() {
         outputs.push_str(&answer.head.text());
         outputs.push_str(&answer.text());
     }
+    // HTTP/2 too, whose library logs at these levels as well; and a WebSocket.
+    for headers in [
+        vec![("x-api-key", alpha), ("x-own", theta)],
+        vec![("authorization", gamma)],
+        vec![("x-api-key", beta)],
+        vec![("cookie", epsilon)],
+    ] {
+        block_on(async {
+            let mut client = H2Client::open(gate.ingress()).await;
+            let target = format!("/?a=1&api_key={}", if headers[0].1 == alpha { alpha } else { delta });
+            let request = client.request("POST", &target, &headers);
+            let answer = client.exchange(request, iota.as_bytes(), None).await.unwrap();
+            outputs.push_str(&format!("{:?}", answer.head));
+            outputs.push_str(&String::from_utf8_lossy(&answer.body));
+        });
+    }
+    // Frames that no client library would send: a path and values that do not parse.
+    for (path, key) in [
+        (format!("/ x?api_key={delta}"), alpha.to_owned()),
+        (format!("/?api_key={delta}\u{1}"), alpha.to_owned()),
+        (format!("no-slash?api_key={delta}"), alpha.to_owned()),
+        ("/".to_owned(), format!("{gamma}\u{1}")),
+        ("/".to_owned(), format!("{gamma}\r\nx: y")),
+    ] {
+        let mut client = Connection::open(gate.ingress());
+        client.send(http2_request(&path, &key));
+        client.finish();
+        outputs.push_str(&String::from_utf8_lossy(&client.rest()));
+    }
     // A broken key file with a secret in the broken line, and with a plaintext key that is not allowed.
     gate.home
         .write("keys.toml", format!("[[keys]]\nkey = \"{alpha}\"\nhash = \"{beta}\n"));
@@ -401,10 +430,28 @@ fn no_secret_is_in_any_output() {
     assert_eq!(found, [""; 0], "secrets in output");
 }
 
+/// The bytes of an HTTP/2 connection with one request, whatever its path and key hold.
+fn http2_request(path: &str, key: &str) -> Vec<u8> {
+    let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+    // GET and http by their numbers, then literals without indexing (RFC 7541 section 6.2.2).
+    let mut fields = vec![0x82, 0x86, 0x04];
+    fields.extend(text(path));
+    fields.push(0x01);
+    fields.extend(text("gate.test"));
+    fields.push(0x00);
+    fields.extend(text("x-api-key"));
+    fields.extend(text(key));
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+    // HEADERS, END_STREAM and END_HEADERS, stream 1.
+    bytes.extend([0, 0, u8::try_from(fields.len()).unwrap(), 0x01, 0x05, 0, 0, 0, 1]);
+    bytes.extend(fields);
+    bytes
+}
+
 #[test]
 fn stdout_stays_empty() {
     let upstream = Upstream::hello();
-    let mut gate = Gate::start(&Setup::before(&upstream));
+    let mut gate = with_log(&upstream, "\"all\"");
     exchange(gate.ingress(), get("/", &presents(ALPHA)));
     finish(&mut gate);
     assert_eq!(gate.stdout(), b"");
