@@ -150,7 +150,7 @@ async fn open(policy: &Policy, socket: Accepted) -> Option<(Protocol, Prefixed<S
         Some(b"h2") => Protocol::Http2,
         Some(_) | None => Protocol::Http1,
     };
-    Some((protocol, Prefixed::new(Stream::Tls(Box::new(stream))), true))
+    Some((protocol, Prefixed::new(Stream::Tls(Box::new(stream.into()))), true))
 }
 
 async fn http1(place: &Place, peer: Peer, policy: &Policy, stream: Prefixed<Stream>) {
