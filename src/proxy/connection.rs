@@ -170,7 +170,7 @@ async fn open(terms: &Terms, socket: Accepted) -> Option<(Protocol, Prefixed<Str
         Some(b"h2") => Protocol::Http2,
         Some(_) | None => Protocol::Http1,
     };
-    Some((protocol, Prefixed::new(Stream::Tls(Box::new(stream)))))
+    Some((protocol, Prefixed::new(Stream::Tls(Box::new(stream.into())))))
 }
 
 async fn http1(place: &Place, peer: Peer, terms: &Terms, stream: Prefixed<Stream>) {

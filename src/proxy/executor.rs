@@ -4,7 +4,7 @@ use tokio::task::spawn_local;
 
 /// Spawns on the current local runtime.
 #[derive(Debug, Clone, Copy)]
-pub struct LocalExecutor;
+pub(super) struct LocalExecutor;
 
 impl<F> hyper::rt::Executor<F> for LocalExecutor
 where

@@ -1,4 +1,4 @@
-//! A client's byte stream: TCP or Unix, in the clear or under TLS, as one type.
+//! A byte stream, to a client or to an upstream: TCP or Unix, in the clear or under TLS, as one type.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -6,18 +6,20 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::TlsStream;
 
-/// A client's socket.
-pub(super) enum Socket {
+/// A connected socket.
+#[derive(Debug)]
+pub enum Socket {
     /// TCP.
     Tcp(TcpStream),
     /// A Unix socket.
     Unix(UnixStream),
 }
 
-/// A client's byte stream.
-pub(super) enum Stream {
+/// A byte stream.
+#[derive(Debug)]
+pub enum Stream {
     /// In the clear.
     Clear(Socket),
     /// Under TLS.

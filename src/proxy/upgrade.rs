@@ -15,9 +15,8 @@ use super::access::AccessLine;
 use super::connection::Client;
 use super::ingress::Stop;
 use super::screen::Prefixed;
-use super::stream::Stream as ClientStream;
+use super::stream::Stream;
 use super::tunnel::{self, Farewell, Kind, Tunnel, TunnelEnd, Why};
-use super::upstream::Stream as UpstreamStream;
 use super::worker::{Place, Shared};
 use crate::lifecycle::Stage;
 use crate::policy::refusal::{Failure, Refusal};
@@ -25,7 +24,7 @@ use crate::policy::refusal::{Failure, Refusal};
 /// A tunnel that is about to begin.
 pub(super) struct Opening {
     line: AccessLine,
-    upstream: UpstreamStream,
+    upstream: Stream,
     first_bytes: Bytes,
     kind: Kind,
     _count: Count,
@@ -50,7 +49,7 @@ pub(super) fn may_begin(client: &Client) -> Result<(), Stop> {
 }
 
 /// The upstream has switched; the client is about to be told.
-pub(super) fn begin(line: AccessLine, headers: &HeaderMap, upstream: UpstreamStream, first_bytes: Bytes) {
+pub(super) fn begin(line: AccessLine, headers: &HeaderMap, upstream: Stream, first_bytes: Bytes) {
     let is_websocket = headers
         .get(UPGRADE)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
@@ -69,7 +68,7 @@ pub(super) fn begin(line: AccessLine, headers: &HeaderMap, upstream: UpstreamStr
 
 impl Opening {
     /// Carries the tunnel to its end. `read` and `unread` came from the client already, in this order.
-    pub(super) async fn run(self, place: &Place, client: Prefixed<ClientStream>, read: Bytes, unread: Bytes) {
+    pub(super) async fn run(self, place: &Place, client: Prefixed<Stream>, read: Bytes, unread: Bytes) {
         let Self {
             mut line,
             upstream,

@@ -9,10 +9,10 @@ use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::stream::{Socket, Stream};
 use crate::config::upstreams::{Endpoint, Upstream, UpstreamTls};
 use crate::policy::refusal::Failure;
 use crate::proxy::relay::{Cut, Exchange};
+use crate::proxy::stream::{Socket, Stream};
 use crate::proxy::sweep::Phase;
 
 /// How to reach an upstream.
@@ -81,7 +81,7 @@ impl Dial {
             Some(tls) => {
                 let connector = TlsConnector::from(Arc::clone(&tls.client));
                 let stream = connector.connect(tls.server_name.clone(), socket).await?;
-                Ok(Stream::Tls(Box::new(stream)))
+                Ok(Stream::Tls(Box::new(stream.into())))
             }
         }
     }

@@ -22,13 +22,14 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::connect::Dial;
+use super::patient::Patient;
 use super::pool::{Lease, Pool};
 use super::retry::Replay;
-use super::stream::{Patient, Stream};
 use super::{Answer, Hold, Lost, Switched};
 use crate::config::upstreams::{Upstream, UpstreamTimeouts};
 use crate::policy::refusal::Failure;
 use crate::proxy::relay::{Cut, Exchange, Gate, RequestBody, UpstreamBody};
+use crate::proxy::stream::Stream;
 use crate::proxy::sweep::Sweep;
 
 /// The longest response head, and the largest read: bodies that outgrow the first 8 KiB are read in up to this much.

@@ -14,7 +14,6 @@ use http::uri::{Authority, Scheme};
 use http::{HeaderValue, Request, Response, Uri, Version, uri};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
-use hyper::rt::Executor;
 use hyper_util::rt::TokioIo;
 use tokio::sync::Mutex;
 
@@ -23,6 +22,7 @@ use super::retry::Replay;
 use super::{Answer, Hold, Lost};
 use crate::config::upstreams::{Upstream, UpstreamTimeouts};
 use crate::policy::refusal::Failure;
+use crate::proxy::executor::LocalExecutor;
 use crate::proxy::relay::{Cut, Exchange, RequestBody, UpstreamBody};
 use crate::proxy::sweep::Phase;
 
@@ -55,20 +55,6 @@ struct Line {
 
 /// One stream's place on a connection.
 pub(in crate::proxy) struct Slot(Rc<Line>);
-
-/// Spawns on the worker's own thread.
-#[derive(Clone)]
-struct Local;
-
-impl<F> Executor<F> for Local
-where
-    F: Future + 'static,
-    F::Output: 'static,
-{
-    fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
-    }
-}
 
 impl Http2 {
     /// No connection yet.
@@ -174,7 +160,7 @@ impl Http2 {
         }
         let stream = self.dial.connect(exchange, patience).await?;
         let mut handshake = Box::pin(
-            Builder::new(Local)
+            Builder::new(LocalExecutor)
                 .max_header_list_size(HEAD_BYTES)
                 .handshake::<_, RequestBody>(TokioIo::new(stream)),
         );

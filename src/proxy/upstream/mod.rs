@@ -11,9 +11,9 @@
 mod connect;
 mod http1;
 mod http2;
+mod patient;
 mod pool;
 mod retry;
-mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -28,10 +28,10 @@ use self::http1::Http1;
 use self::http2::{Http2, Slot};
 use self::pool::Lease;
 use self::retry::Replay;
-pub use self::stream::{Socket, Stream};
 use crate::config::upstreams::{Protocol, Upstream, UpstreamId, UpstreamTimeouts};
 use crate::policy::refusal::Failure;
 use crate::proxy::relay::{Cut, Exchange, RequestBody, UpstreamBody};
+use crate::proxy::stream::Stream;
 use crate::proxy::sweep::{Phase, Sweep};
 
 /// The upstreams of one generation, as one worker reaches them. A request keeps the one that it began with.
