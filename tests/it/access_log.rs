@@ -1,5 +1,6 @@
 //! One access line per request or tunnel, and no secret anywhere.
 
+use std::io::Read;
 use std::process::Stdio;
 
 use base64::Engine;
@@ -265,24 +266,27 @@ fn a_log_that_nobody_reads_delays_no_request_and_its_losses_are_counted() {
     stream.set_read_timeout(Some(crate::harness::BOUND)).unwrap();
     let mut reader = std::io::BufReader::new(stream.try_clone().unwrap());
     let mut dropped = 0.0;
-    let request = get("/", "").repeat(64);
-    for _ in 0..4000 {
-        std::io::Write::write_all(&mut &stream, request.as_bytes()).unwrap();
-        for _ in 0..64 {
-            let answer = crate::harness::Response::read(&mut reader, false).unwrap().unwrap();
-            assert_eq!(answer.status(), 401);
-        }
-        let metrics = curl(&["--unix-socket", &admin, "http://admin/metrics"]).text();
-        dropped = metrics
-            .lines()
-            .find_map(|line| {
-                line.strip_prefix("keygate_log_lines_dropped_total ")?
-                    .parse::<f64>()
-                    .ok()
-            })
-            .unwrap();
-        if dropped > 0.0 {
-            break;
+    let requests = get("/", "").repeat(256);
+    let mut sent = 0;
+    while dropped == 0.0 && sent < 200_000 {
+        std::io::Write::write_all(&mut &stream, requests.as_bytes()).unwrap();
+        // All answers are of one length, so there is no need to parse each.
+        let first = crate::harness::Response::read(&mut reader, false).unwrap().unwrap();
+        let length = first.head.bytes.len() + first.body.len();
+        let mut others = vec![0; 255 * length];
+        reader.read_exact(&mut others).unwrap();
+        assert!(others.chunks(length).all(|answer| answer.starts_with(b"HTTP/1.1 401 ")));
+        sent += 256;
+        if sent % 8192 == 0 {
+            let metrics = curl(&["--unix-socket", &admin, "http://admin/metrics"]).text();
+            dropped = metrics
+                .lines()
+                .find_map(|line| {
+                    line.strip_prefix("keygate_log_lines_dropped_total ")?
+                        .parse::<f64>()
+                        .ok()
+                })
+                .unwrap();
         }
     }
     child.kill().unwrap();
