@@ -2,11 +2,17 @@
 //!
 //! The writer is a thread behind a bounded queue. When it cannot keep up, lines are dropped and counted
 //! (`keygate_log_lines_dropped_total`); no request ever waits for a log.
+//!
+//! # Security
+//! Only Keygate's own events are written, at every level: the libraries' quote what came over the wire (`h2` a path that
+//! does not parse, with its query).
 
 use tracing::level_filters::LevelFilter;
 use tracing::{error, warn};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt;
 
 use crate::config::problem::{Problem, Severity};
 use crate::config::telemetry::{LogFormat, LogLevel, Telemetry};
@@ -37,14 +43,15 @@ pub fn install(options: &Telemetry) -> Writer {
         .thread_name("keygate-log")
         .finish(std::io::stderr());
     let dropped = writer.error_counter();
-    let lines = fmt()
-        .with_max_level(level(options.level))
-        .with_writer(writer)
-        .with_ansi(false);
+    let level = level(options.level);
+    let own = Targets::new()
+        .with_target("keygate", level)
+        .with_target("access", level);
+    let lines = fmt().with_max_level(level).with_writer(writer).with_ansi(false);
     // An error means that a subscriber is installed already (a test, an embedding program): theirs stays.
     let _ = match options.format {
-        LogFormat::Json => tracing::subscriber::set_global_default(lines.json().flatten_event(true).finish()),
-        LogFormat::Text => tracing::subscriber::set_global_default(lines.finish()),
+        LogFormat::Json => tracing::subscriber::set_global_default(lines.json().flatten_event(true).finish().with(own)),
+        LogFormat::Text => tracing::subscriber::set_global_default(lines.finish().with(own)),
     };
     Writer { dropped, _guard: guard }
 }
