@@ -12,6 +12,9 @@ use tonic_health::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, health_check_response};
 use tonic_health::server::HealthReporter;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 
 use crate::harness::{ALPHA, Gate, H2Client, Setup, Upstream, block_on, exchange, post, presents};
 
@@ -44,8 +47,13 @@ impl Service {
                 let incoming = futures_util::stream::unfold(listener, |listener| async {
                     Some((listener.accept().await.map(|(stream, _)| stream), listener))
                 });
+                let reflection = tonic_reflection::server::Builder::configure()
+                    .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+                    .build_v1()
+                    .unwrap();
                 Server::builder()
                     .add_service(service)
+                    .add_service(reflection)
                     .serve_with_incoming(incoming)
                     .await
                     .unwrap();
@@ -111,6 +119,35 @@ fn a_unary_call_passes_and_carries_the_identity() {
     assert_eq!(seen.len(), 3);
     assert_eq!(seen[0]["x-auth-key-id"], "key_alpha");
     assert_eq!(seen[0].get("x-api-key"), None);
+}
+
+#[test]
+fn a_call_that_streams_both_ways_passes_each_message_as_it_comes() {
+    let service = Service::start();
+    let gate = service.gate();
+    block_on(async {
+        let channel = Channel::from_shared(format!("http://{}", gate.ingress())).unwrap();
+        let channel = channel.connect().await.unwrap();
+        let mut client = ServerReflectionClient::with_interceptor(channel, Presents(Some(ALPHA)));
+        let (asks, questions) = tokio::sync::mpsc::unbounded_channel();
+        let questions = futures_util::stream::unfold(questions, |mut questions| async {
+            Some((questions.recv().await?, questions))
+        });
+        let mut answers = client.server_reflection_info(questions).await.unwrap().into_inner();
+        // Each answer is there before the next question is asked: nothing waits for the end of either stream.
+        for symbol in ["grpc.health.v1.Health", "grpc.health.v1.Health.Check", "no.such.Symbol"] {
+            asks.send(ServerReflectionRequest {
+                host: String::new(),
+                message_request: Some(MessageRequest::FileContainingSymbol(symbol.to_owned())),
+            })
+            .unwrap();
+            let answer = answers.message().await;
+            match symbol {
+                "no.such.Symbol" => assert_eq!(answer.unwrap_err().code(), Code::NotFound),
+                _ => assert!(answer.unwrap().is_some(), "{symbol}"),
+            }
+        }
+    });
 }
 
 #[test]
