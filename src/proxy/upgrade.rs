@@ -50,12 +50,13 @@ pub(super) fn may_begin(client: &Client) -> Result<(), Stop> {
 }
 
 /// The upstream has switched; the client is about to be told.
-pub(super) fn begin(line: AccessLine, headers: &HeaderMap, upstream: UpstreamStream, first_bytes: Bytes) {
+pub(super) fn begin(mut line: AccessLine, headers: &HeaderMap, upstream: UpstreamStream, first_bytes: Bytes) {
     let is_websocket = headers
         .get(UPGRADE)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
     let client = Rc::clone(&line.client);
     client.screen.release(line.call);
+    line.tunnelled(0, 0, NEVER_BEGAN);
     let count = Count::take(&client.worker.shared);
     let opening = Opening {
         line,
@@ -64,7 +65,7 @@ pub(super) fn begin(line: AccessLine, headers: &HeaderMap, upstream: UpstreamStr
         kind: if is_websocket { Kind::WebSocket } else { Kind::Other },
         _count: count,
     };
-    client.tunnel.replace(Some(opening));
+    client.begin_tunnel(opening);
 }
 
 impl Opening {
@@ -110,6 +111,9 @@ fn joined(first: Bytes, second: Bytes) -> Bytes {
         }
     }
 }
+
+/// For the access line of a tunnel whose client vanished before it was told.
+const NEVER_BEGAN: &str = "client_gone";
 
 /// For the access line.
 fn told(why: Why) -> &'static str {

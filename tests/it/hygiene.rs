@@ -399,7 +399,9 @@ fn http2_heads_obey_the_same_limits() {
         let mut client = H2Client::open(gate.ingress()).await;
         let answer = client.get("/x", &many).await;
         assert_eq!((answer.status(), answer.code().as_str()), (431, "head_too_large"));
-        let answer = client.get(&format!("/{}", "x".repeat(256)), &[("x-api-key", ALPHA)]).await;
+        let answer = client
+            .get(&format!("/{}", "x".repeat(256)), &[("x-api-key", ALPHA)])
+            .await;
         assert_eq!((answer.status(), answer.code().as_str()), (414, "head_too_large"));
         assert_eq!(client.get("/good", &[("x-api-key", ALPHA)]).await.status(), 200);
     });

@@ -255,5 +255,8 @@ fn keygates_own_answers_carry_their_date() {
     let answer = exchange(gate.ingress(), get("/", ""));
     assert_eq!(answer.status(), 401);
     let date = answer.header("date").expect("a date");
-    assert!(date.ends_with(" GMT") && date.len() == "Sun, 06 Nov 1994 08:49:37 GMT".len(), "{date}");
+    assert!(
+        date.ends_with(" GMT") && date.len() == "Sun, 06 Nov 1994 08:49:37 GMT".len(),
+        "{date}"
+    );
 }

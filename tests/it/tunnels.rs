@@ -1,6 +1,8 @@
 //! WebSocket and other HTTP/1.1 upgrades tunnel both ways.
 
 use std::io::Write;
+use std::sync::Mutex;
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use tokio_tungstenite::tungstenite::Message;
@@ -290,5 +292,40 @@ fn a_tunnel_survives_a_reload_of_unrelated_keys() {
         });
         client.send("two").await;
         assert_eq!(client.text().await, "two");
+    });
+}
+
+/// Upgrades when told to, and keeps the tunnel open as long as the other side does.
+fn slow_server() -> (Upstream, Sender<()>) {
+    let (switch, told) = channel();
+    let told = Mutex::new(told);
+    let upstream = Upstream::tcp(move |it| {
+        let _ = told.lock().unwrap().recv();
+        it.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n");
+        it.wait_for_end()
+    });
+    (upstream, switch)
+}
+
+#[test]
+fn a_tunnel_whose_client_vanished_before_it_began_holds_nothing() {
+    let (upstream, switch) = slow_server();
+    let gate = Gate::start(&Setup {
+        more: "[plans.default]\nconcurrency = 1\n".to_owned(),
+        ..Setup::before(&upstream)
+    });
+    let mut client = Connection::open(gate.ingress());
+    client.send(upgrade("/vanished"));
+    upstream.wait_for_requests(1);
+    client.finish();
+    client.reset();
+    switch.send(()).unwrap();
+    wait_until("the upstream's end of the tunnel", || {
+        (upstream.closed() == 1).then_some(())
+    });
+    assert_eq!(gate.access_line("/vanished")["key_id"], "key_alpha");
+    assert_eq!(gate.metric(&["keygate_tunnels"]), 0.0);
+    wait_until("the connection to be gone", || {
+        (gate.metric(&["keygate_client_connections"]) == 0.0).then_some(())
     });
 }
