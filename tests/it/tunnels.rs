@@ -251,6 +251,50 @@ fn tunnels_have_a_limit_over_all_keys() {
 }
 
 #[test]
+fn tunnels_that_are_asked_for_at_once_do_not_pass_the_limit() {
+    let (upstream, switch) = slow_server();
+    let gate = Gate::start(&Setup {
+        more: "[limits]\ntunnels = 1\n".to_owned(),
+        ..Setup::before(&upstream)
+    });
+    let mut first = Connection::open(gate.ingress());
+    first.send(upgrade("/"));
+    upstream.wait_for_requests(1);
+    let answer = exchange(gate.ingress(), upgrade("/"));
+    assert_eq!((answer.status(), answer.code().as_str()), (503, "tunnels_exhausted"));
+    assert_eq!(gate.metric(&["keygate_tunnels"]), 0.0, "not open yet");
+    switch.send(()).unwrap();
+    assert_eq!(first.head().word(1), "101");
+    assert_eq!(gate.metric(&["keygate_tunnels"]), 1.0);
+}
+
+#[test]
+fn a_tunnel_that_is_declined_takes_no_place_among_them() {
+    let (finish, told) = channel();
+    let told = Mutex::new(told);
+    let upstream = Upstream::tcp(move |it| {
+        it.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nn");
+        let _ = told.lock().unwrap().recv();
+        it.send("o");
+        Next::Keep
+    });
+    let gate = Gate::start(&Setup {
+        more: "[limits]\ntunnels = 1\n".to_owned(),
+        ..Setup::before(&upstream)
+    });
+    let mut clients: Vec<_> = (0..2).map(|_| Connection::open(gate.ingress())).collect();
+    for client in &mut clients {
+        client.send(upgrade("/"));
+        assert_eq!(client.head().word(1), "200");
+        assert_eq!(client.bytes(1), b"n");
+    }
+    for client in &mut clients {
+        finish.send(()).unwrap();
+        assert_eq!(client.bytes(1), b"o");
+    }
+}
+
+#[test]
 fn a_tunnel_gets_one_access_line_at_its_end() {
     let upstream = echo_server();
     let gate = Gate::start(&Setup::before(&upstream));
