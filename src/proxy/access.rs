@@ -13,6 +13,7 @@ use tracing::info;
 
 use super::connection::Client;
 use super::relay::{Cut, Exchange};
+use super::upgrade::Seat;
 use super::worker::Generation;
 use crate::clock::{self, Now};
 use crate::config::telemetry::AccessLog;
@@ -37,6 +38,8 @@ pub(super) struct AccessLine {
     pub(super) trail: Trail,
     /// The key's place among its requests in flight: given back with the last byte.
     pub(super) slot: Option<Slot>,
+    /// Its place among the tunnels, when it asks for one or is one.
+    pub(super) seat: Option<Seat>,
     log: AccessLog,
     opened: u64,
     method: Method,
@@ -83,6 +86,7 @@ impl AccessLine {
             traceparent,
             trail: Trail::default(),
             slot: None,
+            seat: None,
             log: config.telemetry.access_log,
             opened: now.monotonic,
             method: request.method().clone(),

@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -47,8 +47,8 @@ pub(super) struct Client {
     pub(super) peer: Peer,
     /// Its raw side.
     pub(super) screen: ScreenHandle,
-    /// A tunnel that begins when the answer's head is written.
-    pub(super) tunnel: RefCell<Option<Opening>>,
+    /// Where a tunnel waits that begins when the answer's head is written.
+    tunnel: Weak<Berth>,
     /// Deadlines of its exchanges: HTTP/1.1 has one at a time, HTTP/2 one for each stream.
     watch: Option<Rc<Watch>>,
     /// Requests so far.
@@ -58,12 +58,12 @@ pub(super) struct Client {
 }
 
 impl Client {
-    fn new(place: &Place, peer: Peer, screen: ScreenHandle, watch: Option<Rc<Watch>>) -> Rc<Self> {
+    fn new(place: &Place, peer: Peer, screen: ScreenHandle, tunnel: Weak<Berth>, watch: Option<Rc<Watch>>) -> Rc<Self> {
         Rc::new(Self {
             worker: Rc::clone(place.worker()),
             peer,
             screen,
-            tunnel: RefCell::new(None),
+            tunnel,
             watch,
             calls: Cell::new(0),
             open: Cell::new(0),
@@ -73,6 +73,17 @@ impl Client {
     /// The deadlines of the next exchange.
     pub(super) fn exchange_watch(&self) -> Rc<Watch> {
         self.watch.clone().unwrap_or_else(|| self.worker.sweep.watch())
+    }
+
+    /// A tunnel takes the connection over as soon as the answer's head is written; never, when the client is gone by then.
+    pub(super) fn begin_tunnel(&self, opening: Opening) {
+        if let Some(berth) = self.tunnel.upgrade() {
+            berth.replace(Some(opening));
+        }
+    }
+
+    fn awaits_tunnel(&self) -> bool {
+        self.tunnel.upgrade().is_some_and(|berth| berth.borrow().is_some())
     }
 
     /// A request has arrived; its number comes back.
@@ -87,6 +98,10 @@ impl Client {
         self.screen.answered(call);
     }
 }
+
+/// A tunnel that is about to begin. The connection's task owns it: what waits there knows its client, and would otherwise
+/// keep itself alive when the client vanishes before the tunnel begins.
+type Berth = RefCell<Option<Opening>>;
 
 /// Why hyper's connection ended.
 enum End {
@@ -175,7 +190,9 @@ async fn open(terms: &Terms, socket: Accepted) -> Option<(Protocol, Prefixed<Str
 
 async fn http1(place: &Place, peer: Peer, terms: &Terms, stream: Prefixed<Stream>) {
     let screen = Screen::new(stream, terms.head);
-    let client = Client::new(place, peer, screen.handle(), Some(place.worker().sweep.watch()));
+    let tunnel = Rc::new(Berth::default());
+    let watch = place.worker().sweep.watch();
+    let client = Client::new(place, peer, screen.handle(), Rc::downgrade(&tunnel), Some(watch));
     let service = service_fn(|request| {
         let client = Rc::clone(&client);
         async move { Ok::<_, Infallible>(ingress::serve(client, request).await) }
@@ -202,7 +219,7 @@ async fn http1(place: &Place, peer: Peer, terms: &Terms, stream: Prefixed<Stream
         End::Served => {
             let parts = connection.into_parts();
             let (mut stream, unread) = parts.io.into_inner().into_inner();
-            match client.tunnel.take() {
+            match tunnel.take() {
                 Some(opening) => opening.run(place, stream, parts.read_buf, unread).await,
                 None if client.screen.leaves_unread() => linger(stream, LINGER_BYTES, LINGER_TIME).await,
                 // Nobody is left to tell.
@@ -214,7 +231,7 @@ async fn http1(place: &Place, peer: Peer, terms: &Terms, stream: Prefixed<Stream
 
 async fn http2(place: &Place, peer: Peer, terms: &Terms, stream: Prefixed<Stream>) {
     let screen = Screen::off(stream);
-    let client = Client::new(place, peer, screen.handle(), None);
+    let client = Client::new(place, peer, screen.handle(), Weak::new(), None);
     let service = service_fn(|request| {
         let client = Rc::clone(&client);
         async move { Ok::<_, Infallible>(ingress::serve(client, request).await) }
@@ -252,7 +269,7 @@ async fn drive(
     let mut leaving = false;
     poll_fn(move |cx| {
         let stage = place.stage(cx);
-        if stage >= Stage::Cutting && client.tunnel.borrow().is_none() {
+        if stage >= Stage::Cutting && !client.awaits_tunnel() {
             return Poll::Ready(End::Cut);
         }
         loop {

@@ -105,7 +105,7 @@ async fn admit(
             line.comes_from(permit.client().address);
             line.trail = permit.trail().clone();
             if permit.is_upgrade() {
-                upgrade::may_begin(&line.client)?;
+                line.seat = Some(upgrade::reserve(&line.client)?);
             }
             Ok(permit)
         }
@@ -151,6 +151,8 @@ fn relay(mut line: AccessLine, answer: Answer, now: Now) -> ClientResponse {
         Answer::Response(response) => {
             let (head, body) = response.into_parts();
             line.answered(head.status);
+            // A tunnel that was declined is a request like others.
+            line.seat = None;
             let headers = told(&line, header_law::response(head.headers, false), now);
             respond(head.status, headers, ResponseBody::upstream(body, Some(line)))
         }

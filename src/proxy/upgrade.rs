@@ -27,43 +27,45 @@ pub(super) struct Opening {
     upstream: Stream,
     first_bytes: Bytes,
     kind: Kind,
-    _count: Count,
 }
 
-/// A place in `limits.tunnels`; given back on drop.
-struct Count(Arc<Shared>);
+/// A place in `limits.tunnels`, from the moment that the upstream is asked; given back on drop.
+pub(super) struct Seat {
+    shared: Arc<Shared>,
+    /// The tunnel has begun.
+    open: bool,
+}
 
-/// Whether a request for a tunnel may go to the upstream at all.
+/// A place for a tunnel, without which a request for one does not go to the upstream.
 ///
 /// # Errors
 /// While draining, and when as many tunnels as allowed are open.
-pub(super) fn may_begin(client: &Client) -> Result<(), Stop> {
+pub(super) fn reserve(client: &Client) -> Result<Seat, Stop> {
     if client.worker.stage() >= Stage::Closing {
         return Err(Refusal::Draining.into());
     }
     let most = client.worker.generation().policy.config.limits.tunnels;
-    if client.worker.shared.tunnels.load(Ordering::Relaxed) >= most {
-        return Err(Failure::TunnelsExhausted.into());
-    }
-    Ok(())
+    Seat::take(&client.worker.shared, most).ok_or(Failure::TunnelsExhausted.into())
 }
 
 /// The upstream has switched; the client is about to be told.
-pub(super) fn begin(line: AccessLine, headers: &HeaderMap, upstream: Stream, first_bytes: Bytes) {
+pub(super) fn begin(mut line: AccessLine, headers: &HeaderMap, upstream: Stream, first_bytes: Bytes) {
     let is_websocket = headers
         .get(UPGRADE)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
     let client = Rc::clone(&line.client);
     client.screen.release(line.call);
-    let count = Count::take(&client.worker.shared);
+    line.tunnelled(0, 0, NEVER_BEGAN);
+    if let Some(seat) = &mut line.seat {
+        seat.open();
+    }
     let opening = Opening {
         line,
         upstream,
         first_bytes,
         kind: if is_websocket { Kind::WebSocket } else { Kind::Other },
-        _count: count,
     };
-    client.tunnel.replace(Some(opening));
+    client.begin_tunnel(opening);
 }
 
 impl Opening {
@@ -74,7 +76,6 @@ impl Opening {
             upstream,
             first_bytes,
             kind,
-            _count,
         } = self;
         // A copy: a tunnel that stays open for days does not keep a whole generation of keys in memory.
         let timeouts = line.client.worker.generation().policy.config.timeouts.clone();
@@ -110,6 +111,9 @@ fn joined(first: Bytes, second: Bytes) -> Bytes {
     }
 }
 
+/// For the access line of a tunnel whose client vanished before it was told.
+const NEVER_BEGAN: &str = "client_gone";
+
 /// For the access line.
 fn told(why: Why) -> &'static str {
     match why {
@@ -122,17 +126,30 @@ fn told(why: Why) -> &'static str {
     }
 }
 
-impl Count {
-    fn take(shared: &Arc<Shared>) -> Self {
-        shared.tunnels.fetch_add(1, Ordering::Relaxed);
-        shared.metrics.tunnels.inc();
-        Self(Arc::clone(shared))
+impl Seat {
+    fn take(shared: &Arc<Shared>, most: usize) -> Option<Self> {
+        let one_more = |taken| (taken < most).then_some(taken + 1);
+        shared
+            .tunnels
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
+            .ok()?;
+        Some(Self {
+            shared: Arc::clone(shared),
+            open: false,
+        })
+    }
+
+    fn open(&mut self) {
+        self.open = true;
+        self.shared.metrics.tunnels.inc();
     }
 }
 
-impl Drop for Count {
+impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.tunnels.fetch_sub(1, Ordering::Relaxed);
-        self.0.metrics.tunnels.dec();
+        self.shared.tunnels.fetch_sub(1, Ordering::Relaxed);
+        if self.open {
+            self.shared.metrics.tunnels.dec();
+        }
     }
 }

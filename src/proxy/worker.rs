@@ -45,7 +45,7 @@ pub(super) struct Shared {
     pub(super) metrics: Arc<Metrics>,
     /// Open connections.
     pub(super) census: Mutex<Census>,
-    /// Open tunnels.
+    /// Open tunnels, and those that an upstream has been asked for.
     pub(super) tunnels: AtomicUsize,
     /// Slow hashes.
     pub(super) verifier: Verifier,

@@ -1,6 +1,8 @@
 //! WebSocket and other HTTP/1.1 upgrades tunnel both ways.
 
 use std::io::Write;
+use std::sync::Mutex;
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use tokio_tungstenite::tungstenite::Message;
@@ -249,6 +251,50 @@ fn tunnels_have_a_limit_over_all_keys() {
 }
 
 #[test]
+fn tunnels_that_are_asked_for_at_once_do_not_pass_the_limit() {
+    let (upstream, switch) = slow_server();
+    let gate = Gate::start(&Setup {
+        more: "[limits]\ntunnels = 1\n".to_owned(),
+        ..Setup::before(&upstream)
+    });
+    let mut first = Connection::open(gate.ingress());
+    first.send(upgrade("/"));
+    upstream.wait_for_requests(1);
+    let answer = exchange(gate.ingress(), upgrade("/"));
+    assert_eq!((answer.status(), answer.code().as_str()), (503, "tunnels_exhausted"));
+    assert_eq!(gate.metric(&["keygate_tunnels"]), 0.0, "not open yet");
+    switch.send(()).unwrap();
+    assert_eq!(first.head().word(1), "101");
+    assert_eq!(gate.metric(&["keygate_tunnels"]), 1.0);
+}
+
+#[test]
+fn a_tunnel_that_is_declined_takes_no_place_among_them() {
+    let (finish, told) = channel();
+    let told = Mutex::new(told);
+    let upstream = Upstream::tcp(move |it| {
+        it.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nn");
+        let _ = told.lock().unwrap().recv();
+        it.send("o");
+        Next::Keep
+    });
+    let gate = Gate::start(&Setup {
+        more: "[limits]\ntunnels = 1\n".to_owned(),
+        ..Setup::before(&upstream)
+    });
+    let mut clients: Vec<_> = (0..2).map(|_| Connection::open(gate.ingress())).collect();
+    for client in &mut clients {
+        client.send(upgrade("/"));
+        assert_eq!(client.head().word(1), "200");
+        assert_eq!(client.bytes(1), b"n");
+    }
+    for client in &mut clients {
+        finish.send(()).unwrap();
+        assert_eq!(client.bytes(1), b"o");
+    }
+}
+
+#[test]
 fn a_tunnel_gets_one_access_line_at_its_end() {
     let upstream = echo_server();
     let gate = Gate::start(&Setup::before(&upstream));
@@ -290,5 +336,40 @@ fn a_tunnel_survives_a_reload_of_unrelated_keys() {
         });
         client.send("two").await;
         assert_eq!(client.text().await, "two");
+    });
+}
+
+/// Upgrades when told to, and keeps the tunnel open as long as the other side does.
+fn slow_server() -> (Upstream, Sender<()>) {
+    let (switch, told) = channel();
+    let told = Mutex::new(told);
+    let upstream = Upstream::tcp(move |it| {
+        let _ = told.lock().unwrap().recv();
+        it.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n");
+        it.wait_for_end()
+    });
+    (upstream, switch)
+}
+
+#[test]
+fn a_tunnel_whose_client_vanished_before_it_began_holds_nothing() {
+    let (upstream, switch) = slow_server();
+    let gate = Gate::start(&Setup {
+        more: "[plans.default]\nconcurrency = 1\n".to_owned(),
+        ..Setup::before(&upstream)
+    });
+    let mut client = Connection::open(gate.ingress());
+    client.send(upgrade("/vanished"));
+    upstream.wait_for_requests(1);
+    client.finish();
+    client.reset();
+    switch.send(()).unwrap();
+    wait_until("the upstream's end of the tunnel", || {
+        (upstream.closed() == 1).then_some(())
+    });
+    assert_eq!(gate.access_line("/vanished")["key_id"], "key_alpha");
+    assert_eq!(gate.metric(&["keygate_tunnels"]), 0.0);
+    wait_until("the connection to be gone", || {
+        (gate.metric(&["keygate_client_connections"]) == 0.0).then_some(())
     });
 }

@@ -90,6 +90,13 @@ impl Connection {
         self.writer.shutdown(Shutdown::Write).unwrap();
     }
 
+    /// Vanishes: the other side gets a reset.
+    pub fn reset(self) {
+        socket2::SockRef::from(&self.writer)
+            .set_linger(Some(std::time::Duration::ZERO))
+            .unwrap();
+    }
+
     /// Waits for the other side's end of the connection; what came before it.
     #[track_caller]
     pub fn rest(&mut self) -> Vec<u8> {
