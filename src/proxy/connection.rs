@@ -17,7 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tracing::debug;
@@ -38,6 +38,9 @@ use crate::policy::head::Peer;
 /// What a client may still send after its last answer, and for how long, so that the answer arrives.
 const LINGER_BYTES: u64 = 1 << 20;
 const LINGER_TIME: Duration = Duration::from_secs(2);
+
+/// For a client without a request, once it is not to stay: to begin a first one that is under way, or to take its leave.
+const LEAVE_TIME: Duration = Duration::from_secs(1);
 
 /// What requests of one connection share.
 pub(super) struct Client {
@@ -151,7 +154,11 @@ pub(super) async fn serve(place: &Place, arrival: Arrival) {
     } = arrival;
     let _ticket = ticket;
     let terms = Terms::of(&place.worker().generation().policy);
-    let Some((protocol, stream)) = open(&terms, socket).await else {
+    let opened = tokio::select! {
+        opened = open(&terms, socket) => opened,
+        () = too_late(place) => None,
+    };
+    let Some((protocol, stream)) = opened else {
         return;
     };
     let tls = terms.tls.is_some();
@@ -160,6 +167,12 @@ pub(super) async fn serve(place: &Place, arrival: Arrival) {
         Protocol::Http1 => http1(place, peer, &terms, stream).await,
         Protocol::Http2 => http2(place, peer, &terms, stream).await,
     }
+}
+
+/// A connection that says nothing does not hold up the end; one whose first request is under way is not cut either.
+async fn too_late(place: &Place) {
+    place.reached(Stage::Closing).await;
+    sleep(LEAVE_TIME).await;
 }
 
 /// From a socket to a byte stream whose protocol is known.
@@ -273,8 +286,11 @@ async fn drive(
             return Poll::Ready(End::Cut);
         }
         loop {
-            let leave = !leaving && (stage >= leave_at || patience.is_over(client));
-            leaving |= leave;
+            let leave = !leaving && (stage >= leave_at || patience.is_over());
+            if leave {
+                leaving = true;
+                patience.hurry();
+            }
             if let Poll::Ready(ended) = poll(cx, if leave { Wish::Leave } else { Wish::Serve }) {
                 return Poll::Ready(match ended {
                     Ok(()) => End::Served,
@@ -300,6 +316,8 @@ struct Patience {
     watch: Rc<Watch>,
     waiting_for: Cell<Option<(Phase, u64)>>,
     idle_is_over: Cell<bool>,
+    /// The client has been asked to leave.
+    hurries: Cell<bool>,
 }
 
 enum Verdict {
@@ -313,18 +331,35 @@ impl Patience {
             watch: client.worker.sweep.watch(),
             waiting_for: Cell::new(None),
             idle_is_over: Cell::new(false),
+            hurries: Cell::new(false),
         }
     }
 
-    fn is_over(&self, _: &Client) -> bool {
+    fn is_over(&self) -> bool {
         self.idle_is_over.get()
+    }
+
+    /// From now on, a client without a request gets only the time to leave.
+    fn hurry(&self) {
+        self.hurries.set(true);
+        self.waiting_for.set(None);
+    }
+
+    fn patience_for(&self, phase: Phase, timeouts: &Timeouts) -> Duration {
+        match phase {
+            Phase::ClientHead => timeouts.client_head,
+            Phase::ClientWrite => timeouts.client_write,
+            Phase::HalfClosed => timeouts.client_half_closed,
+            _ if self.hurries.get() => timeouts.client_idle.min(LEAVE_TIME),
+            _ => timeouts.client_idle,
+        }
     }
 
     fn poll(&self, client: &Client, timeouts: &Timeouts, cx: &mut Context<'_>) -> Poll<Verdict> {
         let wanted = waits_for(&client.screen.snapshot(), client.open.get());
         if wanted != self.waiting_for.replace(wanted) {
             match wanted {
-                Some((phase, _)) => self.watch.arm(phase, patience_for(phase, timeouts)),
+                Some((phase, _)) => self.watch.arm(phase, self.patience_for(phase, timeouts)),
                 None => self.watch.disarm(),
             }
         }
@@ -338,10 +373,8 @@ impl Patience {
                 client.screen.expire_head();
                 Poll::Ready(Verdict::Again)
             }
-            Phase::ClientIdle => {
-                self.idle_is_over.set(true);
-                Poll::Ready(Verdict::Again)
-            }
+            // Asked to leave, an HTTP/2 client has to answer; it gets a little longer for that.
+            Phase::ClientIdle if !self.idle_is_over.replace(true) => Poll::Ready(Verdict::Again),
             _ => Poll::Ready(Verdict::Cut),
         }
     }
@@ -353,21 +386,13 @@ fn waits_for(now: &Snapshot, open: u64) -> Option<(Phase, u64)> {
         return Some((Phase::ClientWrite, now.bytes_written));
     }
     if now.client_closed && open > 0 {
-        return Some((Phase::HalfClosed, now.heads));
+        // What it takes of its answer keeps it alive: a client that is gone answers the first byte with a reset.
+        return Some((Phase::HalfClosed, now.bytes_written));
     }
     match now.phase {
         Reading::Head => Some((Phase::ClientHead, now.heads)),
         Reading::Idle | Reading::Tunnel if open == 0 => Some((Phase::ClientIdle, now.heads)),
         // Bodies have their own patience, where they are read; whoever waits for an answer owes nothing.
         Reading::Idle | Reading::Tunnel | Reading::Body | Reading::Paused | Reading::Ended => None,
-    }
-}
-
-fn patience_for(phase: Phase, timeouts: &Timeouts) -> Duration {
-    match phase {
-        Phase::ClientHead => timeouts.client_head,
-        Phase::ClientWrite => timeouts.client_write,
-        Phase::HalfClosed => timeouts.client_half_closed,
-        _ => timeouts.client_idle,
     }
 }

@@ -125,6 +125,24 @@ fn idle_keep_alive_connections_do_not_hold_up_the_end() {
 }
 
 #[test]
+fn clients_that_say_nothing_do_not_hold_up_the_end() {
+    let upstream = Upstream::hello();
+    let mut gate = Gate::start(&Setup {
+        more: "[timeouts]\ndrain_delay = \"0s\"\ndrain = \"60s\"\nclient_head = \"60s\"\n".to_owned(),
+        ..Setup::before(&upstream)
+    });
+    let mut clients: Vec<_> = (0..3).map(|_| Connection::open(gate.ingress())).collect();
+    clients[1].send("P");
+    clients[2].send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+    // Whatever was accepted after them has found them accepted.
+    assert_eq!(curl(&[&gate.url("/")]).status, 401);
+    assert_eq!(gate.terminate().code(), Some(0));
+    for client in &mut clients {
+        client.rest();
+    }
+}
+
+#[test]
 fn http2_connections_get_goaway_and_their_streams_finish() {
     let (upstream, release) = held();
     let mut gate = with(&upstream, "0s", "10s");

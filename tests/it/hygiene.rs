@@ -437,6 +437,19 @@ fn an_idle_connection_is_closed_without_a_word() {
 }
 
 #[test]
+fn an_idle_http2_connection_is_closed_even_when_its_client_does_not_leave() {
+    let upstream = Upstream::hello();
+    let gate = Gate::start(&Setup {
+        more: "[timeouts]\nclient_idle = \"500ms\"\n".to_owned(),
+        ..Setup::before(&upstream)
+    });
+    let mut client = Connection::open(gate.ingress());
+    // The preface and empty settings; nothing that comes back is ever answered.
+    client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+    client.rest();
+}
+
+#[test]
 fn connections_beyond_the_limit_are_closed_and_the_others_served() {
     let upstream = Upstream::hello();
     let gate = Gate::start(&Setup {

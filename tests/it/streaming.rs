@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 use http::HeaderMap;
 
@@ -286,6 +287,42 @@ fn a_half_closed_client_still_gets_its_answer() {
 }
 
 #[test]
+fn a_half_closed_client_may_take_its_time_as_long_as_it_takes_something() {
+    let upstream = Upstream::tcp(|it| {
+        it.send("HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n");
+        for _ in 0..20 {
+            std::thread::sleep(Duration::from_millis(100));
+            it.send("x");
+        }
+        Next::Keep
+    });
+    let gate = Gate::start(&Setup {
+        more: "[timeouts]\nclient_half_closed = \"500ms\"\n".to_owned(),
+        ..Setup::before(&upstream)
+    });
+    let mut client = Connection::open(gate.ingress());
+    client.send(get("/", &presents(ALPHA)));
+    client.finish();
+    assert_eq!(client.answer().text(), "x".repeat(20));
+}
+
+#[test]
+fn a_client_that_vanishes_before_its_upgrade_is_decided_takes_it_with_it() {
+    let upstream = Upstream::tcp(|it| it.wait_for_end());
+    let gate = Gate::start(&Setup::before(&upstream));
+    for upgrade in ["Upgrade\r\nUpgrade: websocket", "Upgrade\r\nUpgrade: h2c"] {
+        let before = upstream.closed();
+        let mut client = Connection::open(gate.ingress());
+        client.send(get("/", &format!("{}Connection: {upgrade}\r\n", presents(ALPHA))));
+        upstream.wait_for_requests(before + 1);
+        client.reset();
+        wait_until("the upstream's connection to be closed", || {
+            (upstream.closed() > before).then_some(())
+        });
+    }
+}
+
+#[test]
 fn a_client_that_goes_away_takes_its_upstream_request_with_it() {
     let upstream = Upstream::tcp(|it| it.wait_for_end());
     let gate = Gate::start(&Setup::before(&upstream));
@@ -304,7 +341,7 @@ fn a_client_that_goes_away_takes_its_upstream_request_with_it() {
 
 async fn wait_until_closed(upstream: &Upstream) {
     while upstream.closed() == 0 {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 

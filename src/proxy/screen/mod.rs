@@ -9,7 +9,8 @@
 //! Invariants:
 //! - hyper sees a head whole or not at all, and accepts every head that it sees.
 //! - Good bytes stay where the socket's read put them; only a head that arrives in parts is copied.
-//! - After a message that asks for an upgrade nothing passes until the service has said whose the next bytes are.
+//! - After a message that asks for an upgrade nothing passes until the service has said whose the next bytes are. A little
+//!   is read ahead all the same, or nobody would notice that the client is gone.
 //! - The end of a client's stream between two messages reaches hyper only when every answer is written and flushed, so a
 //!   client may close its sending side and still gets what it waits for.
 //!
@@ -53,6 +54,9 @@ use crate::policy::refusal::Hygiene;
 const SENTINEL: &[u8] = b"GET / HTTP/1.1\r\nHost: refused.invalid\r\nConnection: close\r\n\r\n";
 /// The same when the refused method was `HEAD`, whose answer has no body.
 const SENTINEL_HEAD: &[u8] = b"HEAD / HTTP/1.1\r\nHost: refused.invalid\r\nConnection: close\r\n\r\n";
+
+/// What is read at least, if it comes, while an upgrade is not decided.
+const READ_AHEAD: usize = 4096;
 
 /// A client's connection behind the screen.
 pub struct Screen<IO> {
@@ -216,7 +220,7 @@ impl<IO: AsyncRead + Unpin> Screen<IO> {
                     }
                 },
                 Mode::Paused => match self.shared.upgrade.get() {
-                    Some((_, Upgrade::Undecided)) => return Poll::Pending,
+                    Some((_, Upgrade::Undecided)) => ready!(self.poll_paused(cx, buf))?,
                     Some((_, Upgrade::Accepted)) => {
                         self.mode = Mode::Open;
                         self.held.judge_all();
@@ -277,6 +281,22 @@ impl<IO: AsyncRead + Unpin> Screen<IO> {
             }
         }
         Poll::Ready(Ok(0))
+    }
+
+    /// Reads ahead, for the only news that counts before the upgrade is decided: that the client is gone.
+    fn poll_paused(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.shared.client_closed.get() || self.held.unjudged().len() >= READ_AHEAD {
+            return Poll::Pending;
+        }
+        let before = buf.filled().len();
+        match ready!(self.poll_io(cx, buf)) {
+            Ok(0) => self.shared.client_closed.set(true),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.shared.client_closed.set(true),
+            read => drop(read?),
+        }
+        self.held.hold(&buf.filled()[before..]);
+        buf.set_filled(before);
+        Poll::Ready(Ok(()))
     }
 
     fn poll_io(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<usize>> {

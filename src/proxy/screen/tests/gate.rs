@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{LIMITS, Part, Script};
 use crate::policy::refusal::Hygiene;
-use crate::proxy::screen::{BodyFailure, Phase, SENTINEL, SENTINEL_HEAD, Screen};
+use crate::proxy::screen::{BodyFailure, Phase, READ_AHEAD, SENTINEL, SENTINEL_HEAD, Screen};
 
 const GET: &[u8] = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
 const POST: &[u8] = b"POST /b HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
@@ -192,11 +192,17 @@ fn after_an_accepted_upgrade_everything_passes() {
 
 #[test]
 fn what_was_held_after_an_upgrade_comes_out_with_the_socket() {
-    let mut screen = screen(&[&[UPGRADE, b"\x81\x01a"].concat(), b"later"]);
+    let long = [b'x'; READ_AHEAD];
+    let mut screen = screen(&[
+        &[UPGRADE, b"\x81\x01a"].concat(),
+        b"later",
+        &long,
+        b"left in the socket",
+    ]);
     assert_eq!(read_all(&mut screen, 4096), UPGRADE);
     screen.handle().release(0);
     let (io, held) = screen.into_inner();
-    assert_eq!(held, &b"\x81\x01a"[..]);
+    assert_eq!(held, [b"\x81\x01alater", &long[..]].concat());
     assert_eq!(io.parts.len(), 1);
 }
 
