@@ -21,6 +21,7 @@ mod keys_cli;
 mod limits;
 mod listen;
 mod paths;
+mod patience;
 mod reload;
 mod responses;
 mod streaming;
