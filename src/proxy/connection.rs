@@ -9,7 +9,7 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use hyper::server::conn::{http1, http2};
@@ -25,9 +25,10 @@ use tracing::debug;
 use super::acceptor::{Accepted, Arrival};
 use super::executor::LocalExecutor;
 use super::ingress;
-use super::screen::{HeadLimits, Phase as Reading, Prefixed, Protocol, Screen, ScreenHandle, Snapshot, linger, sniff};
+use super::patience::{LEAVE_TIME, Patience, Standing, Wait};
+use super::screen::{HeadLimits, Prefixed, Protocol, Screen, ScreenHandle, linger, sniff};
 use super::stream::{Socket, Stream};
-use super::sweep::{Phase, Watch};
+use super::sweep::Watch;
 use super::upgrade::Opening;
 use super::worker::{Place, Worker};
 use crate::config::limits::Timeouts;
@@ -38,9 +39,6 @@ use crate::policy::head::Peer;
 /// What a client may still send after its last answer, and for how long, so that the answer arrives.
 const LINGER_BYTES: u64 = 1 << 20;
 const LINGER_TIME: Duration = Duration::from_secs(2);
-
-/// For a client without a request, once it is not to stay: to begin a first one that is under way, or to take its leave.
-const LEAVE_TIME: Duration = Duration::from_secs(1);
 
 /// What requests of one connection share.
 pub(super) struct Client {
@@ -58,6 +56,8 @@ pub(super) struct Client {
     calls: Cell<u64>,
     /// Requests that are not answered yet.
     open: Cell<u64>,
+    /// The connection's own task, where others end its requests.
+    task: RefCell<Option<Waker>>,
 }
 
 impl Client {
@@ -70,6 +70,7 @@ impl Client {
             watch,
             calls: Cell::new(0),
             open: Cell::new(0),
+            task: RefCell::new(None),
         })
     }
 
@@ -99,6 +100,28 @@ impl Client {
     pub(super) fn end(&self, call: u64) {
         self.open.set(self.open.get() - 1);
         self.screen.answered(call);
+        if self.open.get() == 0
+            && let Some(task) = self.task.take()
+        {
+            task.wake();
+        }
+    }
+
+    /// Where the connection stands. Over HTTP/2, whose requests have tasks of their own, the caller is woken when the last
+    /// of them ends: from then on it is idle.
+    fn standing(&self, cx: &Context<'_>) -> Standing {
+        let open = self.open.get();
+        if open > 0 && self.watch.is_none() {
+            match &mut *self.task.borrow_mut() {
+                Some(known) => known.clone_from(cx.waker()),
+                unknown => *unknown = Some(cx.waker().clone()),
+            }
+        }
+        Standing {
+            raw: self.screen.snapshot(),
+            calls: self.calls.get(),
+            open,
+        }
     }
 }
 
@@ -117,7 +140,7 @@ enum End {
 }
 
 /// What a connection is asked to do when it is polled.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Wish {
     Serve,
     /// No request after the ones that are open.
@@ -220,8 +243,11 @@ async fn http1(place: &Place, peer: Peer, terms: &Terms, stream: Prefixed<Stream
     }
     let mut connection = server.serve_connection(TokioIo::new(screen), service);
     let end = drive(place, &client, &terms.timeouts, Stage::Closing, |cx, wish| {
-        if wish == Wish::Leave {
-            Pin::new(&mut connection).graceful_shutdown();
+        match wish {
+            Wish::Serve => {}
+            // A request that has come in the meantime is served, and its answer says that it is the last.
+            Wish::Leave if client.open.get() == 0 => client.screen.close_idle(),
+            Wish::Leave => Pin::new(&mut connection).graceful_shutdown(),
         }
         // Not `poll_without_shutdown`: that one can end before the answer is flushed.
         Pin::new(&mut connection).poll(cx)
@@ -257,8 +283,10 @@ async fn http2(place: &Place, peer: Peer, terms: &Terms, stream: Prefixed<Stream
     let mut connection = pin!(server.serve_connection(TokioIo::new(screen), service));
     // GOAWAY lets a client finish and go elsewhere; the HTTP/1.1 counterpart is `Connection: close` on the next answer.
     drive(place, &client, &terms.timeouts, Stage::Leaving, |cx, wish| {
-        if wish == Wish::Leave {
-            connection.as_mut().graceful_shutdown();
+        match wish {
+            Wish::Serve => {}
+            // A second time it does nothing.
+            Wish::Leave => connection.as_mut().graceful_shutdown(),
         }
         connection.as_mut().poll(cx)
     })
@@ -270,7 +298,7 @@ const HYPER_HEADERS: usize = 100;
 /// The least that hyper takes.
 const MIN_BUFFER: usize = 8192;
 
-/// Polls a connection to its end, minding its timeouts and the stage of the process.
+/// Polls a connection to its end, minding the client's patience and the stage of the process.
 async fn drive(
     place: &Place,
     client: &Client,
@@ -278,121 +306,51 @@ async fn drive(
     leave_at: Stage,
     mut poll: impl FnMut(&mut Context<'_>, Wish) -> Poll<hyper::Result<()>>,
 ) -> End {
-    let patience = Patience::new(client);
-    let mut leaving = false;
+    let mut patience = Patience::new(place.worker().sweep.watch());
+    // Requests so far, when it was told to leave because no other came.
+    let mut told_to_leave = None;
     poll_fn(move |cx| {
         let stage = place.stage(cx);
         if stage >= Stage::Cutting && !client.awaits_tunnel() {
             return Poll::Ready(End::Cut);
         }
+        let mut wish = Wish::Serve;
+        if stage >= leave_at {
+            wish = Wish::Leave;
+            patience.hurry();
+        }
+        // Every further round follows a deadline that has passed, and begins the next one.
         loop {
-            let leave = !leaving && (stage >= leave_at || patience.is_over());
-            if leave {
-                leaving = true;
-                patience.hurry();
+            if let Poll::Ready(ended) = poll(cx, wish) {
+                return Poll::Ready(End::of(ended));
             }
-            if let Poll::Ready(ended) = poll(cx, if leave { Wish::Leave } else { Wish::Serve }) {
-                return Poll::Ready(match ended {
-                    Ok(()) => End::Served,
-                    Err(error) => {
-                        debug!(message = "client connection ended early", %error);
-                        End::Broken
-                    }
-                });
-            }
-            match patience.poll(client, timeouts, cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Verdict::Cut) => return Poll::Ready(End::Cut),
-                // Look again: what was too slow has been dealt with, and the connection has to notice.
-                Poll::Ready(Verdict::Again) => {}
+            let standing = client.standing(cx);
+            match ready!(patience.poll(&standing, timeouts, cx)) {
+                // The screen puts a refusal in the head's place, which hyper has to read.
+                Wait::Head => client.screen.expire_head(),
+                Wait::FirstRequest | Wait::NextRequest if told_to_leave != Some(standing.calls) => {
+                    told_to_leave = Some(standing.calls);
+                    wish = Wish::Leave;
+                    patience.hurry();
+                }
+                // It was told to leave and stays, or it does not take what it has asked for.
+                Wait::FirstRequest | Wait::NextRequest | Wait::Read | Wait::HalfClosed => {
+                    return Poll::Ready(End::Cut);
+                }
             }
         }
     })
     .await
 }
 
-/// How long a client may take for what it is doing just now.
-struct Patience {
-    watch: Rc<Watch>,
-    waiting_for: Cell<Option<(Phase, u64)>>,
-    idle_is_over: Cell<bool>,
-    /// The client has been asked to leave.
-    hurries: Cell<bool>,
-}
-
-enum Verdict {
-    Again,
-    Cut,
-}
-
-impl Patience {
-    fn new(client: &Client) -> Self {
-        Self {
-            watch: client.worker.sweep.watch(),
-            waiting_for: Cell::new(None),
-            idle_is_over: Cell::new(false),
-            hurries: Cell::new(false),
-        }
-    }
-
-    fn is_over(&self) -> bool {
-        self.idle_is_over.get()
-    }
-
-    /// From now on, a client without a request gets only the time to leave.
-    fn hurry(&self) {
-        self.hurries.set(true);
-        self.waiting_for.set(None);
-    }
-
-    fn patience_for(&self, phase: Phase, timeouts: &Timeouts) -> Duration {
-        match phase {
-            Phase::ClientHead => timeouts.client_head,
-            Phase::ClientWrite => timeouts.client_write,
-            Phase::HalfClosed => timeouts.client_half_closed,
-            _ if self.hurries.get() => timeouts.client_idle.min(LEAVE_TIME),
-            _ => timeouts.client_idle,
-        }
-    }
-
-    fn poll(&self, client: &Client, timeouts: &Timeouts, cx: &mut Context<'_>) -> Poll<Verdict> {
-        let wanted = waits_for(&client.screen.snapshot(), client.open.get());
-        if wanted != self.waiting_for.replace(wanted) {
-            match wanted {
-                Some((phase, _)) => self.watch.arm(phase, self.patience_for(phase, timeouts)),
-                None => self.watch.disarm(),
+impl End {
+    fn of(ended: hyper::Result<()>) -> Self {
+        match ended {
+            Ok(()) => Self::Served,
+            Err(error) => {
+                debug!(message = "client connection ended early", %error);
+                Self::Broken
             }
         }
-        let Poll::Ready(phase) = self.watch.poll_fired(cx) else {
-            return Poll::Pending;
-        };
-        self.watch.reset();
-        self.waiting_for.set(None);
-        match phase {
-            Phase::ClientHead => {
-                client.screen.expire_head();
-                Poll::Ready(Verdict::Again)
-            }
-            // Asked to leave, an HTTP/2 client has to answer; it gets a little longer for that.
-            Phase::ClientIdle if !self.idle_is_over.replace(true) => Poll::Ready(Verdict::Again),
-            _ => Poll::Ready(Verdict::Cut),
-        }
-    }
-}
-
-/// What the client owes, and a number that changes when it has delivered some of it.
-fn waits_for(now: &Snapshot, open: u64) -> Option<(Phase, u64)> {
-    if now.write_blocked {
-        return Some((Phase::ClientWrite, now.bytes_written));
-    }
-    if now.client_closed && open > 0 {
-        // What it takes of its answer keeps it alive: a client that is gone answers the first byte with a reset.
-        return Some((Phase::HalfClosed, now.bytes_written));
-    }
-    match now.phase {
-        Reading::Head => Some((Phase::ClientHead, now.heads)),
-        Reading::Idle | Reading::Tunnel if open == 0 => Some((Phase::ClientIdle, now.heads)),
-        // Bodies have their own patience, where they are read; whoever waits for an answer owes nothing.
-        Reading::Idle | Reading::Tunnel | Reading::Body | Reading::Paused | Reading::Ended => None,
     }
 }

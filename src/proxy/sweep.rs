@@ -28,18 +28,10 @@ const NEVER: u64 = u64::MAX;
 /// What is being waited for; what fires says which of them took too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// The next request on a client connection that is kept alive.
-    ClientIdle,
-    /// The rest of a request's head.
-    ClientHead,
+    /// Whatever a client's connection waits for between two requests, or while it carries them.
+    Client,
     /// More of a request's body.
     ClientBody,
-    /// The client to take bytes that are ready.
-    ClientWrite,
-    /// The answer, for a client that has closed its sending side.
-    HalfClosed,
-    /// The client's TLS handshake.
-    Handshake,
     /// A connection to the upstream, TLS included.
     Connect,
     /// The upstream to take the request and to answer it.
@@ -48,10 +40,6 @@ pub enum Phase {
     ResponseIdle,
     /// The exchange as a whole.
     Total,
-    /// A byte in either direction of a tunnel.
-    TunnelIdle,
-    /// A tunnel as a whole.
-    TunnelTotal,
     /// The next use of a pooled upstream connection.
     PoolIdle,
 }
@@ -129,7 +117,7 @@ impl Sweep {
     }
 
     /// Whether the timer runs.
-    #[must_use]
+    #[cfg(test)]
     pub fn is_ticking(&self) -> bool {
         self.ticking.get()
     }

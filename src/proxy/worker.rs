@@ -1,6 +1,6 @@
 //! A worker: one thread, one single-threaded runtime, and everything on the data path local to it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
@@ -39,7 +39,7 @@ const CLOSE_TIME: Duration = Duration::from_secs(3);
 pub(super) struct Shared {
     /// The generation in force.
     pub(super) current: Arc<Current>,
-    /// When to stop.
+    /// When to stop; never marked as seen, so that a change is one load away.
     pub(super) stages: Stages,
     /// What is told.
     pub(super) metrics: Arc<Metrics>,
@@ -73,7 +73,6 @@ pub(super) struct Worker {
     /// Names of requests.
     pub(super) ids: Ids,
     generation: RefCell<Rc<Generation>>,
-    stage: Cell<Stage>,
     /// Open connections, each with what wakes it when the stage changes.
     places: RefCell<Slab<Option<Waker>>>,
     emptied: Notify,
@@ -127,7 +126,6 @@ impl Worker {
             shared,
             sweep,
             ids: Ids::new(),
-            stage: Cell::new(Stage::Serving),
             places: RefCell::default(),
             emptied: Notify::new(),
         })
@@ -144,9 +142,14 @@ impl Worker {
         Rc::clone(&seen)
     }
 
-    /// The stage of the process, as far as this worker has heard.
+    /// The stage of the process: nobody can have seen a later one, such as a closed listener, before this says so.
     pub(super) fn stage(&self) -> Stage {
-        self.stage.get()
+        let stages = &self.shared.stages;
+        // One load, until the process is told to stop. (An error means that nobody is left to tell more.)
+        match stages.has_changed() {
+            Ok(false) => Stage::Serving,
+            Ok(true) | Err(_) => *stages.borrow(),
+        }
     }
 
     /// Serves until drained: arrivals end when the acceptor is gone, connections when they are done or cut.
@@ -185,7 +188,7 @@ impl Worker {
     async fn follow_stages(self: Rc<Self>) {
         let mut stages = self.shared.stages.clone();
         while stages.changed().await.is_ok() {
-            self.stage.set(*stages.borrow_and_update());
+            stages.mark_unchanged();
             for (_, waker) in self.places.borrow_mut().iter_mut() {
                 if let Some(waker) = waker.take() {
                     waker.wake();
@@ -236,7 +239,7 @@ impl Place {
             Some(known) => known.clone_from(cx.waker()),
             unknown => *unknown = Some(cx.waker().clone()),
         }
-        self.worker.stage.get()
+        self.worker.stage()
     }
 
     /// Waits for a stage.

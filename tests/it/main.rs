@@ -22,6 +22,7 @@ mod large_bodies;
 mod limits;
 mod listen;
 mod paths;
+mod patience;
 mod reload;
 mod responses;
 mod rooms;

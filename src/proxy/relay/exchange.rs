@@ -88,7 +88,7 @@ impl Exchange {
     }
 
     /// Whether nothing of the client's body has been read.
-    #[must_use]
+    #[cfg(test)]
     pub fn is_body_untouched(&self) -> bool {
         self.sending.get() == Sending::Untouched
     }
@@ -196,14 +196,7 @@ fn failure_of(phase: Phase) -> Failure {
         Phase::ResponseIdle => Failure::UpstreamIdleTimeout,
         Phase::Total => Failure::TotalTimeout,
         Phase::ClientBody => Failure::ClientBodyTimeout,
-        Phase::ClientIdle
-        | Phase::ClientHead
-        | Phase::ClientWrite
-        | Phase::HalfClosed
-        | Phase::Handshake
-        | Phase::TunnelIdle
-        | Phase::TunnelTotal
-        | Phase::PoolIdle => Failure::ClientGone,
+        Phase::Client | Phase::PoolIdle => Failure::ClientGone,
     }
 }
 

@@ -44,8 +44,10 @@ pub enum Phase {
     Paused,
     /// Everything passes: a tunnel, or HTTP/2.
     Tunnel,
-    /// Nothing more is read: refused, broken, or the client has closed its side.
+    /// Nothing more is read: a head was refused, or a body is broken.
     Ended,
+    /// Nothing more comes: the client has closed its side between two messages, or was told to leave there.
+    Closed,
 }
 
 /// Why the body of the last request cannot be read to its end.
@@ -53,8 +55,6 @@ pub enum Phase {
 pub enum BodyFailure {
     /// Its chunked framing is broken: `Hygiene::Chunked`.
     Broken,
-    /// It did not arrive in time.
-    TimedOut,
     /// The client closed its side too early.
     CutShort,
 }
@@ -66,16 +66,12 @@ pub struct Snapshot {
     pub phase: Phase,
     /// Heads that have passed, the sentinel included. With `phase`, this names the head or body that is arriving.
     pub heads: u64,
-    /// Requests that have passed and are not answered.
-    pub unanswered: u64,
     /// The last read found nothing: the client has to send. Otherwise it is on us to read.
     pub awaits_client: bool,
     /// The last write or flush found no room: the client does not take what is ready.
     pub write_blocked: bool,
     /// The client has closed its sending side.
     pub client_closed: bool,
-    /// Bytes that came from the client.
-    pub bytes_read: u64,
     /// Bytes that went to the client.
     pub bytes_written: u64,
 }
@@ -84,7 +80,6 @@ pub struct Snapshot {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
     ExpireHead,
-    ExpireBody,
     CloseIdle,
 }
 
@@ -105,7 +100,6 @@ pub(super) struct Shared {
     /// Bytes were written since the last flush.
     pub(super) unflushed: Cell<bool>,
     pub(super) client_closed: Cell<bool>,
-    pub(super) bytes_read: Cell<u64>,
     pub(super) bytes_written: Cell<u64>,
     pub(super) refused: RefCell<Option<Refused>>,
     pub(super) refusal_index: Cell<Option<u64>>,
@@ -113,9 +107,7 @@ pub(super) struct Shared {
     /// The call that asked for an upgrade, and what became of it.
     pub(super) upgrade: Cell<Option<(u64, Upgrade)>>,
     pub(super) order: Cell<Option<Order>>,
-    pub(super) cut: Cell<bool>,
     pub(super) reader: RefCell<Option<Waker>>,
-    pub(super) writer: RefCell<Option<Waker>>,
 }
 
 impl ScreenHandle {
@@ -167,11 +159,9 @@ impl ScreenHandle {
         Snapshot {
             phase: shared.phase.get(),
             heads: shared.heads.get(),
-            unanswered: shared.unanswered(),
             awaits_client: shared.awaits_client.get(),
             write_blocked: shared.write_blocked.get(),
             client_closed: shared.client_closed.get(),
-            bytes_read: shared.bytes_read.get(),
             bytes_written: shared.bytes_written.get(),
         }
     }
@@ -183,18 +173,13 @@ impl ScreenHandle {
         match self.0.phase.get() {
             Phase::Head | Phase::Body | Phase::Paused => true,
             Phase::Ended => !self.0.client_closed.get(),
-            Phase::Idle | Phase::Tunnel => false,
+            Phase::Idle | Phase::Tunnel | Phase::Closed => false,
         }
     }
 
     /// The head that is arriving took too long: it is refused with `Hygiene::HeadTimeout`. Without effect when none is.
     pub fn expire_head(&self) {
         self.order_in(Phase::Head, Order::ExpireHead);
-    }
-
-    /// The body that is arriving took too long: reading it fails with `TimedOut`. Without effect when none is.
-    pub fn expire_body(&self) {
-        self.order_in(Phase::Body, Order::ExpireBody);
     }
 
     /// Lets hyper see an end of stream if the connection is idle and no byte is there, so that it closes. Without effect
@@ -205,18 +190,8 @@ impl ScreenHandle {
         }
     }
 
-    /// Every further read and write fails: the connection ends at once.
-    pub fn cut(&self) {
-        self.0.cut.set(true);
-        self.0.wake_reader();
-        if let Some(waker) = self.0.writer.take() {
-            waker.wake();
-        }
-    }
-
     fn order_in(&self, phase: Phase, order: Order) {
-        if self.0.phase.get() == phase {
-            self.0.order.set(Some(order));
+        if self.0.phase.get() == phase && self.0.order.replace(Some(order)) != Some(order) {
             self.0.wake_reader();
         }
     }
@@ -239,16 +214,13 @@ impl Shared {
             write_blocked: Cell::new(false),
             unflushed: Cell::new(false),
             client_closed: Cell::new(false),
-            bytes_read: Cell::new(0),
             bytes_written: Cell::new(0),
             refused: RefCell::new(None),
             refusal_index: Cell::new(None),
             body_failure: Cell::new(None),
             upgrade: Cell::new(None),
             order: Cell::new(None),
-            cut: Cell::new(false),
             reader: RefCell::new(None),
-            writer: RefCell::new(None),
         }
     }
 

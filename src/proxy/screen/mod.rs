@@ -44,7 +44,7 @@ use handle::{Order, Shared, Upgrade};
 use held::Held;
 
 pub use handle::{BodyFailure, Phase, Refused, ScreenHandle, Snapshot};
-pub use judge::{Body, Framing, HeadLimits, judge};
+pub use judge::HeadLimits;
 pub use linger::linger;
 pub use sniff::{Prefixed, Protocol, sniff};
 
@@ -79,7 +79,7 @@ enum Mode {
     Refused,
     /// The body cannot be read on.
     Failed(io::ErrorKind),
-    /// The stream has ended between two messages.
+    /// The stream has ended between two messages, or was not read any further there.
     Closed,
 }
 
@@ -129,7 +129,8 @@ impl<IO> Screen<IO> {
             Mode::Follow => Phase::Idle,
             Mode::Paused => Phase::Paused,
             Mode::Open => Phase::Tunnel,
-            Mode::Refused | Mode::Failed(_) | Mode::Closed => Phase::Ended,
+            Mode::Refused | Mode::Failed(_) => Phase::Ended,
+            Mode::Closed => Phase::Closed,
         }
     }
 
@@ -197,9 +198,6 @@ impl<IO> Screen<IO> {
 impl<IO: AsyncRead + Unpin> Screen<IO> {
     fn poll_good(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
-            if self.shared.cut.get() {
-                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-            }
             if self.held.deliver(buf) {
                 return Poll::Ready(Ok(()));
             }
@@ -207,10 +205,6 @@ impl<IO: AsyncRead + Unpin> Screen<IO> {
                 Mode::Follow => match self.shared.order.take() {
                     Some(Order::ExpireHead) if self.follower.in_head() => {
                         self.refuse(Hygiene::HeadTimeout);
-                        continue;
-                    }
-                    Some(Order::ExpireBody) if self.follower.in_body() => {
-                        self.fail(BodyFailure::TimedOut, io::ErrorKind::TimedOut);
                         continue;
                     }
                     order => {
@@ -304,9 +298,7 @@ impl<IO: AsyncRead + Unpin> Screen<IO> {
         let result = Pin::new(&mut self.io).poll_read(cx, buf);
         self.shared.awaits_client.set(result.is_pending());
         ready!(result)?;
-        let read = buf.filled().len() - before;
-        self.shared.bytes_read.set(self.shared.bytes_read.get() + read as u64);
-        Poll::Ready(Ok(read))
+        Poll::Ready(Ok(buf.filled().len() - before))
     }
 }
 
@@ -331,14 +323,8 @@ impl<IO: AsyncWrite + Unpin> Screen<IO> {
         cx: &mut Context<'_>,
         poll: impl FnOnce(Pin<&mut IO>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        if self.shared.cut.get() {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
         let result = poll(Pin::new(&mut self.io), cx);
         self.shared.write_blocked.set(result.is_pending());
-        if result.is_pending() {
-            park(&mut self.shared.writer.borrow_mut(), cx);
-        }
         result
     }
 

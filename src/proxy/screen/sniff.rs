@@ -57,11 +57,6 @@ impl<IO> Prefixed<IO> {
             end: 0,
         }
     }
-
-    /// The connection itself.
-    pub fn get_ref(&self) -> &IO {
-        &self.io
-    }
 }
 
 impl<IO: AsyncRead + Unpin> AsyncRead for Prefixed<IO> {

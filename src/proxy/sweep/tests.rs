@@ -133,8 +133,8 @@ fn the_timer_runs_only_while_something_is_armed() {
         let sweep = Sweep::new();
         let (one, two) = (sweep.watch(), sweep.watch());
         assert!(!sweep.is_ticking());
-        one.arm(Phase::ClientIdle, Duration::from_secs(60));
-        two.limit(Phase::TunnelTotal, Duration::from_secs(60));
+        one.arm(Phase::Client, Duration::from_secs(60));
+        two.limit(Phase::Total, Duration::from_secs(60));
         sleep(5 * TICK).await;
         assert!(sweep.is_ticking());
         one.disarm();
@@ -145,7 +145,7 @@ fn the_timer_runs_only_while_something_is_armed() {
         sleep(Duration::from_secs(3600)).await;
         assert_eq!(sweep.ticks(), stopped_at);
 
-        one.arm(Phase::ClientIdle, Duration::from_secs(1));
+        one.arm(Phase::Client, Duration::from_secs(1));
         let (_, took) = fires(&one).await;
         assert!(took >= Duration::from_secs(1) && took <= Duration::from_secs(1) + 2 * TICK);
         sleep(2 * TICK).await;
@@ -172,13 +172,13 @@ fn dropping_a_watch_while_others_fire_is_harmless() {
         let sweep = Sweep::new();
         let watches: Vec<_> = (0..100).map(|_| sweep.watch()).collect();
         for watch in &watches {
-            watch.arm(Phase::ClientIdle, Duration::from_secs(1));
+            watch.arm(Phase::Client, Duration::from_secs(1));
         }
         let tasks: Vec<_> = watches
             .into_iter()
             .map(|watch| {
                 tokio::task::spawn_local(async move {
-                    assert_eq!(watch.fired().await, Phase::ClientIdle);
+                    assert_eq!(watch.fired().await, Phase::Client);
                 })
             })
             .collect();

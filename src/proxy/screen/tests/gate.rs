@@ -81,7 +81,6 @@ fn good_streams_pass_unchanged_however_they_are_cut_and_read() {
                 "{size}-byte reads of {part}-byte parts"
             );
             assert_eq!(screen.handle().snapshot().heads, 6);
-            assert_eq!(screen.handle().snapshot().bytes_read, stream.len() as u64);
             assert_eq!(screen.handle().snapshot().phase, Phase::Idle);
         }
     }
@@ -119,7 +118,7 @@ fn a_refused_head_becomes_a_sentinel_and_nothing_after_it_passes() {
         );
         assert!(read(&mut screen).is_pending());
         assert_eq!(handle.snapshot().phase, Phase::Ended);
-        assert_eq!(handle.snapshot().unanswered, 3);
+        assert_eq!(handle.0.unanswered(), 3);
         assert!(handle.leaves_unread());
         assert_eq!(handle.take_refusal(0), None);
         assert_eq!(handle.take_refusal(1), None);
@@ -276,9 +275,8 @@ fn a_head_that_takes_too_long_is_refused() {
     let handle = screen.handle();
     assert_eq!(read_all(&mut screen, 4096), GET);
     assert!(read_with(&mut screen, &waker, 4096).is_pending());
-    handle.expire_body();
     handle.close_idle();
-    assert_eq!(woken.times(), 0, "neither a body nor idle");
+    assert_eq!(woken.times(), 0, "not idle");
     handle.expire_head();
     assert_eq!(woken.times(), 1);
     assert_eq!(read_all(&mut screen, 4096), SENTINEL);
@@ -287,17 +285,6 @@ fn a_head_that_takes_too_long_is_refused() {
         (refused.hygiene, refused.target.as_deref()),
         (Hygiene::HeadTimeout, Some("/a"))
     );
-}
-
-#[test]
-fn a_body_that_takes_too_long_fails() {
-    let mut screen = screen(&[&POST[..POST.len() - 2]]);
-    assert_eq!(read_all(&mut screen, 4096), &POST[..POST.len() - 2]);
-    screen.handle().expire_head();
-    assert!(read(&mut screen).is_pending());
-    screen.handle().expire_body();
-    assert!(matches!(read(&mut screen), Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut));
-    assert_eq!(screen.handle().body_failure(0), Some(BodyFailure::TimedOut));
 }
 
 #[test]
@@ -331,20 +318,6 @@ fn screen_with_late_request() -> Screen<Script> {
 }
 
 #[test]
-fn a_cut_ends_both_directions() {
-    let woken = Arc::new(Woken::default());
-    let waker = Waker::from(Arc::clone(&woken));
-    let mut screen = screen(&[]);
-    assert!(read_with(&mut screen, &waker, 4096).is_pending());
-    screen.handle().cut();
-    assert_eq!(woken.times(), 1);
-    assert!(matches!(read(&mut screen), Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ConnectionAborted));
-    let mut cx = Context::from_waker(Waker::noop());
-    let written = Pin::new(&mut screen).poll_write(&mut cx, b"x");
-    assert!(matches!(written, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ConnectionAborted));
-}
-
-#[test]
 fn empty_lines_do_not_make_a_head() {
     let mut screen = screen(&[POST, b"\r\n"]);
     assert_eq!(read_all(&mut screen, 4096), POST);
@@ -357,9 +330,8 @@ fn a_screen_that_is_off_only_counts() {
     assert_eq!(read_all(&mut screen, 4096).len(), 27);
     flush(&mut screen);
     let snapshot = screen.handle().snapshot();
-    assert_eq!((snapshot.bytes_read, snapshot.bytes_written), (27, 6));
     assert_eq!(
-        (snapshot.phase, snapshot.heads, snapshot.unanswered),
-        (Phase::Tunnel, 0, 0)
+        (snapshot.phase, snapshot.heads, snapshot.bytes_written),
+        (Phase::Tunnel, 0, 6)
     );
 }

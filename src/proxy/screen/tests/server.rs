@@ -234,7 +234,7 @@ async fn a_client_that_closes_its_sending_side_gets_all_its_answers() {
     let (answers, (seen, handle)) = tokio::join!(call, serve(server, Some(Rc::clone(&gate))));
     assert_eq!(statuses(&answers), ["200", "200", "200"]);
     assert_eq!(seen.len(), 3);
-    assert_eq!(handle.snapshot().unanswered, 0);
+    assert_eq!(handle.0.unanswered(), 0);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use super::LIMITS;
 use crate::policy::refusal::Hygiene;
 use crate::proxy::screen::follow::{Follower, Stop};
 use crate::proxy::screen::judge::{Body, is_token};
-use crate::proxy::screen::{Framing, judge};
+use crate::proxy::screen::judge::{Framing, judge};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
