@@ -5,7 +5,7 @@ use std::panic;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use tracing::{error, info};
 
 use crate::config::Config;
@@ -23,8 +23,6 @@ use crate::telemetry::metrics::Metrics;
 pub struct Running {
     /// The client-facing TCP addresses, with the ports that were really taken.
     pub ingress: Vec<SocketAddr>,
-    /// The admin listener's TCP addresses.
-    pub admin: Vec<SocketAddr>,
     conductor: Conductor,
     proxy: JoinHandle<()>,
     control: JoinHandle<()>,
@@ -41,7 +39,7 @@ pub fn start(config: Config, read: Sources, log: Option<&log::Writer>) -> anyhow
     let (conductor, stages) = Conductor::new();
     let ingress = Bound::all(&config.ingress.listen)?;
     let admin = Bound::all(&config.admin.listen)?;
-    let (ingress_addresses, admin_addresses) = (addresses(&ingress), addresses(&admin));
+    let addresses = ingress.iter().filter_map(Bound::tcp_address).collect();
     announce("ingress", &ingress);
     announce("admin", &admin);
 
@@ -55,14 +53,15 @@ pub fn start(config: Config, read: Sources, log: Option<&log::Writer>) -> anyhow
     let data_path = Proxy {
         current,
         stages,
+        // What is in flight elsewhere may finish.
+        vital: conductor.vital(Stage::Closing),
         metrics,
     };
     let proxy = proxy::start(data_path, ingress).context("cannot start the data path")?;
     let control = control::start(control, admin, read).context("cannot start the control plane")?;
     info!(message = "ready");
     Ok(Running {
-        ingress: ingress_addresses,
-        admin: admin_addresses,
+        ingress: addresses,
         conductor,
         proxy,
         control,
@@ -70,24 +69,28 @@ pub fn start(config: Config, read: Sources, log: Option<&log::Writer>) -> anyhow
 }
 
 impl Running {
-    /// Waits until a signal has drained everything.
-    pub fn wait(self) {
-        // A panic of either thread has been counted and logged.
+    /// Waits until everything has been drained, after a signal or because something broke.
+    ///
+    /// # Errors
+    /// When a part was lost that the process cannot do without.
+    pub fn wait(self) -> anyhow::Result<()> {
+        // A panic of either thread has been counted and logged, and makes the conductor crippled.
         let _ = self.proxy.join();
         self.conductor.advance(Stage::Ended);
         let _ = self.control.join();
         info!(message = "ended");
+        ensure!(!self.conductor.is_crippled(), "ended by a bug; the log says where");
+        Ok(())
     }
 
     /// Ends without waiting for requests in flight.
-    pub fn shutdown(self) {
+    ///
+    /// # Errors
+    /// As [`Running::wait`].
+    pub fn shutdown(self) -> anyhow::Result<()> {
         self.conductor.advance(Stage::Cutting);
-        self.wait();
+        self.wait()
     }
-}
-
-fn addresses(bound: &[Bound]) -> Vec<SocketAddr> {
-    bound.iter().filter_map(Bound::tcp_address).collect()
 }
 
 fn announce(listener: &'static str, bound: &[Bound]) {

@@ -20,6 +20,6 @@ pub(super) fn run(file: &Path) -> anyhow::Result<ExitCode> {
     let log = log::install(&config.telemetry);
     warnings.iter().for_each(log::problem);
     let running = app::start(config, read, Some(&log))?;
-    running.wait();
+    running.wait()?;
     Ok(ExitCode::SUCCESS)
 }

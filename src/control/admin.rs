@@ -48,20 +48,20 @@ pub(super) fn spawn(control: &Arc<Control>, bound: Vec<Bound>) -> io::Result<()>
         match listener {
             Bound::Tcp(listener) => {
                 let listener = TcpListener::from_std(listener)?;
-                spawn_local(async move {
+                spawn_local(control.vital().keep(async move {
                     loop {
                         admit(&control, &places, listener.accept().await.map(|(socket, _)| socket)).await;
                     }
-                });
+                }));
             }
             Bound::Unix(listener, file) => {
                 let listener = UnixListener::from_std(listener)?;
-                spawn_local(async move {
+                spawn_local(control.vital().keep(async move {
                     let _file = file;
                     loop {
                         admit(&control, &places, listener.accept().await.map(|(socket, _)| socket)).await;
                     }
-                });
+                }));
             }
         }
     }

@@ -3,12 +3,12 @@
 //! A room of its own so that everything that can change what is in force is in one place, on its own thread, away from
 //! the data path. It swaps generations and moves the [stage](crate::lifecycle::Stage); it never touches a connection.
 
-pub mod admin;
-pub mod drain;
+mod admin;
+mod drain;
 pub mod keyfile;
 pub mod mint;
-pub mod reload;
-pub mod watch;
+mod reload;
+mod watch;
 
 use std::io;
 use std::sync::{Arc, mpsc};
@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::config::sources::Sources;
-use crate::lifecycle::{self, Conductor, Stage};
+use crate::lifecycle::{self, Conductor, Stage, Vital};
 use crate::listen::Bound;
 use crate::policy::current::Current;
 use crate::runtime;
@@ -35,21 +35,30 @@ pub struct Control {
     pub dropped_lines: Option<ErrorCounter>,
 }
 
+impl Control {
+    /// For the parts of the control plane: without one of them nobody can end the process in good order.
+    fn vital(&self) -> Vital {
+        self.conductor.vital(Stage::Cutting)
+    }
+}
+
 /// Starts the control thread; `read` is what the first generation was read from. It ends when the stage is [`Stage::Ended`].
 ///
 /// # Errors
 /// When the thread, its runtime, its signal handlers or its listeners cannot be had.
 pub fn start(control: Control, admin: Vec<Bound>, read: Sources) -> io::Result<JoinHandle<()>> {
     let (started, outcome) = mpsc::sync_channel(1);
-    let thread = runtime::spawn("keygate-control".to_owned(), move || async move {
-        let mut stages = control.conductor.stages();
-        let outcome = spawn_all(Arc::new(control), admin, read);
-        let failed = outcome.is_err();
-        // The starter waits for exactly this message.
-        drop(started.send(outcome));
-        if !failed {
-            lifecycle::reached(&mut stages, Stage::Ended).await;
-        }
+    let thread = runtime::spawn("keygate-control".to_owned(), move || {
+        control.vital().keep(async move {
+            let mut stages = control.conductor.stages();
+            let outcome = spawn_all(Arc::new(control), admin, read);
+            let failed = outcome.is_err();
+            // The starter waits for exactly this message.
+            drop(started.send(outcome));
+            if !failed {
+                lifecycle::reached(&mut stages, Stage::Ended).await;
+            }
+        })
     })?;
     outcome
         .recv()

@@ -28,7 +28,7 @@ const SETTLE: Duration = Duration::from_millis(50);
 
 /// Keeps the generation in force what the files say.
 pub(super) fn spawn(control: Arc<Control>, hangups: Rc<Notify>, read: Sources) {
-    spawn_local(async move {
+    spawn_local(control.vital().keep(async move {
         tell(&control.metrics, &control.current.load());
         let mut seen = read;
         let mut watch = Watch::new();
@@ -37,7 +37,7 @@ pub(super) fn spawn(control: Arc<Control>, hangups: Rc<Notify>, read: Sources) {
             let asked = next_look(&control, &watch, &hangups).await;
             seen = look(&control, seen, asked).await;
         }
-    });
+    }));
 }
 
 /// Waits for a reason to look again; true when an operator asked for it.

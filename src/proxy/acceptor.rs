@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::{JoinHandle as Task, spawn_local};
 use tokio::time::sleep;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use super::worker::Shared;
 use crate::lifecycle::{self, Stage};
@@ -70,7 +70,10 @@ pub(super) struct Census {
 
 /// Accepts on a thread of its own.
 pub(super) fn spawn(listeners: Vec<Bound>, inlets: Vec<Inlet>, shared: Arc<Shared>) -> io::Result<JoinHandle<()>> {
-    runtime::spawn("keygate-accept".to_owned(), move || run(listeners, inlets, shared))
+    let vital = shared.vital.clone();
+    runtime::spawn("keygate-accept".to_owned(), move || {
+        vital.keep(run(listeners, inlets, shared))
+    })
 }
 
 /// Accepts until the listeners are to be closed.
@@ -79,7 +82,10 @@ pub(super) async fn run(listeners: Vec<Bound>, inlets: Vec<Inlet>, shared: Arc<S
     let inlets: Rc<[Inlet]> = inlets.into();
     let loops: Vec<Task<()>> = listeners
         .into_iter()
-        .map(|listener| spawn_local(accept(listener, Rc::clone(&inlets), Arc::clone(&shared))))
+        .map(|listener| {
+            let vital = shared.vital.clone();
+            spawn_local(vital.keep(accept(listener, Rc::clone(&inlets), Arc::clone(&shared))))
+        })
         .collect();
     lifecycle::reached(&mut stages, Stage::Closing).await;
     // Dropping the loops drops the listeners: the port is free, and new connections are refused by the kernel.
@@ -117,7 +123,8 @@ async fn accept(listener: Bound, inlets: Rc<[Inlet]>, shared: Arc<Shared>) {
             Err(error) => error,
         },
     };
-    warn!(message = "a listener cannot be used", error = %outcome);
+    error!(message = "a listener cannot be used", error = %outcome);
+    shared.vital.lost();
 }
 
 async fn failed(error: &io::Error) {

@@ -34,7 +34,7 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use crate::lifecycle::Stages;
+use crate::lifecycle::{Stages, Vital};
 use crate::listen::Bound;
 use crate::policy::current::Current;
 use crate::telemetry::metrics::Metrics;
@@ -45,6 +45,8 @@ pub struct Proxy {
     pub current: Arc<Current>,
     /// When to stop.
     pub stages: Stages,
+    /// For what cannot be lost.
+    pub vital: Vital,
     /// What is told.
     pub metrics: Arc<Metrics>,
 }
@@ -72,7 +74,7 @@ pub fn start(proxy: Proxy, listeners: Vec<Bound>) -> io::Result<JoinHandle<()>> 
     }
     thread::Builder::new().name("keygate-proxy".to_owned()).spawn(move || {
         for thread in threads {
-            // A panic has been counted and logged by the process's panic hook.
+            // A panic has been counted, logged, and told by what was vital.
             let _ = thread.join();
         }
     })

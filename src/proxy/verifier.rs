@@ -5,6 +5,7 @@
 //!   an expiry: a verdict only says *which record* a key belongs to, and the decision checks that record each time.
 //! - The queue is bounded; a flood of guesses is answered 503 (or, by policy, 429 before it gets here), not with memory.
 
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -90,11 +91,17 @@ fn work(jobs: &Mutex<Receiver<Job>>, metrics: &Metrics) {
         if answer.is_closed() {
             continue;
         }
-        // Who asked may be gone by now.
-        let _ = answer.send(check.run(|phc, key| {
-            metrics.slow_verifications.inc();
-            matches(phc, key)
-        }));
+        let check = AssertUnwindSafe(|| {
+            check.run(|phc, key| {
+                metrics.slow_verifications.inc();
+                matches(phc, key)
+            })
+        });
+        // A bug in one check (which has been counted and logged) fails that one, and leaves the thread for others.
+        if let Ok(verdict) = panic::catch_unwind(check) {
+            // Who asked may be gone by now.
+            let _ = answer.send(verdict);
+        }
     }
 }
 

@@ -25,7 +25,7 @@ use super::sweep::Sweep;
 use super::upstream::Upstreams;
 use super::verifier::Verifier;
 use crate::config::Config;
-use crate::lifecycle::{self, Stage, Stages};
+use crate::lifecycle::{self, Stage, Stages, Vital};
 use crate::listen::Bound;
 use crate::policy::Policy;
 use crate::policy::current::Current;
@@ -41,6 +41,8 @@ pub(super) struct Shared {
     pub(super) current: Arc<Current>,
     /// When to stop; never marked as seen, so that a change is one load away.
     pub(super) stages: Stages,
+    /// For what cannot be lost.
+    pub(super) vital: Vital,
     /// What is told.
     pub(super) metrics: Arc<Metrics>,
     /// Open connections.
@@ -56,6 +58,7 @@ impl Shared {
         Self {
             current: proxy.current,
             stages: proxy.stages,
+            vital: proxy.vital,
             verifier: Verifier::new(config.keys.argon2_concurrency, Arc::clone(&proxy.metrics)),
             metrics: proxy.metrics,
             census: Mutex::default(),
@@ -106,12 +109,17 @@ pub(super) fn spawn(
         load: Arc::default(),
     };
     let own = inlet.clone();
-    let thread = runtime::spawn(format!("keygate-{number}"), move || async move {
-        match listeners {
-            Some(listeners) => drop(spawn_local(acceptor::run(listeners, vec![own], Arc::clone(&shared)))),
-            None => drop(own),
-        }
-        Worker::new(shared).run(arrivals).await;
+    let thread = runtime::spawn(format!("keygate-{number}"), move || {
+        shared.vital.clone().keep(async move {
+            match listeners {
+                Some(listeners) => {
+                    let accepting = acceptor::run(listeners, vec![own], Arc::clone(&shared));
+                    spawn_local(shared.vital.clone().keep(accepting));
+                }
+                None => drop(own),
+            }
+            Worker::new(shared).run(arrivals).await;
+        })
     })?;
     Ok((inlet, thread))
 }
@@ -154,7 +162,8 @@ impl Worker {
 
     /// Serves until drained: arrivals end when the acceptor is gone, connections when they are done or cut.
     async fn run(self: Rc<Self>, mut arrivals: UnboundedReceiver<Arrival>) {
-        spawn_local(Rc::clone(&self).follow_stages());
+        let vital = self.shared.vital.clone();
+        spawn_local(vital.keep(Rc::clone(&self).follow_stages()));
         let mut stages = self.shared.stages.clone();
         loop {
             tokio::select! {

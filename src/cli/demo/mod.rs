@@ -63,8 +63,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             () = interrupt.arrived() => Ok(if args.check { ExitCode::FAILURE } else { ExitCode::SUCCESS }),
         }
     });
-    stage.strike();
-    outcome
+    let struck = stage.strike();
+    let code = outcome?;
+    struck.map(|()| code)
 }
 
 /// Everything that runs and lies about during the demonstration.
@@ -124,10 +125,11 @@ impl Stage {
     }
 
     /// Stops Keygate before the service behind it, and both before their files go.
-    fn strike(self) {
-        self.running.shutdown();
+    fn strike(self) -> anyhow::Result<()> {
+        let ended = self.running.shutdown();
         drop(self.service);
         drop(self.sandbox);
+        ended
     }
 }
 
