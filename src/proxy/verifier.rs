@@ -10,8 +10,6 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use argon2::password_hash::{PasswordHash, PasswordVerifier};
-use argon2::{Algorithm, Argon2, Params, Version};
 use moka::sync::Cache;
 use tokio::sync::oneshot;
 use tracing::error;
@@ -19,7 +17,7 @@ use tracing::error;
 use super::ingress::Stop;
 use crate::policy::refusal::{Failure, Refusal};
 use crate::policy::{SlowCheck, Verdict};
-use crate::secret::Digest;
+use crate::secret::{Digest, slow};
 use crate::telemetry::metrics::Metrics;
 
 /// Verdicts that are remembered, positive and negative.
@@ -94,7 +92,7 @@ fn work(jobs: &Mutex<Receiver<Job>>, metrics: &Metrics) {
         let check = AssertUnwindSafe(|| {
             check.run(|phc, key| {
                 metrics.slow_verifications.inc();
-                matches(phc, key)
+                slow::matches(phc, key)
             })
         });
         // A bug in one check (which has been counted and logged) fails that one, and leaves the thread for others.
@@ -103,13 +101,4 @@ fn work(jobs: &Mutex<Receiver<Job>>, metrics: &Metrics) {
             let _ = answer.send(verdict);
         }
     }
-}
-
-fn matches(phc: &str, key: &[u8]) -> bool {
-    PasswordHash::new(phc).is_ok_and(|hash| argon2id().verify_password(key, &hash).is_ok())
-}
-
-/// Parameters come from the hash itself; configuration has bounded them.
-fn argon2id() -> Argon2<'static> {
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::DEFAULT)
 }

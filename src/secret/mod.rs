@@ -4,6 +4,7 @@
 //! kind of secret it is, and owned bytes are wiped on drop.
 
 pub mod generated;
+pub mod slow;
 
 use std::borrow::Cow;
 use std::fmt;

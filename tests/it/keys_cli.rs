@@ -228,11 +228,11 @@ fn verify_says_what_the_gate_would() {
     let hash = |key: &str| format!("hash = \"sha256:{}\"", sha256(key));
     let peppered = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, pepper.as_bytes()), b"peppered-key");
     let phc = {
-        use argon2::password_hash::{PasswordHasher as _, SaltString};
+        use argon2::PasswordHasher as _;
         let cheap = argon2::Params::new(8, 1, 1, None).unwrap();
         let argon2 = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, cheap);
-        let salt = SaltString::from_b64("YWJjZGVmZ2hpamtsbW5vcA").unwrap();
-        argon2.hash_password(b"chosen-by-a-human", &salt).unwrap().to_string()
+        let hash = argon2.hash_password_with_salt(b"chosen-by-a-human", b"abcdefghijklmnop");
+        hash.unwrap().to_string()
     };
     desk.write(
         "keys.toml",

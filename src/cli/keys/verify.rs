@@ -7,8 +7,6 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Read as _};
 use std::process::ExitCode;
 
-use argon2::Argon2;
-use argon2::password_hash::{PasswordHash, PasswordVerifier as _};
 use clap::Args;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -22,8 +20,8 @@ use crate::config::records::{Hash, Records};
 use crate::policy::credential::Prefixes;
 use crate::policy::keyring::{Found, Keyring};
 use crate::policy::refusal::Invalid;
-use crate::secret::Presented;
 use crate::secret::generated::checksum_ok;
+use crate::secret::{Presented, slow};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -216,9 +214,6 @@ fn find_slow(keyring: &Keyring, presented: &Presented<'_>) -> Option<Found> {
     keyring
         .slow_candidates(presented)
         .iter()
-        .find(|candidate| {
-            PasswordHash::new(candidate.phc)
-                .is_ok_and(|hash| Argon2::default().verify_password(presented.expose(), &hash).is_ok())
-        })
+        .find(|candidate| slow::matches(candidate.phc, presented.expose()))
         .map(|candidate| candidate.found)
 }

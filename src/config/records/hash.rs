@@ -4,7 +4,7 @@
 //! unknown caller may run, so its memory and time are bounded before it is ever computed. No text in here quotes any
 //! part of a hash.
 
-use argon2::password_hash::PasswordHash;
+use argon2::password_hash::phc::PasswordHash;
 
 use super::scope::Names;
 use super::{Digest, Hash};
