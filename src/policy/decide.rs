@@ -17,7 +17,6 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::HeaderValue;
 use zeroize::Zeroizing;
 
 use super::credential::{self, Extraction, Taken};
@@ -117,13 +116,14 @@ impl Policy {
                 Some(slot)
             }
         };
+        let host = checked.host(head)?;
         Ok(Permit {
             trail: std::mem::take(trail),
             upstream,
             taken,
-            forwarded: forwarded::render(head, client, checked.authority, ingress.forwarded),
+            forwarded: forwarded::render(head, client, &host, ingress.forwarded),
             client,
-            host: HeaderValue::from_str(checked.authority).map_err(|_| Hygiene::Host)?,
+            host,
             upgrade: checked.upgrade.cloned(),
             slot,
         })

@@ -185,7 +185,7 @@ pub(super) async fn serve(place: &Place, arrival: Arrival) {
         return;
     };
     let tls = terms.tls.is_some();
-    let peer = Peer { address, tls };
+    let peer = Peer::new(address, tls);
     match protocol {
         Protocol::Http1 => http1(place, peer, &terms, stream).await,
         Protocol::Http2 => http2(place, peer, &terms, stream).await,

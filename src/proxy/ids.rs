@@ -1,18 +1,24 @@
 //! Names for requests: unique, cheap, and made without locks.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use aws_lc_rs::rand;
+use bytes::BytesMut;
 use http::HeaderValue;
 
 /// One worker's source of ids: a random start, then a full-period sequence. Unique, not secret.
 pub(super) struct Ids {
     high: u64,
     low: Cell<u64>,
+    /// What the next names are written to.
+    paper: RefCell<BytesMut>,
 }
 
 /// Odd, so that adding it runs through all 64-bit numbers before one comes again (Weyl sequence, as in SplitMix64).
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Bytes of a sheet: so much is kept by a request that stays open for long.
+const SHEET: usize = 2048;
 
 impl Ids {
     pub(super) fn new() -> Self {
@@ -23,12 +29,13 @@ impl Ids {
         Self {
             high: (start >> 64) as u64,
             low: Cell::new(start as u64),
+            paper: RefCell::default(),
         }
     }
 
     /// A request's id.
     pub(super) fn request(&self) -> HeaderValue {
-        HeaderValue::from_bytes(&self.long()).expect("hexadecimal digits are visible ASCII")
+        self.value(&self.long())
     }
 
     /// A `traceparent` that begins a trace, not sampled (W3C Trace Context §3.2).
@@ -36,7 +43,18 @@ impl Ids {
         let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
         text[3..35].copy_from_slice(&self.long());
         text[36..52].copy_from_slice(&self.short());
-        HeaderValue::from_bytes(&text).expect("hexadecimal digits are visible ASCII")
+        self.value(&text)
+    }
+
+    /// Names are cut from one sheet after another: a name is then kept, handed on and dropped by counting, without an
+    /// allocation of its own.
+    fn value(&self, text: &[u8]) -> HeaderValue {
+        let mut paper = self.paper.borrow_mut();
+        if paper.capacity() < text.len() {
+            *paper = BytesMut::with_capacity(SHEET);
+        }
+        paper.extend_from_slice(text);
+        HeaderValue::from_maybe_shared(paper.split().freeze()).expect("hexadecimal digits are visible ASCII")
     }
 
     /// 32 hexadecimal digits.

@@ -90,7 +90,7 @@ async fn admit(
         uri: request.uri(),
         version: request.version(),
         headers: request.headers(),
-        peer: line.client.peer,
+        peer: &line.client.peer,
     };
     let policy = &generation.policy;
     let decision = match policy.decide_ingress(&head, None, now) {

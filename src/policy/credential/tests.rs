@@ -30,16 +30,19 @@ fn headers(lines: &[(&str, &str)]) -> HeaderMap {
     headers
 }
 
+static PEER: Peer = Peer {
+    address: None,
+    tls: false,
+    written: None,
+};
+
 fn head<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> ClientHead<'a> {
     ClientHead {
         method: &Method::GET,
         uri,
         version: Version::HTTP_11,
         headers,
-        peer: Peer {
-            address: None,
-            tls: false,
-        },
+        peer: &PEER,
     }
 }
 

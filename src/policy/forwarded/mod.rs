@@ -50,11 +50,10 @@ pub type Rendered = SmallVec<[(HeaderName, HeaderValue); 3]>;
 /// Finds the client, from the connection's peer and what the headers of a trusted one say.
 #[must_use]
 pub fn client(head: &ClientHead<'_>, proxies: &TrustedProxies, style: ForwardedStyle) -> Client {
-    let address = head.peer.address.map(|address| address.to_canonical());
     let peer = Client {
-        address,
+        address: head.peer.address,
         tls: head.peer.tls,
-        local: is_local(address),
+        local: is_local(head.peer.address),
         trusted: proxies.trusts(head.peer.address),
     };
     if !peer.trusted {
@@ -67,13 +66,13 @@ pub fn client(head: &ClientHead<'_>, proxies: &TrustedProxies, style: ForwardedS
     }
 }
 
-/// The forwarded headers for the upstream. `authority` is the request's own ([`super::hygiene::Checked::authority`]).
+/// The forwarded headers for the upstream. `host` is the request's own ([`super::hygiene::Checked::authority`]).
 #[must_use]
-pub fn render(head: &ClientHead<'_>, client: Client, authority: &str, style: ForwardedStyle) -> Rendered {
+pub fn render(head: &ClientHead<'_>, client: Client, host: &HeaderValue, style: ForwardedStyle) -> Rendered {
     match style {
-        ForwardedStyle::XForwarded => x_forwarded(head, client, authority),
+        ForwardedStyle::XForwarded => x_forwarded(head, client, host),
         ForwardedStyle::Forwarded => {
-            let value = forwarded(head, client, authority);
+            let value = forwarded(head, client, host);
             smallvec![(FORWARDED, value)]
         }
         ForwardedStyle::None => Rendered::new(),
@@ -155,24 +154,32 @@ fn address_of(node: &[u8]) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
-fn x_forwarded(head: &ClientHead<'_>, client: Client, authority: &str) -> Rendered {
-    let mut rendered = Rendered::new();
-    let mut chain: Vec<&[u8]> = Vec::new();
-    if client.trusted {
-        let good = x_forwarded_for(head.headers).rev();
-        chain.extend(good.take_while(|hop| address_of(hop).is_some()));
-        chain.reverse();
-    }
-    let peer = head.peer.address.map(|address| address.to_canonical().to_string());
-    chain.extend(peer.as_deref().map(str::as_bytes));
-    if !chain.is_empty() {
-        rendered.push((X_FORWARDED_FOR, value(&chain.join(&b", "[..]))));
-    }
+fn x_forwarded(head: &ClientHead<'_>, client: Client, host: &HeaderValue) -> Rendered {
+    let chain = if client.trusted {
+        chain(head)
+    } else {
+        head.peer.written.clone()
+    };
     let proto = if client.tls { "https" } else { "http" };
+    let said = if client.trusted {
+        x_forwarded_host(head.headers)
+    } else {
+        None
+    };
+    let mut rendered = Rendered::new();
+    rendered.extend(chain.map(|chain| (X_FORWARDED_FOR, chain)));
     rendered.push((X_FORWARDED_PROTO, HeaderValue::from_static(proto)));
-    let host = x_forwarded_host(head.headers).filter(|_| client.trusted);
-    rendered.push((X_FORWARDED_HOST, value(host.unwrap_or(authority.as_bytes()))));
+    rendered.push((X_FORWARDED_HOST, said.map_or_else(|| host.clone(), value)));
     rendered
+}
+
+/// The well-formed end of what a trusted peer says, then the peer itself.
+fn chain(head: &ClientHead<'_>) -> Option<HeaderValue> {
+    let good = x_forwarded_for(head.headers).rev();
+    let mut chain: Vec<&[u8]> = good.take_while(|hop| address_of(hop).is_some()).collect();
+    chain.reverse();
+    chain.extend(head.peer.written.as_ref().map(HeaderValue::as_bytes));
+    (!chain.is_empty()).then(|| value(&chain.join(&b", "[..])))
 }
 
 /// What a trusted peer says: believed where it is one valid host.
@@ -183,7 +190,7 @@ fn x_forwarded_host(headers: &HeaderMap) -> Option<&[u8]> {
 }
 
 /// RFC 7239 §4: a trusted peer's elements, then one of our own about this connection.
-fn forwarded(head: &ClientHead<'_>, client: Client, authority: &str) -> HeaderValue {
+fn forwarded(head: &ClientHead<'_>, client: Client, host: &HeaderValue) -> HeaderValue {
     let mut chain = String::new();
     if client.trusted {
         for element in Chain::parse(head.headers).elements {
@@ -191,13 +198,13 @@ fn forwarded(head: &ClientHead<'_>, client: Client, authority: &str) -> HeaderVa
             chain.push_str(", ");
         }
     }
-    write_element(&mut chain, head.peer, authority);
+    write_element(&mut chain, head.peer, host.to_str().unwrap_or_default());
     value(chain.as_bytes())
 }
 
-fn write_element(chain: &mut String, peer: Peer, authority: &str) {
+fn write_element(chain: &mut String, peer: &Peer, authority: &str) {
     let proto = if peer.tls { "https" } else { "http" };
-    let written = match peer.address.map(|address| address.to_canonical()) {
+    let written = match peer.address {
         Some(IpAddr::V4(address)) => write!(chain, "for={address};proto={proto};host=\"{authority}\""),
         Some(IpAddr::V6(address)) => write!(chain, "for=\"[{address}]\";proto={proto};host=\"{authority}\""),
         None => write!(chain, "for=unknown;proto={proto};host=\"{authority}\""),

@@ -32,13 +32,11 @@ fn request(style: ForwardedStyle, peer: &str, tls: bool, lines: &[(&str, &str)])
         uri: &Uri::from_static("/"),
         version: Version::HTTP_11,
         headers: &headers,
-        peer: Peer {
-            address: peer.parse().ok(),
-            tls,
-        },
+        peer: &Peer::new(peer.parse().ok(), tls),
     };
     let client = client(&head, &proxies(), style);
-    let rendered = render(&head, client, "api.example:8080", style);
+    let host = HeaderValue::from_static("api.example:8080");
+    let rendered = render(&head, client, &host, style);
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     Outcome {
         address: client.address,

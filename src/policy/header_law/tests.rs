@@ -62,10 +62,7 @@ fn taken(headers: &HeaderMap) -> Taken {
             uri: &Uri::from_static("/"),
             version: http::Version::HTTP_11,
             headers,
-            peer: Peer {
-                address: None,
-                tls: false,
-            },
+            peer: &Peer::new(None, false),
         },
     )
 }
@@ -492,7 +489,7 @@ proptest! {
             uri: &Uri::from_static("/"),
             version: http::Version::HTTP_11,
             headers: &headers,
-            peer: Peer { address: None, tls: false },
+            peer: &Peer::new(None, false),
         };
         let found = matches!(extract(&sources(), &head, 64), Extraction::Found { .. });
         prop_assert!(found);

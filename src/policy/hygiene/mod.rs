@@ -33,6 +33,20 @@ pub struct Checked<'a> {
     pub expects_continue: bool,
 }
 
+impl Checked<'_> {
+    /// The authority as a header's value: where it came as `Host`, that very value, which is shared and not copied.
+    ///
+    /// # Errors
+    ///
+    /// Never for a head that was checked.
+    pub(super) fn host(&self, head: &ClientHead<'_>) -> Result<HeaderValue, Hygiene> {
+        match head.headers.get(HOST) {
+            Some(host) if host == self.authority => Ok(host.clone()),
+            Some(_) | None => HeaderValue::from_str(self.authority).map_err(|_| Hygiene::Host),
+        }
+    }
+}
+
 /// Checks a head. `paths` is [`loosest`] over all upstreams; [`path_check`] comes again once the upstream is known.
 ///
 /// # Errors

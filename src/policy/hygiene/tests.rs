@@ -38,10 +38,7 @@ fn checked(version: Version, request: &str, lines: &[(&str, &str)]) -> Result<Sa
         uri: &uri,
         version,
         headers: &headers,
-        peer: Peer {
-            address: None,
-            tls: false,
-        },
+        peer: &Peer::new(None, false),
     };
     check(&head, &law(), &Paths::default()).map(|checked| Said {
         authority: checked.authority.to_owned(),
