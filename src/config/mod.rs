@@ -19,7 +19,7 @@ pub mod keys;
 pub mod limits;
 mod load;
 mod mask;
-mod names;
+pub mod names;
 pub mod plans;
 pub mod problem;
 pub mod reader;
