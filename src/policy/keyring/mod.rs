@@ -21,15 +21,12 @@ use smallvec::SmallVec;
 use crate::config::environments::EnvironmentId;
 use crate::config::keys::Pepper;
 use crate::config::plans::PlanId;
-use crate::config::records::Records;
+use crate::config::records::{Records, SHARED_LEAD_MAX};
 use crate::secret::{Digest, Presented, Secret};
 
 use super::refusal::Invalid;
 
 pub use grant::{Grant, Permissions};
-
-/// How many argon2id records one presented key may be compared with.
-pub const MAX_CANDIDATES: usize = 8;
 
 /// The immutable index of one generation's keys.
 pub struct Keyring {
@@ -193,9 +190,9 @@ impl Keyring {
     }
 
     /// The argon2id records whose public lead characters begin `presented`: the longest leads first, at most
-    /// [`MAX_CANDIDATES`].
+    /// [`SHARED_LEAD_MAX`].
     #[must_use]
-    pub fn slow_candidates(&self, presented: &Presented<'_>) -> SmallVec<[Candidate<'_>; MAX_CANDIDATES]> {
+    pub fn slow_candidates(&self, presented: &Presented<'_>) -> SmallVec<[Candidate<'_>; SHARED_LEAD_MAX]> {
         let bytes = presented.expose();
         let mut candidates = SmallVec::new();
         for &length in &self.lead_lengths {
@@ -205,7 +202,7 @@ impl Keyring {
                 if row.lead.as_bytes() != lead {
                     break;
                 }
-                if candidates.len() == MAX_CANDIDATES {
+                if candidates.len() == SHARED_LEAD_MAX {
                     return candidates;
                 }
                 candidates.push(Candidate {
@@ -226,16 +223,25 @@ impl Keyring {
         !self.slow.is_empty()
     }
 
-    /// Whether the found key may be used at `now` (Unix seconds).
+    /// Whether the found key may be used at `now` (Unix seconds). As [`crate::config::records::Key::state`] tells people,
+    /// but for the hash that matched.
     ///
     /// # Errors
     ///
-    /// The first that applies of: revoked, disabled, not yet valid, expired (the key's end, or the matched hash's own).
+    /// The first that applies of: revoked, disabled, expired (the key's end, or the matched hash's own), not yet valid.
     pub fn state(&self, found: Found, now: i64) -> Result<(), Invalid> {
-        self.key(found.key).state(now)?;
-        match self.moment(self.hash_expiry(found.hash)) {
-            Some(end) if end <= now => Err(Invalid::Expired),
-            Some(_) | None => Ok(()),
+        let row = self.key(found.key).row;
+        let reached = |moment| self.moment(moment).is_some_and(|at| at <= now);
+        if reached(row.revoked_at) {
+            Err(Invalid::Revoked)
+        } else if !row.active {
+            Err(Invalid::Disabled)
+        } else if row.expires_at <= now || reached(self.hash_expiry(found.hash)) {
+            Err(Invalid::Expired)
+        } else if row.not_before != NEVER && !reached(row.not_before) {
+            Err(Invalid::NotYetValid)
+        } else {
+            Ok(())
         }
     }
 
@@ -391,26 +397,6 @@ impl<'a> Key<'a> {
     #[must_use]
     pub fn expires_at(&self) -> Option<i64> {
         (self.row.expires_at != i64::MAX).then_some(self.row.expires_at)
-    }
-
-    /// Whether it may be used at `now` (Unix seconds), whichever of its hashes matched.
-    ///
-    /// # Errors
-    ///
-    /// The first that applies of: revoked, disabled, not yet valid, expired.
-    pub fn state(&self, now: i64) -> Result<(), Invalid> {
-        let reached = |moment| self.keyring.moment(moment).is_some_and(|at| at <= now);
-        if reached(self.row.revoked_at) {
-            Err(Invalid::Revoked)
-        } else if !self.row.active {
-            Err(Invalid::Disabled)
-        } else if self.row.not_before != NEVER && !reached(self.row.not_before) {
-            Err(Invalid::NotYetValid)
-        } else if self.row.expires_at <= now {
-            Err(Invalid::Expired)
-        } else {
-            Ok(())
-        }
     }
 
     fn text_start(&self) -> usize {
