@@ -38,9 +38,9 @@ mod tests;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use load::{load, load_text};
+pub use load::load;
 
-/// What [`load`] gives.
+/// What [`load()`] gives.
 #[derive(Debug, Clone)]
 pub struct Loaded {
     /// The configuration.

@@ -87,7 +87,6 @@ pub struct Organization {
 #[derive(Clone, Copy)]
 pub struct Key<'a> {
     keyring: &'a Keyring,
-    index: KeyIndex,
     row: &'a Row,
 }
 
@@ -217,12 +216,6 @@ impl Keyring {
         candidates
     }
 
-    /// Whether any key has a slow hash, so that a key that [`Keyring::find`] does not know may still be valid.
-    #[must_use]
-    pub fn has_slow(&self) -> bool {
-        !self.slow.is_empty()
-    }
-
     /// Whether the found key may be used at `now` (Unix seconds). As [`crate::config::records::Key::state`] tells people,
     /// but for the hash that matched.
     ///
@@ -268,14 +261,8 @@ impl Keyring {
     pub fn key(&self, index: KeyIndex) -> Key<'_> {
         Key {
             keyring: self,
-            index,
             row: &self.rows[index.0 as usize],
         }
-    }
-
-    /// Every key, in the order of its records.
-    pub fn keys(&self) -> impl ExactSizeIterator<Item = Key<'_>> {
-        (0..compile::index(self.rows.len())).map(|index| self.key(KeyIndex(index)))
     }
 
     /// The key with this id: how accounts and tunnels find their key again in the next generation.
@@ -315,7 +302,7 @@ impl Keyring {
         })
     }
 
-    /// One organization. The index is [`Key::organization_index`].
+    /// One organization, by its index in [`Records::organizations`].
     ///
     /// # Panics
     ///
@@ -349,12 +336,6 @@ impl Keyring {
 }
 
 impl<'a> Key<'a> {
-    /// Its index.
-    #[must_use]
-    pub fn index(&self) -> KeyIndex {
-        self.index
-    }
-
     /// Public and stable.
     #[must_use]
     pub fn id(&self) -> &'a str {
@@ -373,12 +354,6 @@ impl<'a> Key<'a> {
     #[must_use]
     pub fn organization(&self) -> &'a Organization {
         self.keyring.organization(self.row.organization)
-    }
-
-    /// Index into [`Records::organizations`].
-    #[must_use]
-    pub fn organization_index(&self) -> u32 {
-        self.row.organization
     }
 
     /// What it may do, from where, and how much: shared by all keys that have the same.

@@ -89,13 +89,16 @@ fn every_hash_of_a_key_finds_it_and_nothing_else_does() {
     assert_eq!(keyring.by_id("a"), Some(KeyIndex(1)));
     assert_eq!(keyring.by_id("b"), Some(KeyIndex(0)));
     assert_eq!(keyring.by_id("c"), None);
-    assert_eq!(keyring.keys().map(|key| key.id()).collect::<Vec<_>>(), ["b", "a"]);
+    assert_eq!(
+        [KeyIndex(0), KeyIndex(1)].map(|index| keyring.key(index).id()),
+        ["b", "a"]
+    );
 }
 
 #[test]
 fn an_empty_keyring_finds_nothing() {
     let keyring = keyring(vec![]);
-    assert!(keyring.is_empty() && !keyring.has_slow());
+    assert!(keyring.is_empty());
     assert!(keyring.find(&present("kg_a")).is_none());
     assert!(keyring.slow_candidates(&present("kg_a")).is_empty());
     assert!(keyring.by_id("").is_none());

@@ -168,7 +168,7 @@ impl ScreenHandle {
     }
 
     /// Whether the client may be in the middle of sending something that nobody will read. Such a connection is to be
-    /// closed through [`linger`](super::linger), or its last answer may be lost.
+    /// closed through [`linger`](super::linger()), or its last answer may be lost.
     #[must_use]
     pub fn leaves_unread(&self) -> bool {
         match self.0.phase.get() {
