@@ -2,7 +2,7 @@
 
 use http::HeaderName;
 
-use super::names;
+use super::names::{self, is_token_byte};
 use super::reader::{self, Item, Table};
 
 /// One place to look for a key.
@@ -140,8 +140,4 @@ fn read_text(item: &Item<'_>, fits: impl Fn(u8) -> bool, help: &str) -> Option<S
     }
     item.error("holds a character that cannot stand there", help);
     None
-}
-
-fn is_token_byte(byte: u8) -> bool {
-    names::is_token(&char::from(byte).to_string())
 }

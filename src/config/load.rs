@@ -49,7 +49,8 @@ pub fn load(path: &Path, sources: &mut Sources) -> Result<Loaded, Problems> {
 ///
 /// # Errors
 /// As [`load`].
-pub fn load_text(file: &Path, text: &str) -> Result<Loaded, Problems> {
+#[cfg(test)]
+pub(super) fn load_text(file: &Path, text: &str) -> Result<Loaded, Problems> {
     load_with(file, text, &mut Sources::default())
 }
 

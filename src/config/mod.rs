@@ -19,7 +19,7 @@ pub mod keys;
 pub mod limits;
 mod load;
 mod mask;
-mod names;
+pub mod names;
 pub mod plans;
 pub mod problem;
 pub mod reader;
@@ -38,9 +38,9 @@ mod tests;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use load::{load, load_text};
+pub use load::load;
 
-/// What [`load`] gives.
+/// What [`load()`] gives.
 #[derive(Debug, Clone)]
 pub struct Loaded {
     /// The configuration.

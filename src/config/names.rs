@@ -77,10 +77,13 @@ fn header_name(text: &str) -> (Option<HeaderName>, Option<(String, &'static str)
 
 /// Whether `text` is a token (RFC 9110 §5.6.2).
 pub(super) fn is_token(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+    !text.is_empty() && text.bytes().all(is_token_byte)
+}
+
+/// Whether a byte may be part of a token, such as a method or a header name (RFC 9110 §5.6.2).
+#[must_use]
+pub fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// Whether `text` is visible ASCII without spaces, so that it can stand in a space-separated list in a header.

@@ -140,7 +140,7 @@ impl Report {
     }
 
     /// As [`Report::new`], and remembers every option that readers ask for: see [`Report::options`].
-    #[must_use]
+    #[cfg(test)]
     pub fn recording() -> Self {
         Self {
             options: Some(RefCell::default()),
@@ -175,7 +175,7 @@ impl Report {
 
     /// The paths of all options that were asked for, with `*` for names and `[]` for indices; empty unless
     /// [`Report::recording`].
-    #[must_use]
+    #[cfg(test)]
     pub fn options(&self) -> BTreeSet<String> {
         self.options
             .as_ref()

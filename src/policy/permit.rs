@@ -1,7 +1,7 @@
 //! What lets a request through.
 //!
 //! # Security
-//! The fields are private to this room and only [`super::decide`] fills them in: whoever holds a `Permit` holds a decision. It
+//! The fields are private to this room and only the decision fills them in: whoever holds a `Permit` holds a decision. It
 //! is spent by value: [`Permit::spend`] turns the client's head into the upstream's, once.
 
 use std::sync::Arc;

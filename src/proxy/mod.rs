@@ -3,13 +3,13 @@
 //! A room of its own so that everything that touches a live connection is here, and nothing else is: it decides nothing,
 //! reads no file, and does not know who changes the generation.
 //!
-//! A connection's way: [`acceptor`] (limits, least-loaded worker) → [`worker`] (one thread, one runtime, nothing shared) →
-//! [`connection`] (TLS, HTTP/1.1 or HTTP/2) → [`screen`] (raw HTTP/1.1 heads) → [`ingress`] (one request on one screen) →
-//! [`upstream`] (pool, connect, retry) → [`relay`] (bodies) or [`tunnel`] (upgrades), seen from start to end by [`access`].
+//! A connection's way: `acceptor` (limits, least-loaded worker) → `worker` (one thread, one runtime, nothing shared) →
+//! `connection` (TLS, HTTP/1.1 or HTTP/2) → `screen` (raw HTTP/1.1 heads) → `ingress` (one request on one screen) →
+//! `upstream` (pool, connect, retry) → `relay` (bodies) or `tunnel` (upgrades), seen from start to end by `access`.
 //!
 //! # Performance
 //! Each worker is a single-threaded runtime with its own upstream connections; a request never crosses a thread. Timeouts
-//! are one coarse [`sweep`] per worker. The clock is read once per request for the decision.
+//! are one coarse `sweep` per worker. The clock is read once per request for the decision.
 
 mod acceptor;
 mod access;

@@ -67,7 +67,7 @@ pub struct New {
     /// A subscription that the service is told about; several times, or separated by commas.
     #[arg(long = "subscription", value_name = "SUBSCRIPTION", value_delimiter = ',', value_parser = arguments::word)]
     subscriptions: Vec<String>,
-    /// What the key begins with [default: the environment's first prefix, or prefix under [keys], or kg_].
+    /// What the key begins with [default: the environment's first prefix, or prefix under `keys`, or kg_].
     #[arg(long, value_parser = arguments::prefix)]
     prefix: Option<String>,
     /// Print one JSON object instead of the secret alone: id, secret, hint, organization, file, expires_at.

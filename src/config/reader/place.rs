@@ -58,12 +58,6 @@ impl<'d> Place<'d> {
         }
     }
 
-    /// The file that this stands in.
-    #[must_use]
-    pub fn file(&self) -> &'d std::path::Path {
-        self.source.file()
-    }
-
     /// The byte range of the file's text; empty at its beginning where this is the whole file.
     #[must_use]
     pub fn span(&self) -> Span {

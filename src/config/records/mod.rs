@@ -2,8 +2,8 @@
 //!
 //! A room of its own because records come from other hands than the configuration does: people, `keygate keys`, and
 //! other systems write them, in TOML or as JSON Lines, and they change while Keygate runs. There is one reader of a
-//! record ([`record`]), whatever notation it stands in ([`load`], [`jsonl`]); what only shows when all files are
-//! together (duplicates, references to organizations) is found in [`gather`]. What records may refer to is a [`Scope`].
+//! record (`record`), whatever notation it stands in (`load`, `jsonl`); what only shows when all files are
+//! together (duplicates, references to organizations) is found in `gather`. What records may refer to is a [`Scope`].
 
 mod gather;
 mod hash;
@@ -17,7 +17,7 @@ mod tests;
 use std::fmt;
 use std::path::PathBuf;
 
-pub use load::{File, Notation, files, load, parse, read, read_file};
+pub use load::{File, Notation, files, load, parse, read_file};
 pub use scope::{Names, Scope};
 
 use ipnet::IpNet;

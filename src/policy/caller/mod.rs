@@ -23,8 +23,6 @@ pub type IdentityHeaders = Vec<(HeaderName, HeaderValue)>;
 /// One key, as its requests need it.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// Which key.
-    pub key: KeyIndex,
     /// The key's id.
     pub id: Arc<str>,
     /// The key's name.
@@ -67,7 +65,6 @@ impl Caller {
             status: "key",
         };
         Self {
-            key,
             id: record.id().into(),
             name: record.name().into(),
             organization: (&*organization.id).into(),

@@ -13,6 +13,8 @@ use std::borrow::Cow;
 use http::HeaderMap;
 use http::header::FORWARDED;
 
+use crate::config::names::is_token_byte;
+
 /// The elements of all lines that can be read, from the right end on.
 pub(super) struct Chain<'a> {
     /// In the order of the header.
@@ -113,8 +115,7 @@ fn pair(text: &str) -> Option<(&str, Cow<'_, [u8]>, &str)> {
 
 /// RFC 9110 §5.6.2.
 fn token(text: &str) -> Option<(&str, &str)> {
-    let is_tchar = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    let end = text.bytes().position(|byte| !is_tchar(byte)).unwrap_or(text.len());
+    let end = text.bytes().position(|byte| !is_token_byte(byte)).unwrap_or(text.len());
     (end > 0).then(|| text.split_at(end))
 }
 

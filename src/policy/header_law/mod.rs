@@ -22,7 +22,7 @@ use crate::config::ingress::ForwardedStyle;
 use crate::config::upstreams::Protocol;
 
 use self::names::{Class, Names};
-pub use self::names::{TRACEPARENT, TRACESTATE, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REQUEST_ID};
+pub use self::names::{TRACEPARENT, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REQUEST_ID};
 pub use self::trace::{kept_request_id, kept_traceparent};
 
 /// The law of one generation: its names and sources, compiled.

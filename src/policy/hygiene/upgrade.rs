@@ -5,6 +5,7 @@ use http::Version;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
 
 use super::{ClientHead, Hygiene, connection, fields};
+use crate::config::names::is_token_byte;
 
 /// The protocol to upgrade to.
 ///
@@ -51,13 +52,12 @@ pub(super) fn requested<'a>(head: &ClientHead<'a>) -> Result<Option<&'a HeaderVa
 
 /// `token [ "/" token ]`
 fn name_of(protocol: &[u8]) -> Option<&[u8]> {
-    let is_tchar = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     let mut parts = protocol.split(|&byte| byte == b'/');
     let name = parts.next()?;
     let version = parts.next().unwrap_or(b"1");
     let tokens = [name, version]
         .iter()
-        .all(|token| !token.is_empty() && token.iter().all(is_tchar));
+        .all(|token| !token.is_empty() && token.iter().copied().all(is_token_byte));
     (tokens && parts.next().is_none()).then_some(name)
 }
 

@@ -21,15 +21,12 @@ use smallvec::SmallVec;
 use crate::config::environments::EnvironmentId;
 use crate::config::keys::Pepper;
 use crate::config::plans::PlanId;
-use crate::config::records::Records;
+use crate::config::records::{Records, SHARED_LEAD_MAX};
 use crate::secret::{Digest, Presented, Secret};
 
 use super::refusal::Invalid;
 
 pub use grant::{Grant, Permissions};
-
-/// How many argon2id records one presented key may be compared with.
-pub const MAX_CANDIDATES: usize = 8;
 
 /// The immutable index of one generation's keys.
 pub struct Keyring {
@@ -90,7 +87,6 @@ pub struct Organization {
 #[derive(Clone, Copy)]
 pub struct Key<'a> {
     keyring: &'a Keyring,
-    index: KeyIndex,
     row: &'a Row,
 }
 
@@ -193,9 +189,9 @@ impl Keyring {
     }
 
     /// The argon2id records whose public lead characters begin `presented`: the longest leads first, at most
-    /// [`MAX_CANDIDATES`].
+    /// [`SHARED_LEAD_MAX`].
     #[must_use]
-    pub fn slow_candidates(&self, presented: &Presented<'_>) -> SmallVec<[Candidate<'_>; MAX_CANDIDATES]> {
+    pub fn slow_candidates(&self, presented: &Presented<'_>) -> SmallVec<[Candidate<'_>; SHARED_LEAD_MAX]> {
         let bytes = presented.expose();
         let mut candidates = SmallVec::new();
         for &length in &self.lead_lengths {
@@ -205,7 +201,7 @@ impl Keyring {
                 if row.lead.as_bytes() != lead {
                     break;
                 }
-                if candidates.len() == MAX_CANDIDATES {
+                if candidates.len() == SHARED_LEAD_MAX {
                     return candidates;
                 }
                 candidates.push(Candidate {
@@ -220,22 +216,25 @@ impl Keyring {
         candidates
     }
 
-    /// Whether any key has a slow hash, so that a key that [`Keyring::find`] does not know may still be valid.
-    #[must_use]
-    pub fn has_slow(&self) -> bool {
-        !self.slow.is_empty()
-    }
-
-    /// Whether the found key may be used at `now` (Unix seconds).
+    /// Whether the found key may be used at `now` (Unix seconds). As [`crate::config::records::Key::state`] tells people,
+    /// but for the hash that matched.
     ///
     /// # Errors
     ///
-    /// The first that applies of: revoked, disabled, not yet valid, expired (the key's end, or the matched hash's own).
+    /// The first that applies of: revoked, disabled, expired (the key's end, or the matched hash's own), not yet valid.
     pub fn state(&self, found: Found, now: i64) -> Result<(), Invalid> {
-        self.key(found.key).state(now)?;
-        match self.moment(self.hash_expiry(found.hash)) {
-            Some(end) if end <= now => Err(Invalid::Expired),
-            Some(_) | None => Ok(()),
+        let row = self.key(found.key).row;
+        let reached = |moment| self.moment(moment).is_some_and(|at| at <= now);
+        if reached(row.revoked_at) {
+            Err(Invalid::Revoked)
+        } else if !row.active {
+            Err(Invalid::Disabled)
+        } else if row.expires_at <= now || reached(self.hash_expiry(found.hash)) {
+            Err(Invalid::Expired)
+        } else if row.not_before != NEVER && !reached(row.not_before) {
+            Err(Invalid::NotYetValid)
+        } else {
+            Ok(())
         }
     }
 
@@ -262,14 +261,8 @@ impl Keyring {
     pub fn key(&self, index: KeyIndex) -> Key<'_> {
         Key {
             keyring: self,
-            index,
             row: &self.rows[index.0 as usize],
         }
-    }
-
-    /// Every key, in the order of its records.
-    pub fn keys(&self) -> impl ExactSizeIterator<Item = Key<'_>> {
-        (0..compile::index(self.rows.len())).map(|index| self.key(KeyIndex(index)))
     }
 
     /// The key with this id: how accounts and tunnels find their key again in the next generation.
@@ -309,7 +302,7 @@ impl Keyring {
         })
     }
 
-    /// One organization. The index is [`Key::organization_index`].
+    /// One organization, by its index in [`Records::organizations`].
     ///
     /// # Panics
     ///
@@ -343,12 +336,6 @@ impl Keyring {
 }
 
 impl<'a> Key<'a> {
-    /// Its index.
-    #[must_use]
-    pub fn index(&self) -> KeyIndex {
-        self.index
-    }
-
     /// Public and stable.
     #[must_use]
     pub fn id(&self) -> &'a str {
@@ -369,12 +356,6 @@ impl<'a> Key<'a> {
         self.keyring.organization(self.row.organization)
     }
 
-    /// Index into [`Records::organizations`].
-    #[must_use]
-    pub fn organization_index(&self) -> u32 {
-        self.row.organization
-    }
-
     /// What it may do, from where, and how much: shared by all keys that have the same.
     #[must_use]
     pub fn grant(&self) -> &'a Grant {
@@ -391,26 +372,6 @@ impl<'a> Key<'a> {
     #[must_use]
     pub fn expires_at(&self) -> Option<i64> {
         (self.row.expires_at != i64::MAX).then_some(self.row.expires_at)
-    }
-
-    /// Whether it may be used at `now` (Unix seconds), whichever of its hashes matched.
-    ///
-    /// # Errors
-    ///
-    /// The first that applies of: revoked, disabled, not yet valid, expired.
-    pub fn state(&self, now: i64) -> Result<(), Invalid> {
-        let reached = |moment| self.keyring.moment(moment).is_some_and(|at| at <= now);
-        if reached(self.row.revoked_at) {
-            Err(Invalid::Revoked)
-        } else if !self.row.active {
-            Err(Invalid::Disabled)
-        } else if self.row.not_before != NEVER && !reached(self.row.not_before) {
-            Err(Invalid::NotYetValid)
-        } else if self.row.expires_at <= now {
-            Err(Invalid::Expired)
-        } else {
-            Ok(())
-        }
     }
 
     fn text_start(&self) -> usize {

@@ -5,7 +5,8 @@
 //! digits and fits, extensions and trailers hold no control character and are bounded below hyper's own bounds, and a
 //! trailer cannot carry framing, routing or connection fields (RFC 9110 §6.5.1).
 
-use super::judge::{is_token, is_value};
+use super::judge::is_value;
+use crate::config::names::is_token_byte;
 
 /// Chunk extensions over a whole body; hyper gives up at 16 KiB.
 const EXTENSION_BYTES: u32 = 8 * 1024;
@@ -149,13 +150,13 @@ impl Chunked {
             (State::DataReturn, b'\r') => Ok(State::DataFeed),
             (State::DataFeed, b'\n') => Ok(State::Size { digits: 0, size: 0 }),
             (State::TrailerLine, b'\r') => Ok(State::EndFeed),
-            (State::TrailerLine, byte) if is_token(byte) => {
+            (State::TrailerLine, byte) if is_token_byte(byte) => {
                 self.trailer_lines += 1;
                 self.name_bytes = 0;
                 self.trailer_name(byte)
             }
             (State::TrailerName, b':') => self.trailer_value(),
-            (State::TrailerName, byte) if is_token(byte) => self.trailer_name(byte),
+            (State::TrailerName, byte) if is_token_byte(byte) => self.trailer_name(byte),
             (State::TrailerValue, b'\r') => self.trailer(State::TrailerFeed),
             (State::TrailerValue, byte) if is_value(byte) => self.trailer(State::TrailerValue),
             (State::TrailerFeed, b'\n') => self.trailer(State::TrailerLine),

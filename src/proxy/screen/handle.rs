@@ -12,6 +12,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::task::Waker;
 
+use crate::config::names::is_token_byte;
 use crate::policy::refusal::Hygiene;
 
 /// The outside of one connection's screen.
@@ -167,7 +168,7 @@ impl ScreenHandle {
     }
 
     /// Whether the client may be in the middle of sending something that nobody will read. Such a connection is to be
-    /// closed through [`linger`](super::linger), or its last answer may be lost.
+    /// closed through [`linger`](super::linger()), or its last answer may be lost.
     #[must_use]
     pub fn leaves_unread(&self) -> bool {
         match self.0.phase.get() {
@@ -266,7 +267,7 @@ impl Refused {
             .unwrap_or_default();
         let mut words = line.split(|byte| matches!(byte, b' ' | b'\r'));
         let method = words.next().filter(|method| {
-            (1..=METHOD_BYTES).contains(&method.len()) && method.iter().all(|&byte| super::judge::is_token(byte))
+            (1..=METHOD_BYTES).contains(&method.len()) && method.iter().all(|&byte| is_token_byte(byte))
         });
         let target = words
             .next()

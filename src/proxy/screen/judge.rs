@@ -11,6 +11,7 @@ use http::Uri;
 
 use super::host;
 use crate::config::limits::Limits;
+use crate::config::names::is_token_byte;
 use crate::policy::refusal::Hygiene;
 
 /// How large a head may be.
@@ -107,11 +108,6 @@ pub fn judge(head: &[u8], header_lines: usize) -> Result<Framing, Hygiene> {
         body,
         upgrade: version == 1 && fields.upgrade && fields.connection_upgrade,
     })
-}
-
-/// Whether a byte may be part of a method or a header name (RFC 9110 §5.6.2).
-pub(super) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// Whether a byte may be part of a header value (RFC 9110 §5.5).
@@ -235,7 +231,7 @@ fn transfer_encoding(value: &[u8]) -> Result<(), Hygiene> {
         && codings.all(|coding| {
             let name = coding.split(|&byte| byte == b';').next().unwrap_or_default();
             let name = name.trim_ascii_end();
-            !name.is_empty() && name.iter().all(|&byte| is_token(byte)) && !name.eq_ignore_ascii_case(b"chunked")
+            !name.is_empty() && name.iter().all(|&byte| is_token_byte(byte)) && !name.eq_ignore_ascii_case(b"chunked")
         });
     // `gzip, chunked` has a known end, but a content that nobody here understands: 501.
     Err(if well_formed {

@@ -7,6 +7,7 @@
 use memchr::memchr;
 
 use super::judge::{self, HeadLimits};
+use crate::config::names::is_token_byte;
 use crate::policy::refusal::Hygiene;
 
 /// Empty lines that are tolerated before a request line (RFC 9112 §2.2).
@@ -56,7 +57,7 @@ impl Search {
                 && let Some(&first) = bytes.get(self.begin)
                 && first != b'\r'
                 && first != b'\n'
-                && !judge::is_token(first)
+                && !is_token_byte(first)
             {
                 // Not HTTP at all, such as a TLS handshake: no line end may ever come.
                 return Found::Refused(Hygiene::Syntax);

@@ -1,9 +1,10 @@
 //! Raw heads and their verdicts, whole and cut at every byte.
 
 use super::LIMITS;
+use crate::config::names::is_token_byte;
 use crate::policy::refusal::Hygiene;
 use crate::proxy::screen::follow::{Follower, Stop};
-use crate::proxy::screen::judge::{Body, is_token};
+use crate::proxy::screen::judge::Body;
 use crate::proxy::screen::judge::{Framing, judge};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -677,8 +678,8 @@ fn what_passes_can_be_held_by_the_types_that_hyper_uses() {
             b": y\r\n\r\n",
         ]
         .concat();
-        assert_eq!(verdict([&head[..]]) == Pass, is_token(byte), "{byte:#x}");
-        if is_token(byte) {
+        assert_eq!(verdict([&head[..]]) == Pass, is_token_byte(byte), "{byte:#x}");
+        if is_token_byte(byte) {
             assert!(http::Method::from_bytes(&[b'G', byte]).is_ok(), "{byte:#x}");
             assert!(http::HeaderName::from_bytes(&[b'x', byte]).is_ok(), "{byte:#x}");
         }
