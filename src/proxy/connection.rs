@@ -23,8 +23,9 @@ use tokio_rustls::rustls::ServerConfig;
 use tracing::debug;
 
 use super::acceptor::{Accepted, Arrival};
-use super::executor::LocalExecutor;
+use super::executor::{self, LocalExecutor};
 use super::ingress;
+use super::relay::{Exchange, Pace};
 use super::screen::{HeadLimits, Phase as Reading, Prefixed, Protocol, Screen, ScreenHandle, Snapshot, linger, sniff};
 use super::stream::{Socket, Stream};
 use super::sweep::{Phase, Watch};
@@ -52,22 +53,29 @@ pub(super) struct Client {
     pub(super) screen: ScreenHandle,
     /// Where a tunnel waits that begins when the answer's head is written.
     tunnel: Weak<Berth>,
-    /// Deadlines of its exchanges: HTTP/1.1 has one at a time, HTTP/2 one for each stream.
-    watch: Option<Rc<Watch>>,
+    streams: Streams,
     /// Requests so far.
     calls: Cell<u64>,
     /// Requests that are not answered yet.
     open: Cell<u64>,
 }
 
+/// How many exchanges a connection has at once, and what their deadlines are kept with.
+enum Streams {
+    /// HTTP/1.1: one after the other.
+    One(Rc<Watch>),
+    /// HTTP/2: each on a stream, whose client may leave an answer untaken for so long.
+    Many(Duration),
+}
+
 impl Client {
-    fn new(place: &Place, peer: Peer, screen: ScreenHandle, tunnel: Weak<Berth>, watch: Option<Rc<Watch>>) -> Rc<Self> {
+    fn new(place: &Place, peer: Peer, screen: ScreenHandle, tunnel: Weak<Berth>, streams: Streams) -> Rc<Self> {
         Rc::new(Self {
             worker: Rc::clone(place.worker()),
             peer,
             screen,
             tunnel,
-            watch,
+            streams,
             calls: Cell::new(0),
             open: Cell::new(0),
         })
@@ -75,7 +83,22 @@ impl Client {
 
     /// The deadlines of the next exchange.
     pub(super) fn exchange_watch(&self) -> Rc<Watch> {
-        self.watch.clone().unwrap_or_else(|| self.worker.sweep.watch())
+        match &self.streams {
+            Streams::One(watch) => Rc::clone(watch),
+            Streams::Many(_) => {
+                let watch = self.worker.sweep.watch();
+                executor::end_with(&watch);
+                watch
+            }
+        }
+    }
+
+    /// The pace of `exchange`'s answer, where the connection as a whole does not show it.
+    pub(super) fn pace(&self, exchange: &Rc<Exchange>) -> Option<Pace> {
+        match &self.streams {
+            Streams::One(_) => None,
+            Streams::Many(patience) => Some(Pace::new(Rc::clone(exchange), *patience)),
+        }
     }
 
     /// A tunnel takes the connection over as soon as the answer's head is written; never, when the client is gone by then.
@@ -205,7 +228,13 @@ async fn http1(place: &Place, peer: Peer, terms: &Terms, stream: Prefixed<Stream
     let screen = Screen::new(stream, terms.head);
     let tunnel = Rc::new(Berth::default());
     let watch = place.worker().sweep.watch();
-    let client = Client::new(place, peer, screen.handle(), Rc::downgrade(&tunnel), Some(watch));
+    let client = Client::new(
+        place,
+        peer,
+        screen.handle(),
+        Rc::downgrade(&tunnel),
+        Streams::One(watch),
+    );
     let service = service_fn(|request| {
         let client = Rc::clone(&client);
         async move { Ok::<_, Infallible>(ingress::serve(client, request).await) }
@@ -244,7 +273,13 @@ async fn http1(place: &Place, peer: Peer, terms: &Terms, stream: Prefixed<Stream
 
 async fn http2(place: &Place, peer: Peer, terms: &Terms, stream: Prefixed<Stream>) {
     let screen = Screen::off(stream);
-    let client = Client::new(place, peer, screen.handle(), Weak::new(), None);
+    let client = Client::new(
+        place,
+        peer,
+        screen.handle(),
+        Weak::new(),
+        Streams::Many(terms.timeouts.client_write),
+    );
     let service = service_fn(|request| {
         let client = Rc::clone(&client);
         async move { Ok::<_, Infallible>(ingress::serve(client, request).await) }

@@ -154,7 +154,12 @@ fn relay(mut line: AccessLine, answer: Answer, now: Now) -> ClientResponse {
             // A tunnel that was declined is a request like others.
             line.seat = None;
             let headers = told(&line, header_law::response(head.headers, false), now);
-            respond(head.status, headers, ResponseBody::upstream(body, Some(line)))
+            let pace = line.client.pace(&line.exchange);
+            respond(
+                head.status,
+                headers,
+                ResponseBody::upstream(body, Some(line)).paced(pace),
+            )
         }
         Answer::Switched(Switched {
             head,
@@ -195,7 +200,12 @@ fn refuse(generation: &Generation, mut line: AccessLine, stop: Stop, grpc: bool,
     if stop.ends_connection() && line.is_http1() {
         headers.insert(CONNECTION, CLOSE);
     }
-    respond(answer.status, headers, ResponseBody::full(answer.body, Some(line)))
+    let pace = line.client.pace(&line.exchange);
+    respond(
+        answer.status,
+        headers,
+        ResponseBody::full(answer.body, Some(line)).paced(pace),
+    )
 }
 
 /// What every answer tells: the request's name, where the key stands, and whether Keygate is about to leave.

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use crate::harness::{
-    ALPHA, Connection, Gate, H2Client, Next, Setup, Upstream, block_on, curl, exchange, get, post, presents, wait_until,
+    ALPHA, Connection, Gate, H2Client, Next, Setup, Upstream, block_on, curl, exchange, finish, get, post, presents,
+    wait_until,
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -459,6 +460,66 @@ fn a_client_that_takes_nothing_is_given_up() {
     client.send(get("/", &presents(ALPHA)));
     wait_until("the upstream's connection to be closed", || {
         (upstream.closed() == 1).then_some(())
+    });
+}
+
+#[test]
+fn an_http2_stream_whose_answer_is_not_taken_is_given_up_and_the_others_go_on() {
+    let upstream = Upstream::tcp(|it| {
+        if it.head.word(1) == "/small" {
+            return it.answer("200 OK", "", "small");
+        }
+        it.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 512 * MIB));
+        let block = vec![b'x'; MIB as usize];
+        while it.send(&block) {}
+        Next::Close
+    });
+    let gate = Gate::start(&Setup {
+        more: "[timeouts]\nclient_write = \"500ms\"\n[plans.default]\nconcurrency = 2\n".to_owned(),
+        ..Setup::before(&upstream)
+    });
+    block_on(async {
+        for window in [1000, 100_000] {
+            let before = upstream.closed();
+            let mut settings = h2::client::Builder::new();
+            settings
+                .initial_window_size(window)
+                .initial_connection_window_size(1 << 30);
+            let mut client = H2Client::open_with(gate.ingress(), &settings).await;
+            let request = client.request("GET", "/large", &[("x-api-key", ALPHA)]);
+            let (answer, _stream) = client.start(request, true).await.unwrap();
+            let mut large = answer.await.unwrap().into_body();
+            while upstream.closed() == before {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            let cut = loop {
+                match large.data().await {
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => break error,
+                    None => panic!("an answer that was cut ends well"),
+                }
+            };
+            assert_eq!(cut.reason(), Some(h2::Reason::CANCEL));
+            assert_eq!(client.get("/small", &[("x-api-key", ALPHA)]).await.status(), 200);
+        }
+    });
+}
+
+#[test]
+fn a_refusal_that_an_http2_client_does_not_take_is_given_up_too() {
+    let upstream = Upstream::hello();
+    let gate = Gate::start(&Setup {
+        more: "[timeouts]\nclient_write = \"500ms\"\n".to_owned(),
+        ..Setup::before(&upstream)
+    });
+    block_on(async {
+        let mut client = H2Client::open_with(gate.ingress(), h2::client::Builder::new().initial_window_size(0)).await;
+        let request = client.request("GET", "/", &[]);
+        let (answer, _stream) = client.start(request, true).await.unwrap();
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.status(), 401);
+        let cut = finish(answer).await.err().expect("the stream is reset");
+        assert_eq!(cut.reason(), Some(h2::Reason::CANCEL));
     });
 }
 
