@@ -37,8 +37,8 @@ use crate::policy::Policy;
 use crate::policy::head::Peer;
 
 /// What a client may still send after its last answer, and for how long, so that the answer arrives.
-const LINGER_BYTES: u64 = 1 << 20;
-const LINGER_TIME: Duration = Duration::from_secs(2);
+const LINGER_BYTES: u64 = 1 << 30;
+const LINGER_TIME: Duration = Duration::from_secs(5);
 
 /// For a client without a request, once it is not to stay: to begin a first one that is under way, or to take its leave.
 const LEAVE_TIME: Duration = Duration::from_secs(1);

@@ -247,6 +247,26 @@ fn an_early_answer_reaches_a_client_that_is_still_sending() {
 }
 
 #[test]
+fn a_client_that_sends_everything_before_it_reads_gets_the_early_answer() {
+    let upstream = Upstream::tcp(|it| {
+        it.send("HTTP/1.1 413 Too Much\r\nContent-Length: 8\r\nConnection: close\r\n\r\ntoo much");
+        Next::Close
+    });
+    let gate = Gate::start(&Setup::before(&upstream));
+    let body = vec![b'x'; 64 * MIB as usize];
+    // Refused by the upstream, and by Keygate itself.
+    for (headers, status) in [(presents(ALPHA), 413), (String::new(), 401)] {
+        let mut client = Connection::open(gate.ingress());
+        let length = body.len();
+        client.send(format!(
+            "POST / HTTP/1.1\r\nHost: gate.test\r\nContent-Length: {length}\r\n{headers}\r\n"
+        ));
+        client.send(&body);
+        assert_eq!(client.answer().status(), status);
+    }
+}
+
+#[test]
 fn an_early_answer_of_an_upstream_that_closes_at_once_is_not_lost() {
     let upstream = Upstream::tcp(|it| {
         it.send("HTTP/1.1 413 Too Much\r\nContent-Length: 8\r\nConnection: close\r\n\r\ntoo much");
