@@ -23,9 +23,10 @@ use tokio_rustls::rustls::ServerConfig;
 use tracing::debug;
 
 use super::acceptor::{Accepted, Arrival};
-use super::executor::LocalExecutor;
+use super::executor::{self, LocalExecutor};
 use super::ingress;
 use super::patience::{LEAVE_TIME, Patience, Standing, Wait};
+use super::relay::{Exchange, Pace};
 use super::screen::{HeadLimits, Prefixed, Protocol, Screen, ScreenHandle, linger, sniff};
 use super::stream::{Socket, Stream};
 use super::sweep::Watch;
@@ -37,8 +38,8 @@ use crate::policy::Policy;
 use crate::policy::head::Peer;
 
 /// What a client may still send after its last answer, and for how long, so that the answer arrives.
-const LINGER_BYTES: u64 = 1 << 20;
-const LINGER_TIME: Duration = Duration::from_secs(2);
+const LINGER_BYTES: u64 = 1 << 30;
+const LINGER_TIME: Duration = Duration::from_secs(5);
 
 /// What requests of one connection share.
 pub(super) struct Client {
@@ -50,8 +51,7 @@ pub(super) struct Client {
     pub(super) screen: ScreenHandle,
     /// Where a tunnel waits that begins when the answer's head is written.
     tunnel: Weak<Berth>,
-    /// Deadlines of its exchanges: HTTP/1.1 has one at a time, HTTP/2 one for each stream.
-    watch: Option<Rc<Watch>>,
+    streams: Streams,
     /// Requests so far.
     calls: Cell<u64>,
     /// Requests that are not answered yet.
@@ -60,14 +60,22 @@ pub(super) struct Client {
     task: RefCell<Option<Waker>>,
 }
 
+/// How many exchanges a connection has at once, and what their deadlines are kept with.
+enum Streams {
+    /// HTTP/1.1: one after the other.
+    One(Rc<Watch>),
+    /// HTTP/2: each on a stream, whose client may leave an answer untaken for so long.
+    Many(Duration),
+}
+
 impl Client {
-    fn new(place: &Place, peer: Peer, screen: ScreenHandle, tunnel: Weak<Berth>, watch: Option<Rc<Watch>>) -> Rc<Self> {
+    fn new(place: &Place, peer: Peer, screen: ScreenHandle, tunnel: Weak<Berth>, streams: Streams) -> Rc<Self> {
         Rc::new(Self {
             worker: Rc::clone(place.worker()),
             peer,
             screen,
             tunnel,
-            watch,
+            streams,
             calls: Cell::new(0),
             open: Cell::new(0),
             task: RefCell::new(None),
@@ -76,7 +84,22 @@ impl Client {
 
     /// The deadlines of the next exchange.
     pub(super) fn exchange_watch(&self) -> Rc<Watch> {
-        self.watch.clone().unwrap_or_else(|| self.worker.sweep.watch())
+        match &self.streams {
+            Streams::One(watch) => Rc::clone(watch),
+            Streams::Many(_) => {
+                let watch = self.worker.sweep.watch();
+                executor::end_with(&watch);
+                watch
+            }
+        }
+    }
+
+    /// The pace of `exchange`'s answer, where the connection as a whole does not show it.
+    pub(super) fn pace(&self, exchange: &Rc<Exchange>) -> Option<Pace> {
+        match &self.streams {
+            Streams::One(_) => None,
+            Streams::Many(patience) => Some(Pace::new(Rc::clone(exchange), *patience)),
+        }
     }
 
     /// A tunnel takes the connection over as soon as the answer's head is written; never, when the client is gone by then.
@@ -111,7 +134,7 @@ impl Client {
     /// of them ends: from then on it is idle.
     fn standing(&self, cx: &Context<'_>) -> Standing {
         let open = self.open.get();
-        if open > 0 && self.watch.is_none() {
+        if open > 0 && matches!(self.streams, Streams::Many(_)) {
             match &mut *self.task.borrow_mut() {
                 Some(known) => known.clone_from(cx.waker()),
                 unknown => *unknown = Some(cx.waker().clone()),
@@ -228,7 +251,13 @@ async fn http1(place: &Place, peer: Peer, terms: &Terms, stream: Prefixed<Stream
     let screen = Screen::new(stream, terms.head);
     let tunnel = Rc::new(Berth::default());
     let watch = place.worker().sweep.watch();
-    let client = Client::new(place, peer, screen.handle(), Rc::downgrade(&tunnel), Some(watch));
+    let client = Client::new(
+        place,
+        peer,
+        screen.handle(),
+        Rc::downgrade(&tunnel),
+        Streams::One(watch),
+    );
     let service = service_fn(|request| {
         let client = Rc::clone(&client);
         async move { Ok::<_, Infallible>(ingress::serve(client, request).await) }
@@ -270,7 +299,13 @@ async fn http1(place: &Place, peer: Peer, terms: &Terms, stream: Prefixed<Stream
 
 async fn http2(place: &Place, peer: Peer, terms: &Terms, stream: Prefixed<Stream>) {
     let screen = Screen::off(stream);
-    let client = Client::new(place, peer, screen.handle(), Weak::new(), None);
+    let client = Client::new(
+        place,
+        peer,
+        screen.handle(),
+        Weak::new(),
+        Streams::Many(terms.timeouts.client_write),
+    );
     let service = service_fn(|request| {
         let client = Rc::clone(&client);
         async move { Ok::<_, Infallible>(ingress::serve(client, request).await) }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use http::header::{CONNECTION, DATE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, request};
 use hyper::body::Incoming;
+use hyper::ext::ReasonPhrase;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
 
@@ -30,6 +31,7 @@ use crate::policy::{Decision, Policy, Refused};
 pub(super) type ClientResponse = Response<ResponseBody<Option<AccessLine>>>;
 
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
+const NO_PHRASE: ReasonPhrase = ReasonPhrase::from_static(b"");
 
 /// Why a request is not carried.
 pub(super) enum Stop {
@@ -149,22 +151,30 @@ fn spend(
 fn relay(mut line: AccessLine, answer: Answer, now: Now) -> ClientResponse {
     match answer {
         Answer::Response(response) => {
-            let (head, body) = response.into_parts();
+            let (mut head, body) = response.into_parts();
             line.answered(head.status);
+            let phrase = head.extensions.remove();
             // A tunnel that was declined is a request like others.
             line.seat = None;
             let headers = told(&line, header_law::response(head.headers, false), now);
-            respond(head.status, headers, ResponseBody::upstream(body, Some(line)))
+            let pace = line.client.pace(&line.exchange);
+            let body = ResponseBody::upstream(body, Some(line)).paced(pace);
+            respond(head.status, phrase, headers, body)
         }
         Answer::Switched(Switched {
-            head,
+            mut head,
             stream,
             first_bytes,
         }) => {
             line.answered(head.status);
             let headers = told(&line, header_law::response(head.headers, true), now);
             upgrade::begin(line, &headers, stream, first_bytes);
-            respond(head.status, headers, ResponseBody::empty(None))
+            respond(
+                head.status,
+                head.extensions.remove(),
+                headers,
+                ResponseBody::empty(None),
+            )
         }
     }
 }
@@ -195,7 +205,9 @@ fn refuse(generation: &Generation, mut line: AccessLine, stop: Stop, grpc: bool,
     if stop.ends_connection() && line.is_http1() {
         headers.insert(CONNECTION, CLOSE);
     }
-    respond(answer.status, headers, ResponseBody::full(answer.body, Some(line)))
+    let pace = line.client.pace(&line.exchange);
+    let body = ResponseBody::full(answer.body, Some(line)).paced(pace);
+    respond(answer.status, None, headers, body)
 }
 
 /// What every answer tells: the request's name, where the key stands, and whether Keygate is about to leave.
@@ -217,8 +229,19 @@ fn date(now: Now) -> Option<HeaderValue> {
     HeaderValue::try_from(text).ok()
 }
 
-fn respond(status: StatusCode, headers: HeaderMap, body: ResponseBody<Option<AccessLine>>) -> ClientResponse {
+/// `phrase` is what the upstream says besides its status, where that is not what everybody says (RFC 9112 §4).
+fn respond(
+    status: StatusCode,
+    phrase: Option<ReasonPhrase>,
+    headers: HeaderMap,
+    body: ResponseBody<Option<AccessLine>>,
+) -> ClientResponse {
     let mut response = Response::new(body);
+    // hyper would make one up for a status that it does not know.
+    let none = || status.canonical_reason().is_none().then_some(NO_PHRASE);
+    if let Some(phrase) = phrase.or_else(none) {
+        response.extensions_mut().insert(phrase);
+    }
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response

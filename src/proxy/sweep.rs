@@ -28,7 +28,7 @@ const NEVER: u64 = u64::MAX;
 /// What is being waited for; what fires says which of them took too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Whatever a client's connection waits for between two requests, or while it carries them.
+    /// The client: its next request, the rest of a head, or to take what is ready for it.
     Client,
     /// More of a request's body.
     ClientBody,

@@ -91,6 +91,24 @@ fn statuses_pass_as_they_are() {
 }
 
 #[test]
+fn reason_phrases_pass_and_none_is_made_up() {
+    let upstream = Upstream::tcp(|it| {
+        let status = it.head.word(1)[1..].replace('_', " ");
+        it.answer(&status, "", "")
+    });
+    let gate = Gate::start(&Setup::before(&upstream));
+    for (sent, told) in [
+        ("200_All_Is_Well", "HTTP/1.1 200 All Is Well"),
+        ("299_Odd", "HTTP/1.1 299 Odd"),
+        ("299_", "HTTP/1.1 299 "),
+        ("404_Not_Found", "HTTP/1.1 404 Not Found"),
+    ] {
+        let answer = exchange(gate.ingress(), get(&format!("/{sent}"), &presents(ALPHA)));
+        assert_eq!(answer.head.start_line(), told);
+    }
+}
+
+#[test]
 fn answers_to_head_have_headers_but_no_body() {
     let upstream = Upstream::tcp(|it| it.answer("200 OK", "X-Own: kept\r\n", "hello"));
     let gate = Gate::start(&Setup::before(&upstream));

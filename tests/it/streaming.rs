@@ -7,8 +7,11 @@ use std::time::Duration;
 use http::HeaderMap;
 
 use crate::harness::{
-    ALPHA, Connection, Gate, H2Client, Next, Setup, Upstream, block_on, curl, exchange, get, post, presents, wait_until,
+    ALPHA, Connection, Gate, H2Client, Next, Setup, Upstream, block_on, curl, exchange, finish, get, post, presents,
+    wait_until,
 };
+
+const MIB: u64 = 1024 * 1024;
 
 /// An upstream that starts a chunked answer and sends an event for each message on the channel, until it is dropped.
 fn events() -> (Upstream, Sender<&'static str>) {
@@ -242,6 +245,26 @@ fn an_early_answer_reaches_a_client_that_is_still_sending() {
 }
 
 #[test]
+fn a_client_that_sends_everything_before_it_reads_gets_the_early_answer() {
+    let upstream = Upstream::tcp(|it| {
+        it.send("HTTP/1.1 413 Too Much\r\nContent-Length: 8\r\nConnection: close\r\n\r\ntoo much");
+        Next::Close
+    });
+    let gate = Gate::start(&Setup::before(&upstream));
+    let body = vec![b'x'; 64 * MIB as usize];
+    // Refused by the upstream, and by Keygate itself.
+    for (headers, status) in [(presents(ALPHA), 413), (String::new(), 401)] {
+        let mut client = Connection::open(gate.ingress());
+        let length = body.len();
+        client.send(format!(
+            "POST / HTTP/1.1\r\nHost: gate.test\r\nContent-Length: {length}\r\n{headers}\r\n"
+        ));
+        client.send(&body);
+        assert_eq!(client.answer().status(), status);
+    }
+}
+
+#[test]
 fn an_early_answer_of_an_upstream_that_closes_at_once_is_not_lost() {
     let upstream = Upstream::tcp(|it| {
         it.send("HTTP/1.1 413 Too Much\r\nContent-Length: 8\r\nConnection: close\r\n\r\ntoo much");
@@ -436,4 +459,64 @@ fn a_body_that_stops_is_answered_408() {
     ));
     let answer = client.answer();
     assert_eq!((answer.status(), answer.code().as_str()), (408, "body_timeout"));
+}
+
+#[test]
+fn an_http2_stream_whose_answer_is_not_taken_is_given_up_and_the_others_go_on() {
+    let upstream = Upstream::tcp(|it| {
+        if it.head.word(1) == "/small" {
+            return it.answer("200 OK", "", "small");
+        }
+        it.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 512 * MIB));
+        let block = vec![b'x'; MIB as usize];
+        while it.send(&block) {}
+        Next::Close
+    });
+    let gate = Gate::start(&Setup {
+        more: "[timeouts]\nclient_write = \"500ms\"\n[plans.default]\nconcurrency = 2\n".to_owned(),
+        ..Setup::before(&upstream)
+    });
+    block_on(async {
+        for window in [1000, 100_000] {
+            let before = upstream.closed();
+            let mut settings = h2::client::Builder::new();
+            settings
+                .initial_window_size(window)
+                .initial_connection_window_size(1 << 30);
+            let mut client = H2Client::open_with(gate.ingress(), &settings).await;
+            let request = client.request("GET", "/large", &[("x-api-key", ALPHA)]);
+            let (answer, _stream) = client.start(request, true).await.unwrap();
+            let mut large = answer.await.unwrap().into_body();
+            while upstream.closed() == before {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            let cut = loop {
+                match large.data().await {
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => break error,
+                    None => panic!("an answer that was cut ends well"),
+                }
+            };
+            assert_eq!(cut.reason(), Some(h2::Reason::CANCEL));
+            assert_eq!(client.get("/small", &[("x-api-key", ALPHA)]).await.status(), 200);
+        }
+    });
+}
+
+#[test]
+fn a_refusal_that_an_http2_client_does_not_take_is_given_up_too() {
+    let upstream = Upstream::hello();
+    let gate = Gate::start(&Setup {
+        more: "[timeouts]\nclient_write = \"500ms\"\n".to_owned(),
+        ..Setup::before(&upstream)
+    });
+    block_on(async {
+        let mut client = H2Client::open_with(gate.ingress(), h2::client::Builder::new().initial_window_size(0)).await;
+        let request = client.request("GET", "/", &[]);
+        let (answer, _stream) = client.start(request, true).await.unwrap();
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.status(), 401);
+        let cut = finish(answer).await.err().expect("the stream is reset");
+        assert_eq!(cut.reason(), Some(h2::Reason::CANCEL));
+    });
 }

@@ -14,4 +14,4 @@ mod response;
 pub use exchange::{Cut, Exchange};
 pub use gate::Gate;
 pub use request::{BodyRules, RequestBody};
-pub use response::{ResponseBody, UpstreamBody};
+pub use response::{Pace, ResponseBody, UpstreamBody};

@@ -18,7 +18,15 @@ use crate::proxy::upstream::Hold;
 /// when the client is gone.
 pub struct ResponseBody<G> {
     content: Content,
+    pace: Option<Pace>,
     _guard: G,
+}
+
+/// How long the client may leave a frame of an answer untaken, where only asking for the next one shows that it was taken:
+/// HTTP/2's streams have windows of their own.
+pub struct Pace {
+    exchange: Rc<Exchange>,
+    patience: Duration,
 }
 
 enum Content {
@@ -42,6 +50,7 @@ impl<G> ResponseBody<G> {
     pub fn upstream(body: UpstreamBody, guard: G) -> Self {
         Self {
             content: Content::Upstream(body),
+            pace: None,
             _guard: guard,
         }
     }
@@ -51,6 +60,7 @@ impl<G> ResponseBody<G> {
     pub fn full(bytes: Bytes, guard: G) -> Self {
         Self {
             content: Content::Full((!bytes.is_empty()).then_some(bytes)),
+            pace: None,
             _guard: guard,
         }
     }
@@ -60,7 +70,35 @@ impl<G> ResponseBody<G> {
     pub fn empty(guard: G) -> Self {
         Self {
             content: Content::Full(None),
+            pace: None,
             _guard: guard,
+        }
+    }
+
+    /// The same, kept to a pace.
+    #[must_use]
+    pub fn paced(mut self, pace: Option<Pace>) -> Self {
+        self.pace = pace;
+        self
+    }
+}
+
+impl Pace {
+    /// `exchange`'s watch fires where a frame is left for longer than `patience`.
+    pub(in crate::proxy) fn new(exchange: Rc<Exchange>, patience: Duration) -> Self {
+        Self { exchange, patience }
+    }
+
+    fn given(&self, frame: &Frame<Bytes>) {
+        if frame.data_ref().is_some_and(|data| !data.is_empty()) {
+            self.exchange.watch().arm(Phase::Client, self.patience);
+        }
+    }
+
+    fn taken(&self) {
+        let watch = self.exchange.watch();
+        if watch.phase() == Some(Phase::Client) {
+            watch.disarm();
         }
     }
 }
@@ -70,10 +108,18 @@ impl<G: Unpin> Body for ResponseBody<G> {
     type Error = Cut;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        match &mut self.get_mut().content {
+        let Self { content, pace, .. } = self.get_mut();
+        if let Some(pace) = pace {
+            pace.taken();
+        }
+        let polled = match content {
             Content::Upstream(body) => body.poll_frame(cx),
             Content::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+        };
+        if let (Some(pace), Poll::Ready(Some(Ok(frame)))) = (pace, &polled) {
+            pace.given(frame);
         }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

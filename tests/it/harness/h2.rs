@@ -47,9 +47,14 @@ impl H2Answer {
 impl H2Client {
     /// Connects; the runtime that this is called on drives the connection.
     pub async fn open(address: SocketAddr) -> Self {
+        Self::open_with(address, &h2::client::Builder::new()).await
+    }
+
+    /// As [`H2Client::open`], with settings of its own.
+    pub async fn open_with(address: SocketAddr, settings: &h2::client::Builder) -> Self {
         let stream = tokio::net::TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        let (send, connection) = h2::client::handshake(stream).await.unwrap();
+        let (send, connection) = settings.handshake(stream).await.unwrap();
         let driver = tokio::spawn(connection);
         Self {
             send,
