@@ -49,6 +49,12 @@ const RULES: &[Rule] = &[
         forbidden: &[
             "tokio",
             "hyper",
+            "hyper_util",
+            "tracing",
+            "crate::telemetry",
+            "crate::listen",
+            "crate::lifecycle",
+            "crate::runtime",
             "crate::policy",
             "crate::proxy",
             "crate::control",
@@ -119,10 +125,35 @@ const RULES: &[Rule] = &[
         ],
     },
     Rule {
+        room: "runtime",
+        forbidden: &[
+            "crate::config",
+            "crate::policy",
+            "crate::proxy",
+            "crate::control",
+            "crate::cli",
+            "crate::app",
+        ],
+    },
+    Rule {
         room: "app",
         forbidden: &["crate::cli"],
     },
 ];
+
+#[test]
+fn every_room_has_a_rule() {
+    let library = read("src/lib.rs");
+    let rooms = library
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    for room in rooms.filter(|room| *room != "cli") {
+        assert!(
+            RULES.iter().any(|rule| rule.room == room),
+            "nobody says what `{room}` must not name"
+        );
+    }
+}
 
 #[test]
 fn the_rooms_keep_their_import_rules() {
