@@ -420,7 +420,7 @@ fn resetting() -> String {
     let url = format!("h2c://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        let mut frame = |kind: u8, flags: u8, id: [u8; 4], payload: &[u8]| {
+        let frame = |kind: u8, flags: u8, id: [u8; 4], payload: &[u8]| {
             let mut bytes = vec![0, 0, payload.len() as u8, kind, flags];
             bytes.extend_from_slice(&id);
             bytes.extend_from_slice(payload);
