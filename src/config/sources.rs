@@ -1,7 +1,8 @@
 //! The files behind a generation: what was read from them, and whether they hold something else now.
 //!
 //! The content decides, by digest. To look often and cheaply, a file is only read again when its identity on disk (device,
-//! inode, size, times) is not what it was: every way to change a file's content changes one of these.
+//! inode, size, times) is not what it was: every way to change a file's content changes one of these. Except within one
+//! tick of the file system's clock, so that the identity of a file that had just been changed says nothing.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata};
@@ -9,7 +10,12 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::clock;
 use crate::secret::Digest;
+
+/// How long ago a file must have been changed, in seconds, for another change to be sure to have another time. The coarsest
+/// file systems count in steps of two seconds.
+const TICK: i64 = 3;
 
 /// Files and directories, with what they held when they were read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,6 +36,8 @@ struct Identity {
     size: u64,
     modified: (i64, i64),
     changed: (i64, i64),
+    /// Whether the last change was too recent for the times to tell it from the next.
+    recent: bool,
 }
 
 impl Sources {
@@ -109,7 +117,7 @@ impl Entry {
         let looked = match self {
             Self::Directory(_) => list(path).map(Self::Directory),
             Self::File { identity, .. } => match fs::metadata(path) {
-                Ok(metadata) if Identity::of(&metadata) == *identity => return self.clone(),
+                Ok(metadata) if !identity.recent && Identity::of(&metadata) == *identity => return self.clone(),
                 Ok(_) => file(path),
                 Err(error) => Err(error),
             },
@@ -136,6 +144,7 @@ impl Identity {
             size: metadata.size(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
+            recent: clock::unix() - metadata.ctime() < TICK,
         }
     }
 }
@@ -192,6 +201,21 @@ mod tests {
 
         fs::write(&path, "b").unwrap();
         assert!(!renamed.look_again().same_bytes(&renamed), "same length, other bytes");
+    }
+
+    #[test]
+    fn a_change_within_one_tick_of_the_clock_is_seen() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keys.toml");
+        fs::write(&path, "new").unwrap();
+        let mut sources = Sources::default();
+        sources.read(&path).unwrap();
+        // As if these bytes had been written right after the old ones were read: same size, same times.
+        let Some(Entry::File { digest, .. }) = sources.0.get_mut(&path) else {
+            panic!("a file was read");
+        };
+        *digest = Digest::of(b"old");
+        assert!(!sources.look_again().same_bytes(&sources));
     }
 
     #[test]

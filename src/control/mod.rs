@@ -5,6 +5,7 @@
 
 mod admin;
 mod drain;
+mod fixed;
 pub mod keyfile;
 pub mod mint;
 mod reload;

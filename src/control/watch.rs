@@ -1,13 +1,15 @@
 //! Says when a watched file may have changed: the kernel's notifications, so that a reload need not wait for the next poll.
 //!
 //! Only a hint. Notifications get lost on some file systems (network mounts, overlays), so [`super::reload`] polls as well.
-//! Directories are watched, not files: editors and Kubernetes replace files by renaming.
+//! Directories are watched, not files: editors and Kubernetes replace files by renaming. What is merely written to other
+//! files there (a log, say) changes none of ours and is not heard.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use notify::event::ModifyKind;
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tracing::warn;
 
@@ -15,6 +17,7 @@ use tracing::warn;
 pub(super) struct Watch {
     watcher: Option<RecommendedWatcher>,
     directories: BTreeSet<PathBuf>,
+    files: Arc<Mutex<BTreeSet<PathBuf>>>,
     bell: Arc<Notify>,
 }
 
@@ -22,9 +25,11 @@ impl Watch {
     /// Watches nothing yet. Where the system has no notifications left, polling alone does the work.
     pub(super) fn new() -> Self {
         let bell = Arc::new(Notify::new());
-        let ring = Arc::clone(&bell);
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            if !event.is_ok_and(|event| event.kind.is_access()) {
+        let files = Arc::<Mutex<BTreeSet<PathBuf>>>::default();
+        let (ring, ours) = (Arc::clone(&bell), Arc::clone(&files));
+        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            let files = ours.lock().unwrap_or_else(PoisonError::into_inner);
+            if !event.is_ok_and(|event| is_of_others(&event, &files)) {
                 ring.notify_one();
             }
         });
@@ -34,6 +39,7 @@ impl Watch {
         Self {
             watcher,
             directories: BTreeSet::new(),
+            files,
             bell,
         }
     }
@@ -41,7 +47,9 @@ impl Watch {
     /// Watches the directories of exactly these files, and of what they point to.
     pub(super) fn follow<'a>(&mut self, files: impl Iterator<Item = &'a Path>) {
         let Some(watcher) = &mut self.watcher else { return };
-        let wanted: BTreeSet<PathBuf> = files.flat_map(directories_of).collect();
+        let files: BTreeSet<PathBuf> = files.flat_map(names_of).collect();
+        let wanted: BTreeSet<PathBuf> = files.iter().flat_map(|file| directories_of(file)).collect();
+        *self.files.lock().unwrap_or_else(PoisonError::into_inner) = files;
         for gone in self.directories.difference(&wanted) {
             // It may have been removed, which ends the watch by itself.
             let _ = watcher.unwatch(gone);
@@ -59,23 +67,63 @@ impl Watch {
     }
 }
 
-fn directories_of(file: &Path) -> Vec<PathBuf> {
-    let mut directories = Vec::new();
-    if file.is_dir() {
-        directories.push(file.to_owned());
+/// Whether an event cannot have changed what is in any of `files`: nothing came, went or was renamed, and what was written
+/// to or given other permissions is neither one of them nor in one of them.
+fn is_of_others(event: &Event, files: &BTreeSet<PathBuf>) -> bool {
+    match event.kind {
+        EventKind::Access(_) => true,
+        EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_)) => {
+            let is_ours = |path: &PathBuf| {
+                files.contains(path) || path.parent().is_some_and(|directory| files.contains(directory))
+            };
+            !event.need_rescan() && !event.paths.is_empty() && !event.paths.iter().any(is_ours)
+        }
+        EventKind::Any
+        | EventKind::Create(_)
+        | EventKind::Modify(ModifyKind::Any | ModifyKind::Name(_) | ModifyKind::Other)
+        | EventKind::Remove(_)
+        | EventKind::Other => false,
     }
-    directories.extend(parent(file));
-    if let Ok(target) = file.canonicalize() {
-        directories.extend(parent(&target));
-    }
-    directories
 }
 
-fn parent(file: &Path) -> Option<PathBuf> {
-    let parent = file.parent()?;
-    Some(if parent.as_os_str().is_empty() {
-        PathBuf::from(".")
-    } else {
-        parent.to_owned()
-    })
+/// A file by its own name, and by that of what it points to.
+fn names_of(file: &Path) -> Vec<PathBuf> {
+    let own = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    let target = file.canonicalize().ok().filter(|target| *target != own);
+    std::iter::once(own).chain(target).collect()
+}
+
+/// The directories whose entries decide what is at a path.
+fn directories_of(file: &Path) -> Vec<PathBuf> {
+    let itself = file.is_dir().then(|| file.to_owned());
+    itself.into_iter().chain(file.parent().map(Path::to_owned)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{CreateKind, DataChange, MetadataKind, RemoveKind, RenameMode};
+
+    use super::*;
+
+    #[test]
+    fn only_what_can_change_our_files_is_heard() {
+        let files: BTreeSet<PathBuf> = ["/a/keys.toml", "/b"].map(PathBuf::from).into();
+        let written = EventKind::Modify(ModifyKind::Data(DataChange::Any));
+        let permitted = EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any));
+        let renamed = EventKind::Modify(ModifyKind::Name(RenameMode::To));
+        let cases = [
+            (written, "/a/keys.toml", true),
+            (written, "/a/keygate.log", false),
+            (written, "/b/more.jsonl", true),
+            (permitted, "/a/keys.toml", true),
+            (permitted, "/a/keygate.log", false),
+            (renamed, "/a/..data", true),
+            (EventKind::Create(CreateKind::Any), "/a/keys.toml.new", true),
+            (EventKind::Remove(RemoveKind::Any), "/a/keys.toml~", true),
+        ];
+        for (kind, path, heard) in cases {
+            let event = Event::new(kind).add_path(PathBuf::from(path));
+            assert_eq!(!is_of_others(&event, &files), heard, "{event:?}");
+        }
+    }
 }

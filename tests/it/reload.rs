@@ -155,8 +155,46 @@ fn a_half_written_or_missing_key_file_changes_nothing() {
     };
     gate.home.write("keys.toml", half);
     failed("a half-written file");
+    gate.home.write("keys.toml", "");
+    failed("a file that was emptied before it is written");
     std::fs::remove_file(gate.home.path("keys.toml")).unwrap();
     failed("a missing file");
+}
+
+#[test]
+fn a_key_file_that_is_meant_to_hold_no_keys_says_so() {
+    let upstream = Upstream::hello();
+    let gate = Gate::start(&Setup::before(&upstream));
+    gate.home.write("keys.toml", "\n");
+    wait_until("nobody is admitted", || (status(&gate, ALPHA) == 401).then_some(()));
+}
+
+#[test]
+fn what_else_happens_in_the_directory_delays_no_reload() {
+    let upstream = Upstream::hello();
+    let gate = Gate::start(&Setup {
+        keys: "refresh = \"1h\"".to_owned(),
+        ..Setup::before(&upstream)
+    });
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for line in 0.. {
+                if over.load(Ordering::Relaxed) {
+                    break;
+                }
+                // A log is written, and files come and go.
+                gate.home.write("keygate.log", format!("{line}\n"));
+                gate.home.replace("status.json", format!("{line}\n"));
+            }
+        });
+        let began = Instant::now();
+        gate.home.write("keys.toml", only(&[("key_beta", BETA)]));
+        wait_for(&gate, BETA, ALPHA);
+        let took = began.elapsed();
+        over.store(true, Ordering::Relaxed);
+        assert!(took < Duration::from_secs(2), "{took:?}");
+    });
 }
 
 #[test]
@@ -209,6 +247,26 @@ fn what_needs_a_restart_is_said_so_and_the_rest_is_in_force() {
         let answer = exchange(gate.ingress(), get("/", &format!("X-Other-Key: {ALPHA}\r\n")));
         (answer.status() == 200).then_some(())
     });
+}
+
+#[test]
+fn what_is_changed_back_needs_no_restart() {
+    let upstream = Upstream::hello();
+    let gate = Gate::start(&Setup::before(&upstream));
+    let reload = |config: &str, generation: u64| {
+        gate.home.write("config.toml", config);
+        gate.wait_for_log("the reload", |line| line["generation"] == generation);
+        let lines = gate.log();
+        lines
+            .iter()
+            .filter(|line| line["option"] == "telemetry.log_level")
+            .count()
+    };
+    let config = Setup::before(&upstream).config();
+    let debug = format!("{config}[telemetry]\nlog_level = \"debug\"\n");
+    assert_eq!(reload(&debug, 2), 1);
+    assert_eq!(reload(&format!("{debug}\n"), 3), 2, "it still does");
+    assert_eq!(reload(&config, 4), 2, "what is in force is what the file says");
 }
 
 #[test]

@@ -187,7 +187,13 @@ impl<'s> Gathering<'s> {
         self.refuse_crowded_leads();
         self.summarise(&self.plaintext, "keys stand in plain text");
         self.summarise(&self.ends_soon, "keys end within 14 days");
-        self.records.files = self.sources.iter().map(|source| source.file().to_owned()).collect();
+        for source in self.sources {
+            let file = source.file().to_owned();
+            if source.text().is_empty() {
+                self.records.empty.push(file.clone());
+            }
+            self.records.files.push(file);
+        }
         self.records
     }
 

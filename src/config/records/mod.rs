@@ -38,6 +38,8 @@ pub struct Records {
     pub keys: Vec<Key>,
     /// The files that were read.
     pub files: Vec<PathBuf>,
+    /// Those of them that have no byte.
+    pub empty: Vec<PathBuf>,
 }
 
 /// Whom a key belongs to.

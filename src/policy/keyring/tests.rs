@@ -51,6 +51,7 @@ fn records(keys: Vec<records::Key>) -> Records {
         }],
         keys,
         files: vec![],
+        empty: vec![],
     }
 }
 

@@ -1,0 +1,51 @@
+//! What cannot change while the process runs: what it was started with, to be held against every later generation.
+//!
+//! A room of its own because it outlives the generation that it was read from, and must not keep that one's keys alive.
+
+use crate::config::Config;
+use crate::config::ingress::Listen;
+use crate::config::telemetry::{LogFormat, LogLevel};
+
+/// The options that are read once, at the start.
+#[derive(Debug)]
+pub(super) struct Fixed {
+    listen: Vec<Listen>,
+    workers: Option<usize>,
+    admin: Vec<Listen>,
+    argon2_concurrency: usize,
+    log_format: LogFormat,
+    log_level: LogLevel,
+}
+
+impl Fixed {
+    /// Those of a configuration.
+    pub(super) fn of(config: &Config) -> Self {
+        Self {
+            listen: config.ingress.listen.clone(),
+            workers: config.ingress.workers,
+            admin: config.admin.listen.clone(),
+            argon2_concurrency: config.keys.argon2_concurrency,
+            log_format: config.telemetry.format,
+            log_level: config.telemetry.level,
+        }
+    }
+
+    /// The options of which `next` says something else than what is in force, by name.
+    pub(super) fn changed(&self, next: &Config) -> impl Iterator<Item = &'static str> {
+        let next = Self::of(next);
+        let options = [
+            ("ingress.listen", self.listen != next.listen),
+            ("ingress.workers", self.workers != next.workers),
+            ("admin.listen", self.admin != next.admin),
+            (
+                "keys.argon2_concurrency",
+                self.argon2_concurrency != next.argon2_concurrency,
+            ),
+            ("telemetry.log_format", self.log_format != next.log_format),
+            ("telemetry.log_level", self.log_level != next.log_level),
+        ];
+        options
+            .into_iter()
+            .filter_map(|(option, differs)| differs.then_some(option))
+    }
+}
