@@ -4,7 +4,6 @@
 //! are looked at whenever the connection moves or the worker's sweep finds it too slow.
 
 use std::cell::{Cell, RefCell};
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
@@ -193,10 +192,7 @@ async fn http1(place: &Place, peer: Peer, terms: &Terms, stream: Prefixed<Stream
     let tunnel = Rc::new(Berth::default());
     let watch = place.worker().sweep.watch();
     let client = Client::new(place, peer, screen.handle(), Rc::downgrade(&tunnel), Some(watch));
-    let service = service_fn(|request| {
-        let client = Rc::clone(&client);
-        async move { Ok::<_, Infallible>(ingress::serve(client, request).await) }
-    });
+    let service = service_fn(|request| ingress::serve(Rc::clone(&client), request));
     let mut server = http1::Builder::new();
     server
         .auto_date_header(false)
@@ -232,10 +228,7 @@ async fn http1(place: &Place, peer: Peer, terms: &Terms, stream: Prefixed<Stream
 async fn http2(place: &Place, peer: Peer, terms: &Terms, stream: Prefixed<Stream>) {
     let screen = Screen::off(stream);
     let client = Client::new(place, peer, screen.handle(), Weak::new(), None);
-    let service = service_fn(|request| {
-        let client = Rc::clone(&client);
-        async move { Ok::<_, Infallible>(ingress::serve(client, request).await) }
-    });
+    let service = service_fn(|request| ingress::serve(Rc::clone(&client), request));
     let mut server = http2::Builder::new(LocalExecutor);
     server
         .auto_date_header(false)
