@@ -35,13 +35,9 @@ use crate::config::upstreams::UpstreamId;
 use crate::secret::{Presented, generated};
 
 /// What is to be done with a request.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the common variant is the large one, and it is moved once"
-)]
 pub enum Decision {
     /// Let it through.
-    Forward(Permit),
+    Forward(Box<Permit>),
     /// Say no.
     Refuse(Refused),
     /// Ask this first, and decide again with the verdict.
@@ -84,7 +80,7 @@ impl Policy {
         verdict: Option<Verdict>,
         now: Now,
         trail: &mut Trail,
-    ) -> Result<Permit, End> {
+    ) -> Result<Box<Permit>, End> {
         self.check_size(head)?;
         let checked = hygiene::check(head, &self.law, &self.loosest_paths)?;
         let ingress = &self.config.ingress;
@@ -117,7 +113,7 @@ impl Policy {
             }
         };
         let host = checked.host(head)?;
-        Ok(Permit {
+        Ok(Box::new(Permit {
             trail: std::mem::take(trail),
             upstream,
             taken,
@@ -126,7 +122,7 @@ impl Policy {
             host,
             upgrade: checked.upgrade.cloned(),
             slot,
-        })
+        }))
     }
 
     /// The raw limits of HTTP/1.1 heads are the screen's; these hold for HTTP/2 too.

@@ -71,15 +71,20 @@ struct TunnelBytes {
 const FORWARD: &str = "forward";
 
 impl AccessLine {
-    /// Opens the line of a request that has just arrived.
-    pub(super) fn open(client: Rc<Client>, generation: &Generation, request: &Request<Incoming>, now: Now) -> Self {
+    /// Opens the line of a request that has just arrived. Boxed, because it goes from hand to hand.
+    pub(super) fn open(
+        client: Rc<Client>,
+        generation: &Generation,
+        request: &Request<Incoming>,
+        now: Now,
+    ) -> Box<Self> {
         let config = &generation.policy.config;
         let trusted = config.ingress.trusted_proxies.trusts(client.peer.address);
         let ids = &client.worker.ids;
         let request_id = kept_request_id(request.headers(), trusted).unwrap_or_else(|| ids.request());
         let traceparent = kept_traceparent(request.headers(), trusted).unwrap_or_else(|| ids.trace());
         let is_logged = config.telemetry.access_log != AccessLog::Off;
-        Self {
+        Box::new(Self {
             exchange: Exchange::new(client.exchange_watch()),
             call: client.begin(),
             request_id,
@@ -99,7 +104,7 @@ impl AccessLine {
             upstream: Upstream::NotAsked,
             tunnel: None,
             client,
-        }
+        })
     }
 
     /// Whether the client speaks HTTP/1.

@@ -4,7 +4,6 @@
 //! are looked at whenever the connection moves or the worker's sweep finds it too slow.
 
 use std::cell::{Cell, RefCell};
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
@@ -258,10 +257,7 @@ async fn http1(place: &Place, peer: Peer, terms: &Terms, stream: Prefixed<Stream
         Rc::downgrade(&tunnel),
         Streams::One(watch),
     );
-    let service = service_fn(|request| {
-        let client = Rc::clone(&client);
-        async move { Ok::<_, Infallible>(ingress::serve(client, request).await) }
-    });
+    let service = service_fn(|request| ingress::serve(Rc::clone(&client), request));
     let mut server = http1::Builder::new();
     server
         .auto_date_header(false)
@@ -306,10 +302,7 @@ async fn http2(place: &Place, peer: Peer, terms: &Terms, stream: Prefixed<Stream
         Weak::new(),
         Streams::Many(terms.timeouts.client_write),
     );
-    let service = service_fn(|request| {
-        let client = Rc::clone(&client);
-        async move { Ok::<_, Infallible>(ingress::serve(client, request).await) }
-    });
+    let service = service_fn(|request| ingress::serve(Rc::clone(&client), request));
     let mut server = http2::Builder::new(LocalExecutor);
     server
         .auto_date_header(false)

@@ -1,5 +1,6 @@
 //! A client's request, from its head to its answer's: everything that happens to it, in order.
 
+use std::convert::Infallible;
 use std::rc::Rc;
 
 use http::header::{CONNECTION, DATE};
@@ -22,13 +23,12 @@ use crate::lifecycle::Stage;
 use crate::policy::answer::{self, Facts};
 use crate::policy::head::ClientHead;
 use crate::policy::header_law::{self, X_REQUEST_ID};
-use crate::policy::limits::Slot;
 use crate::policy::permit::{Permit, UpstreamHead};
 use crate::policy::refusal::{Failure, Hygiene, Refusal};
 use crate::policy::{Decision, Policy, Refused};
 
 /// What a client gets: the line is written when the last byte is out.
-pub(super) type ClientResponse = Response<ResponseBody<Option<AccessLine>>>;
+pub(super) type ClientResponse = Response<ResponseBody<Option<Box<AccessLine>>>>;
 
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const NO_PHRASE: ReasonPhrase = ReasonPhrase::from_static(b"");
@@ -42,15 +42,15 @@ pub(super) enum Stop {
 }
 
 /// One request: decide, strip, inject, forward, relay. Whatever stops it is answered in the caller's form.
-pub(super) async fn serve(client: Rc<Client>, request: Request<Incoming>) -> ClientResponse {
+pub(super) async fn serve(client: Rc<Client>, request: Request<Incoming>) -> Result<ClientResponse, Infallible> {
     let generation = client.worker.generation();
     let now = clock::now();
     let grpc = answer::speaks_grpc(request.headers());
     let mut line = AccessLine::open(client, &generation, &request, now);
-    match carry(&generation, &mut line, request, now).await {
+    Ok(match carry(&generation, &mut line, request, now).await {
         Ok(answer) => relay(line, answer, now),
         Err(stop) => refuse(&generation, line, stop, grpc, now),
-    }
+    })
 }
 
 async fn carry(
@@ -61,9 +61,8 @@ async fn carry(
 ) -> Result<Answer, Stop> {
     screened(line)?;
     let permit = admit(generation, line, &request, now).await?;
-    let (client_head, body) = request.into_parts();
-    let (upstream, head, slot) = spend(permit, &generation.policy, client_head, line);
-    line.slot = slot;
+    let (mut head, body) = request.into_parts();
+    let upstream = spend(permit, &generation.policy, &mut head, line);
     let body = RequestBody::new(body, &line.exchange, &generation.body_rules);
     line.ask_upstream();
     let answer = generation.upstreams.send(upstream, head, body).await;
@@ -86,7 +85,7 @@ async fn admit(
     line: &mut AccessLine,
     request: &Request<Incoming>,
     now: Now,
-) -> Result<Permit, Stop> {
+) -> Result<Box<Permit>, Stop> {
     let head = ClientHead {
         method: request.method(),
         uri: request.uri(),
@@ -121,12 +120,7 @@ async fn admit(
 }
 
 /// From the client's head to the upstream's: the permit is spent, and the header law applied.
-fn spend(
-    permit: Permit,
-    policy: &Policy,
-    mut head: request::Parts,
-    line: &AccessLine,
-) -> (UpstreamId, request::Parts, Option<Slot>) {
+fn spend(permit: Box<Permit>, policy: &Policy, head: &mut request::Parts, line: &mut AccessLine) -> UpstreamId {
     let UpstreamHead {
         upstream,
         target,
@@ -135,7 +129,7 @@ fn spend(
     } = permit.spend(
         policy,
         &head.uri,
-        head.headers,
+        std::mem::take(&mut head.headers),
         line.request_id.clone(),
         line.traceparent.clone(),
     );
@@ -144,11 +138,12 @@ fn spend(
     head.version = Version::HTTP_11;
     // What hyper left there concerns the client's connection only.
     head.extensions.clear();
-    (upstream, head, slot)
+    line.slot = slot;
+    upstream
 }
 
 /// The upstream's answer on its way to the client.
-fn relay(mut line: AccessLine, answer: Answer, now: Now) -> ClientResponse {
+fn relay(mut line: Box<AccessLine>, answer: Answer, now: Now) -> ClientResponse {
     match answer {
         Answer::Response(response) => {
             let (mut head, body) = response.into_parts();
@@ -180,7 +175,7 @@ fn relay(mut line: AccessLine, answer: Answer, now: Now) -> ClientResponse {
 }
 
 /// Keygate's own answer.
-fn refuse(generation: &Generation, mut line: AccessLine, stop: Stop, grpc: bool, now: Now) -> ClientResponse {
+fn refuse(generation: &Generation, mut line: Box<AccessLine>, stop: Stop, grpc: bool, now: Now) -> ClientResponse {
     let caller = line.trail.standing.as_ref().map(|standing| &standing.caller);
     let facts = Facts {
         request_id: line.request_id.to_str().unwrap_or_default(),
@@ -234,7 +229,7 @@ fn respond(
     status: StatusCode,
     phrase: Option<ReasonPhrase>,
     headers: HeaderMap,
-    body: ResponseBody<Option<AccessLine>>,
+    body: ResponseBody<Option<Box<AccessLine>>>,
 ) -> ClientResponse {
     let mut response = Response::new(body);
     // hyper would make one up for a status that it does not know.

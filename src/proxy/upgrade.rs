@@ -23,7 +23,7 @@ use crate::policy::refusal::{Failure, Refusal};
 
 /// A tunnel that is about to begin.
 pub(super) struct Opening {
-    line: AccessLine,
+    line: Box<AccessLine>,
     upstream: Stream,
     first_bytes: Bytes,
     kind: Kind,
@@ -49,7 +49,7 @@ pub(super) fn reserve(client: &Client) -> Result<Seat, Stop> {
 }
 
 /// The upstream has switched; the client is about to be told.
-pub(super) fn begin(mut line: AccessLine, headers: &HeaderMap, upstream: Stream, first_bytes: Bytes) {
+pub(super) fn begin(mut line: Box<AccessLine>, headers: &HeaderMap, upstream: Stream, first_bytes: Bytes) {
     let is_websocket = headers
         .get(UPGRADE)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));

@@ -13,6 +13,7 @@ mod trace;
 use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, SEC_WEBSOCKET_PROTOCOL, TE, TRANSFER_ENCODING, UPGRADE};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use smallvec::SmallVec;
 
 use super::credential::{Taken, fields};
 use super::forwarded::Rendered;
@@ -88,16 +89,17 @@ impl HeaderLaw {
     /// Everything else arrives byte for byte, its order and repetitions included; only the several Cookie lines that
     /// HTTP/2 allows become one for an HTTP/1 upstream (RFC 9113 §8.2.3).
     #[must_use]
-    pub fn request(&self, incoming: HeaderMap, rewrite: Rewrite<'_>) -> HeaderMap {
-        let options = connection::options(&incoming);
-        let chunked = incoming.contains_key(TRANSFER_ENCODING);
-        let trailers = takes_trailers(&incoming);
-        let keep_tracestate = rewrite.trusted && incoming.get(TRACEPARENT) == Some(&rewrite.traceparent);
+    pub fn request(&self, mut headers: HeaderMap, rewrite: Rewrite<'_>) -> HeaderMap {
+        let options = connection::options(&headers);
+        let chunked = headers.contains_key(TRANSFER_ENCODING);
+        let trailers = takes_trailers(&headers);
+        let keep_tracestate = rewrite.trusted && headers.get(TRACEPARENT) == Some(&rewrite.traceparent);
 
         let injected = rewrite.identity.len() + rewrite.forwarded.len() + 5;
-        let mut outgoing = HeaderMap::with_capacity(incoming.keys_len() + injected);
+        // Emptied and filled again, so that the map's memory goes on to the next request.
+        let mut kept: SmallVec<[(HeaderName, HeaderValue); 16]> = SmallVec::new();
         let mut current: Option<(HeaderName, Fate)> = None;
-        for (name, value) in incoming {
+        for (name, value) in headers.drain() {
             if let Some(name) = name {
                 let named = options.names(&name);
                 let fate = match self.names.class_of(&name) {
@@ -122,30 +124,32 @@ impl HeaderLaw {
                 current = Some((name, fate));
             }
             let Some((name, fate)) = &current else { continue };
-            let kept = match fate {
+            let rest = match fate {
                 Fate::Keep => Some(value),
                 Fate::Drop => None,
                 Fate::CutCookies => cut::cookies(value, &self.sources, rewrite.taken),
                 Fate::CutProtocols => cut::protocols(value, &self.sources, rewrite.taken),
             };
-            if let Some(value) = kept {
-                outgoing.append(name.clone(), value);
-            }
+            kept.extend(rest.map(|rest| (name.clone(), rest)));
+        }
+        headers.reserve(kept.len() + injected);
+        for (name, value) in kept {
+            headers.append(name, value);
         }
 
         if rewrite.protocol == Protocol::Http1 {
-            cut::join_cookies(&mut outgoing);
+            cut::join_cookies(&mut headers);
         }
         for (name, value) in rewrite.identity {
-            outgoing.insert(name.clone(), value.clone());
+            headers.insert(name.clone(), value.clone());
         }
         for (name, value) in rewrite.forwarded {
-            outgoing.insert(name, value);
+            headers.insert(name, value);
         }
-        outgoing.insert(X_REQUEST_ID, rewrite.request_id);
-        outgoing.insert(TRACEPARENT, rewrite.traceparent);
-        inject_connection(&mut outgoing, rewrite.protocol, rewrite.upgrade, trailers);
-        outgoing
+        headers.insert(X_REQUEST_ID, rewrite.request_id);
+        headers.insert(TRACEPARENT, rewrite.traceparent);
+        inject_connection(&mut headers, rewrite.protocol, rewrite.upgrade, trailers);
+        headers
     }
 
     /// The path and query to forward and to log: the target's, without the parameters that are credential sources. All

@@ -24,7 +24,7 @@ impl<'a> Authority<'a> {
             _ => {
                 let end = memchr::memchr(b':', text).unwrap_or(text.len());
                 let (name, rest) = text.split_at(end);
-                let unreserved = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
+                let unreserved = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
                 if name.is_empty() || !name.iter().all(unreserved) {
                     return None;
                 }
