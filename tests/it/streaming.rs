@@ -1,5 +1,6 @@
 //! Bodies stream both ways without buffering.
 
+use std::io::{Read, Write};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -411,6 +412,65 @@ fn an_answer_that_is_cut_short_is_cut_short_for_the_client_too() {
             assert!(version == "--http2-prior-knowledge" || answer.text() == "only this");
         }
     }
+}
+
+/// An HTTP/2 upstream that begins every answer and resets it in the same packet.
+fn resetting() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("h2c://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let frame = |kind: u8, flags: u8, id: [u8; 4], payload: &[u8]| {
+            let mut bytes = vec![0, 0, payload.len() as u8, kind, flags];
+            bytes.extend_from_slice(&id);
+            bytes.extend_from_slice(payload);
+            bytes
+        };
+        stream.write_all(&frame(4, 0, [0; 4], b"")).unwrap();
+        stream.read_exact(&mut [0; 24]).unwrap();
+        let mut head = [0; 9];
+        while stream.read_exact(&mut head).is_ok() {
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            stream.read_exact(&mut vec![0; length as usize]).unwrap();
+            if head[3] == 1 {
+                let id = [head[5], head[6], head[7], head[8]];
+                // `:status: 200`, some data, and INTERNAL_ERROR.
+                let answer = [
+                    frame(1, 4, id, &[0x88]),
+                    frame(0, 0, id, b"only"),
+                    frame(3, 0, id, &[0, 0, 0, 2]),
+                ];
+                stream.write_all(&answer.concat()).unwrap();
+            }
+        }
+    });
+    url
+}
+
+#[test]
+fn what_came_of_an_answer_before_it_was_cut_short_is_passed_on() {
+    let gate = Gate::start(&Setup {
+        ingress: "workers = 1".to_owned(),
+        ..Setup::url(&resetting())
+    });
+    for _ in 0..10 {
+        let mut client = Connection::open(gate.ingress());
+        client.send(get("/", &presents(ALPHA)));
+        let rest = client.rest();
+        let text = String::from_utf8_lossy(&rest);
+        assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text:?}");
+        assert!(!text.ends_with("0\r\n\r\n"), "{text:?}");
+    }
+    block_on(async {
+        let mut client = H2Client::open(gate.ingress()).await;
+        for _ in 0..10 {
+            let request = client.request("GET", "/", &[("x-api-key", ALPHA)]);
+            let (answer, _stream) = client.start(request, true).await.unwrap();
+            let answer = answer.await.unwrap();
+            assert_eq!(answer.status(), 200);
+            assert!(finish(answer).await.is_err(), "a cut answer does not end well");
+        }
+    });
 }
 
 #[test]

@@ -41,6 +41,8 @@ pub struct UpstreamBody {
     exchange: Rc<Exchange>,
     /// Gone when the body has ended, well or not.
     hold: Option<Hold>,
+    /// Why the rest never comes.
+    cut: Option<Cut>,
     idle_timeout: Duration,
 }
 
@@ -149,6 +151,7 @@ impl UpstreamBody {
             incoming,
             exchange,
             hold: Some(hold),
+            cut: None,
             idle_timeout,
         };
         if body.incoming.is_end_stream() {
@@ -158,11 +161,14 @@ impl UpstreamBody {
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        if let Some(cut) = self.cut {
+            return Poll::Ready(Some(Err(cut)));
+        }
         if self.hold.is_none() {
             return Poll::Ready(None);
         }
         if let Some(phase) = self.exchange.watch().has_fired() {
-            return Poll::Ready(Some(Err(self.fail(self.exchange.cut_by_phase(phase)))));
+            return self.fail(self.exchange.cut_by_phase(phase), cx);
         }
         match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
@@ -185,7 +191,7 @@ impl UpstreamBody {
             }
             Poll::Ready(Some(Err(_))) => {
                 let cut = self.exchange.cut_by(Cut::Failed(Failure::UpstreamInvalid));
-                Poll::Ready(Some(Err(self.fail(cut))))
+                self.fail(cut, cx)
             }
             Poll::Pending => {
                 let watch = self.exchange.watch();
@@ -193,7 +199,7 @@ impl UpstreamBody {
                     watch.arm(Phase::ResponseIdle, self.idle_timeout);
                 }
                 match watch.poll_fired(cx) {
-                    Poll::Ready(phase) => Poll::Ready(Some(Err(self.fail(self.exchange.cut_by_phase(phase))))),
+                    Poll::Ready(phase) => self.fail(self.exchange.cut_by_phase(phase), cx),
                     Poll::Pending => Poll::Pending,
                 }
             }
@@ -201,7 +207,7 @@ impl UpstreamBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.hold.is_none()
+        self.hold.is_none() && self.cut.is_none()
     }
 
     /// The last byte is read.
@@ -212,11 +218,14 @@ impl UpstreamBody {
         }
     }
 
-    /// The rest will never come: the connection goes with it.
-    fn fail(&mut self, cut: Cut) -> Cut {
+    /// The rest will never come: the connection goes with it. The client's is told only when it asks again, after it has sent
+    /// what came before: a client that saw no answer at all could take it for one that was never begun, and try again.
+    fn fail(&mut self, cut: Cut, cx: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         self.exchange.end();
         self.hold = None;
-        cut
+        self.cut = Some(cut);
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
