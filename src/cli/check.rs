@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use super::output;
 use crate::clock;
 use crate::config::problem::{Problem, Problems};
 use crate::config::routes::Access;
@@ -15,16 +16,16 @@ pub(super) fn check(file: &Path) -> anyhow::Result<ExitCode> {
     match compile(file) {
         Ok((policy, warnings)) => {
             for warning in &warnings {
-                eprintln!("{warning}");
+                output::tell(warning);
             }
-            print!("{}", summary(&policy.config, clock::unix()));
-            println!("{}", verdict(warnings.len()));
+            let summary = summary(&policy.config, clock::unix());
+            output::print(&format!("{summary}{}\n", verdict(warnings.len())))?;
             Ok(ExitCode::SUCCESS)
         }
         Err(problems) => {
             let found = count(problems.0.len(), "problem");
-            eprintln!("{problems}");
-            eprintln!("{} not usable: {found} found", file.display());
+            output::tell(&problems);
+            output::tell(format_args!("{} not usable: {found} found", file.display()));
             Ok(ExitCode::from(2))
         }
     }

@@ -1,10 +1,11 @@
 //! `keygate completions`
 
-use std::io;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
+
+use super::output;
 
 /// Which shell.
 #[derive(Args)]
@@ -15,7 +16,9 @@ pub(super) struct Completions {
 
 impl Completions {
     pub(super) fn print(self) -> anyhow::Result<ExitCode> {
-        clap_complete::generate(self.shell, &mut super::Command::command(), "keygate", &mut io::stdout());
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut super::Command::command(), "keygate", &mut script);
+        output::print(&String::from_utf8_lossy(&script))?;
         Ok(ExitCode::SUCCESS)
     }
 }

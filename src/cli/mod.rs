@@ -7,6 +7,7 @@ mod check;
 mod completions;
 mod demo;
 mod keys;
+mod output;
 mod run;
 
 use std::path::PathBuf;
@@ -73,7 +74,7 @@ pub fn main() -> ExitCode {
         Verb::Completions(completions) => completions.print(),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("keygate: {error:#}");
+        output::tell(format_args!("keygate: {error:#}"));
         ExitCode::from(if error.is::<Problems>() { 2 } else { 1 })
     })
 }

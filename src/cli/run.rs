@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use super::output;
 use crate::app;
 use crate::config::sources::Sources;
 use crate::config::{self, Loaded};
@@ -13,7 +14,7 @@ pub(super) fn run(file: &Path) -> anyhow::Result<ExitCode> {
     let Loaded { config, warnings } = match config::load(file, &mut read) {
         Ok(loaded) => loaded,
         Err(problems) => {
-            eprintln!("{problems}");
+            output::tell(problems);
             return Ok(ExitCode::from(2));
         }
     };

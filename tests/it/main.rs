@@ -2,7 +2,8 @@
 //!
 //! One file per area, one function per promise, named for it. Nothing here names the library except where a promise is
 //! about a file format; what is tested is what a caller, an upstream or an operator can see.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods)] // tests may panic, and wait on the real clock
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // tests may panic, and say why
+#![allow(clippy::disallowed_methods)] // and wait on the real clock
 #![allow(missing_docs)]
 
 mod harness;

@@ -8,7 +8,8 @@ use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 
 use super::store::Store;
-use super::{Where, date_time, print};
+use super::{Where, date_time};
+use crate::cli::output::{print, tell};
 use crate::clock;
 use crate::config::records::{Key, KeyState, Organization, Records, Scope};
 
@@ -94,7 +95,7 @@ impl List {
             } else {
                 "No key is like that."
             };
-            eprintln!("{which}");
+            tell(which);
         }
         Ok(ExitCode::SUCCESS)
     }

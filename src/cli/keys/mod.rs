@@ -10,12 +10,12 @@ mod store;
 mod verify;
 
 use std::fmt;
-use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
+use crate::cli::output::tell;
 use crate::config::problem::Problems;
 use crate::control::keyfile::EditError;
 
@@ -85,9 +85,9 @@ impl Command {
                 ": "
             };
             let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
-            eprintln!("keygate: {}", causes.join(separator));
+            tell(format_args!("keygate: {}", causes.join(separator)));
             if !help.is_empty() {
-                eprintln!("  help: {help}");
+                tell(format_args!("  help: {help}"));
             }
             Ok(ExitCode::from(2))
         })
@@ -117,15 +117,6 @@ impl fmt::Display for BadInput {
 }
 
 impl std::error::Error for BadInput {}
-
-/// Writes to standard output. A reader that has had enough (`| head`) is no error.
-fn print(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        outcome => outcome,
-    }
-}
 
 /// RFC 3339, in UTC.
 fn date_time(unix: i64) -> String {

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use super::arguments::{self, Expiry};
 use super::store::Store;
 use super::{BadInput, Where, date_time};
+use crate::cli::output::{deliver, tell};
 use crate::clock;
 use crate::config::credentials::Source;
 use crate::config::environments::Environment;
@@ -100,7 +101,7 @@ impl New {
         };
         let organization_name = self.organization_name.as_deref();
         let added = keyfile::add(&store.place(), &key, organization_name, &mut store.scope)?;
-        tell(&key, &added, organization_name, store.settings.as_ref());
+        describe(&key, &added, organization_name, store.settings.as_ref());
         let text = if self.json {
             json(&key, &secret, &added)
         } else {
@@ -108,7 +109,7 @@ impl New {
         };
         let text = zeroize::Zeroizing::new(text);
         // Not as `list` prints: a reader that has gone would mean a key whose secret nobody has.
-        write(&text).with_context(|| {
+        deliver(&text).with_context(|| {
             format!(
                 "the key {} was made, but its secret could not be printed and is lost: remove its record from {}",
                 key.id,
@@ -186,7 +187,7 @@ fn without_repetitions(words: Vec<String>) -> Vec<String> {
 }
 
 /// Everything but the secret, on standard error.
-fn tell(key: &NewKey, added: &Added, organization_name: Option<&str>, settings: Option<&KeySettings>) {
+fn describe(key: &NewKey, added: &Added, organization_name: Option<&str>, settings: Option<&KeySettings>) {
     let made = if added.is_new {
         " (made, readable by its owner only)"
     } else {
@@ -197,25 +198,25 @@ fn tell(key: &NewKey, added: &Added, organization_name: Option<&str>, settings: 
         || "never; give the next one an end with --expires 90d".to_owned(),
         date_time,
     );
-    eprintln!("key           {}  {}", key.id, key.name);
-    eprintln!("organization  {}{organization}", key.organization);
-    eprintln!("file          {}{made}", added.file.display());
-    eprintln!("hint          {}", key.hint);
+    tell(format_args!("key           {}  {}", key.id, key.name));
+    tell(format_args!("organization  {}{organization}", key.organization));
+    tell(format_args!("file          {}{made}", added.file.display()));
+    tell(format_args!("hint          {}", key.hint));
     if !key.permissions.is_empty() {
-        eprintln!("permissions   {}", key.permissions.join(", "));
+        tell(format_args!("permissions   {}", key.permissions.join(", ")));
     }
-    eprintln!("expires       {expires}");
+    tell(format_args!("expires       {expires}"));
     if added.namesakes > 0 {
-        eprintln!(
+        tell(
             "note: the organization has another key of this name; commands that are told the name will refuse to choose, so \
-             use the id"
+             use the id",
         );
     }
     if organization_name.is_some() && !added.organization_added {
-        eprintln!("note: the organization has a record already; its name stays as it is");
+        tell("note: the organization has a record already; its name stays as it is");
     }
-    eprintln!("try it:       {}", try_it(settings));
-    eprintln!("The secret is on standard output, this once. It is stored nowhere.");
+    tell(format_args!("try it:       {}", try_it(settings)));
+    tell("The secret is on standard output, this once. It is stored nowhere.");
 }
 
 /// A call that uses the key, without it.
@@ -245,11 +246,4 @@ fn json(key: &NewKey, secret: &Secret, added: &Added) -> String {
         "expires_at": key.expires_at.map(date_time),
     });
     format!("{object}\n")
-}
-
-fn write(text: &str) -> std::io::Result<()> {
-    use std::io::Write as _;
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
 }

@@ -13,7 +13,8 @@ use zeroize::Zeroizing;
 
 use super::list::Shown;
 use super::store::Store;
-use super::{BadInput, Where, print};
+use super::{BadInput, Where};
+use crate::cli::output::{print, tell};
 use crate::clock;
 use crate::config::key_settings::KeySettings;
 use crate::config::records::{Hash, Records};
@@ -127,10 +128,10 @@ impl Verify {
             ))?;
         }
         if passed_over > 0 && index.is_none() {
-            eprintln!(
+            tell(format_args!(
                 "note: {passed_over} hashes in the file were made with a pepper, which only the configuration knows: name it \
                  with --config"
-            );
+            ));
         }
         Ok(ExitCode::from(u8::from(verdict != Verdict::Accepted)))
     }
@@ -139,7 +140,7 @@ impl Verify {
 /// The key on standard input, without the line end that `echo` and editors put behind it.
 fn read_key() -> anyhow::Result<Vec<u8>> {
     if io::stdin().is_terminal() {
-        eprintln!("Paste the key and press Enter, then Ctrl-D.");
+        tell("Paste the key and press Enter, then Ctrl-D.");
     }
     let mut key = Zeroizing::new(Vec::with_capacity(2 * LONGEST));
     io::stdin().take(LONGEST as u64 + 1).read_to_end(&mut key)?;
