@@ -25,16 +25,30 @@ pub(super) fn listeners<'d>(
         .chain(admin.iter().zip(admin_places))
         .collect();
     for (index, (listen, place)) in all.iter().enumerate() {
-        let takes_free_port = matches!(listen, Listen::Tcp(address) if address.port() == 0);
-        let earlier = all[..index]
-            .iter()
-            .find(|(other, _)| other == listen && !takes_free_port);
-        if let Some((_, other)) = earlier {
-            place.error(
-                format!("{listen} is listened on already"),
-                format!("the other one is {} ({})", other.path(), other.location()),
-            );
+        let earlier = all[..index].iter().find(|(other, _)| collide(other, listen));
+        if let Some((other, at)) = earlier {
+            let what = if other == listen {
+                format!("{listen} is listened on already")
+            } else {
+                format!("{listen} and {other} cannot both be had")
+            };
+            place.error(what, format!("the other one is {} ({})", at.path(), at.location()));
         }
+    }
+}
+
+/// Whether only one of two can be had. `[::]` takes IPv4 too.
+fn collide(a: &Listen, b: &Listen) -> bool {
+    match (a, b) {
+        (Listen::Unix(a), Listen::Unix(b)) => a == b,
+        (Listen::Tcp(a), Listen::Tcp(b)) => {
+            let covers = |all: &SocketAddr, one: &SocketAddr| match all.ip() {
+                IpAddr::V4(ip) => ip.is_unspecified() && one.is_ipv4(),
+                IpAddr::V6(ip) => ip.is_unspecified(),
+            };
+            a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || covers(a, b) || covers(b, a))
+        }
+        (Listen::Unix(_), Listen::Tcp(_)) | (Listen::Tcp(_), Listen::Unix(_)) => false,
     }
 }
 

@@ -12,7 +12,7 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 use super::mask;
-use super::problem::{Line, Problem, Report, Severity};
+use super::problem::{Problem, Report, Severity};
 
 /// Syntax errors behind which the parser gives up, or takes the following lines for something else.
 const ENDS_PARSING: &[&str] = &[
@@ -192,20 +192,39 @@ impl<'d> Source<'d> {
     /// A problem at `span`, with its position and its line.
     #[must_use]
     pub fn problem(&self, severity: Severity, span: Span, path: String, what: String, help: String) -> Problem {
-        let index = self.line_index(span.start);
-        let start = self.line_starts()[index];
-        let line = self.text[start..].lines().next().unwrap_or_default();
-        let before = floor(line, span.start - start);
-        let marked = floor(line, span.end.saturating_sub(start)).max(before);
+        let (line, marked) = self.marked(span);
+        let column = line[..marked.start].chars().count() + 1;
         Problem {
             severity,
             file: self.file.to_owned(),
-            position: Some((index + 1, line[..before].chars().count() + 1)),
-            line: Some(self.line(line, before..marked, &path)),
+            position: Some((self.line_index(span.start) + 1, column)),
+            line: Some(mask::shown_line(line, marked, &path)),
             path,
             what,
             help,
         }
+    }
+
+    /// A name at `span` that nobody asked for; `hides` says whether what stands behind it is masked.
+    #[must_use]
+    pub fn unknown_option(&self, span: Span, path: String, help: String, hides: bool) -> Problem {
+        let what = "is not a known option".to_owned();
+        let problem = self.problem(Severity::Error, span, path, what, help);
+        if !hides {
+            return problem;
+        }
+        let (line, marked) = self.marked(span);
+        let line = Some(mask::shown_unknown(line, marked, &problem.path));
+        Problem { line, ..problem }
+    }
+
+    /// The line at a span, and what of it the span marks.
+    fn marked(&self, span: Span) -> (&str, Range<usize>) {
+        let start = self.line_starts()[self.line_index(span.start)];
+        let line = self.text[start..].lines().next().unwrap_or_default();
+        let first = floor(line, span.start - start);
+        let last = floor(line, span.end.saturating_sub(start)).max(first);
+        (line, first..last)
     }
 
     /// Line and column of a byte, both from 1.
@@ -246,10 +265,6 @@ impl<'d> Source<'d> {
 
     fn is_damaged(&self, line: usize) -> bool {
         self.swallowed_from.get().is_some_and(|from| line >= from) || self.damaged.borrow().contains(&line)
-    }
-
-    fn line(&self, line: &str, marked: Range<usize>, path: &str) -> Line {
-        mask::shown_line(line, marked, path)
     }
 
     fn line_index(&self, byte: usize) -> usize {

@@ -20,8 +20,23 @@ const SHOWN: usize = 120;
 #[must_use]
 pub fn shown_line(line: &str, marked: Range<usize>, path: &str) -> Line {
     let line = line.trim_end();
+    shown(line, marked, secret_ranges(line, path))
+}
+
+/// As [`shown_line`], where what is marked is a name that nobody knows: a text behind it may be a secret whose name was
+/// misspelt.
+#[must_use]
+pub fn shown_unknown(line: &str, marked: Range<usize>, path: &str) -> Line {
+    let line = line.trim_end();
+    let behind = value_after(line, marked.end.min(line.len()));
+    let mut secrets = secret_ranges(line, path);
+    secrets.extend(behind.filter(|value| line[value.clone()].starts_with(['"', '\''])));
+    shown(line, marked, secrets)
+}
+
+fn shown(line: &str, marked: Range<usize>, secrets: Vec<Range<usize>>) -> Line {
     let marked = marked.start.min(line.len())..marked.end.min(line.len());
-    let masked = merged(secret_ranges(line, path));
+    let masked = merged(secrets);
 
     let mut text = String::with_capacity(line.len());
     let (mut begin, mut end) = (None, None);
@@ -112,7 +127,8 @@ fn user_in_url(line: &str) -> Option<Range<usize>> {
 }
 
 /// Whether a value with this name may be a secret.
-fn is_secret_name(name: &str) -> bool {
+#[must_use]
+pub fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     ["secret", "token", "passw", "hash", "pepper", "private", "bearer"]
         .iter()
@@ -224,9 +240,34 @@ mod tests {
 
     /// The marked bytes are given as the text that they hold.
     fn shown(line: &str, marked: &str, path: &str) -> String {
+        drawn(&shown_line(line, range(line, marked), path))
+    }
+
+    fn range(line: &str, marked: &str) -> Range<usize> {
         let start = line.find(marked).unwrap();
-        let line = shown_line(line, start..start + marked.len(), path);
+        start..start + marked.len()
+    }
+
+    fn drawn(line: &Line) -> String {
         format!("{}\n{}{}", line.text, " ".repeat(line.marker), "^".repeat(line.width))
+    }
+
+    #[test]
+    fn a_text_behind_an_unknown_name_is_masked() {
+        let cases = [
+            (r#"kye = "hunter2" # why"#, "kye", "kye = … # why\n^^^"),
+            (
+                r#"{"id":"a","kye":"b","c":1}"#,
+                r#""kye""#,
+                "{\"id\":\"a\",\"kye\":…,\"c\":1}\n          ^^^^^",
+            ),
+            (r#"worker = 4"#, "worker", "worker = 4\n^^^^^^"),
+            (r#"method = ["GET"]"#, "method", "method = [\"GET\"]\n^^^^^^"),
+            (r#"[metrics]"#, "metrics", "[metrics]\n ^^^^^^^"),
+        ];
+        for (line, marked, expected) in cases {
+            assert_eq!(drawn(&shown_unknown(line, range(line, marked), "")), expected, "{line}");
+        }
     }
 
     #[test]

@@ -103,7 +103,8 @@ pub fn read_limits(item: &Item<'_>) -> Vec<Limit> {
     let mut limits: Vec<Limit> = Vec::with_capacity(tables.len());
     for table in &tables {
         let Some(limit) = read_limit(table) else { continue };
-        if limits.iter().any(|other| other.name == limit.name) {
+        // Header names, which limits' names are part of, are the same in any case.
+        if limits.iter().any(|other| other.name.eq_ignore_ascii_case(&limit.name)) {
             table.place().error(
                 format!("there is already a limit named {:?} here", limit.name),
                 "give each limit of a plan a name of its own",

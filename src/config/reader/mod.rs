@@ -20,6 +20,7 @@ pub use place::Place;
 pub use words::{list, nearest, quoted};
 
 use super::document::{Entry, Node, Source, Value};
+use super::mask;
 use super::problem::Report;
 use place::Segment;
 
@@ -62,7 +63,11 @@ impl<'d> Table<'d> {
         self.place
             .report()
             .asked(|| self.place.at(Segment::Key(key), self.place.span).option());
-        self.asked.borrow_mut().push(key);
+        let mut asked = self.asked.borrow_mut();
+        if !asked.contains(&key) {
+            asked.push(key);
+        }
+        drop(asked);
         self.entries
             .iter()
             .find(|entry| entry.key == key)
@@ -145,14 +150,17 @@ impl Drop for Table<'_> {
                 .copied()
                 .filter(|known| !self.entries.iter().any(|entry| entry.key == *known))
                 .collect();
-            let help = match nearest(&entry.key, &free) {
+            let near = nearest(&entry.key, &free);
+            let help = match near {
                 Some(near) => format!("did you mean `{near}`?"),
                 None if free.is_empty() => "remove it".to_owned(),
                 None => format!("remove it; also known here: {}", list(&free)),
             };
+            // It may be a secret under a misspelt name, unless it is plainly something else.
+            let hides = near.is_none_or(mask::is_secret_name);
             self.place
                 .at(Segment::Key(&entry.key), Some(entry.span))
-                .error("is not a known option", help);
+                .unknown(help, hides);
         }
     }
 }

@@ -130,6 +130,17 @@ impl<'d> Place<'d> {
         text
     }
 
+    /// Reports that nobody knows the name that stands here; `hides` says whether what stands behind it may be a secret.
+    pub(super) fn unknown(&self, help: String, hides: bool) {
+        match self.span {
+            Some(span) if !self.source.is_damaged_at(span) => {
+                let problem = self.source.unknown_option(span, self.path(), help, hides);
+                self.report.push(problem);
+            }
+            Some(_) | None => {}
+        }
+    }
+
     fn say(&self, severity: Severity, what: String, help: String) {
         match self.span {
             Some(span) if self.source.is_damaged_at(span) => {}
