@@ -50,7 +50,8 @@ pub(super) fn read(table: &Table<'_>, files: &Files) -> Option<Keys> {
     let refresh = refresh
         .and_then(|item| item.duration_within(Duration::from_millis(100)..=Duration::from_hours(24)))
         .unwrap_or(Duration::from_secs(2));
-    let prefix = prefix.map_or_else(|| Some("kg_".to_owned()), |item| read_prefix(&item));
+    // Wrong or not set, it does not keep the keys from being read.
+    let prefix = prefix.and_then(|item| read_prefix(&item));
     let peppers = peppers.map_or_else(Vec::new, |item| read_peppers(&item, files));
     let allow_plaintext = allow_plaintext.and_then(|item| item.boolean()).unwrap_or(false);
     let argon2_concurrency = concurrency
@@ -59,7 +60,7 @@ pub(super) fn read(table: &Table<'_>, files: &Files) -> Option<Keys> {
     Some(Keys {
         file: file?,
         refresh,
-        prefix: prefix?,
+        prefix: prefix.unwrap_or_else(|| "kg_".to_owned()),
         peppers,
         allow_plaintext,
         argon2_concurrency,

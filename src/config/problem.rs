@@ -128,6 +128,7 @@ impl std::error::Error for Problems {}
 pub struct Report {
     problems: RefCell<Vec<Problem>>,
     dropped: Cell<usize>,
+    cut_short: Cell<bool>,
     errors: Cell<bool>,
     options: Option<RefCell<BTreeSet<String>>>,
 }
@@ -170,7 +171,11 @@ impl Report {
     /// Whether another problem would still be kept: readers of very large files may stop looking when not.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.problems.borrow().len() < KEPT
+        let room = self.problems.borrow().len() < KEPT;
+        if !room {
+            self.cut_short.set(true);
+        }
+        room
     }
 
     /// The paths of all options that were asked for, with `*` for names and `[]` for indices; empty unless
@@ -194,8 +199,15 @@ impl Report {
     pub fn into_problems(self) -> Problems {
         let mut problems = self.problems.into_inner();
         problems.sort_by(|a, b| (&a.file, a.position).cmp(&(&b.file, b.position)));
-        let dropped = self.dropped.get();
-        if let (Some(last), true) = (problems.last(), dropped > 0) {
+        let rest = match (self.dropped.get(), self.cut_short.get()) {
+            (0, false) => None,
+            (0, true) => Some("and perhaps more, which were not looked for".to_owned()),
+            (dropped, false) => Some(format!("and {dropped} more problems")),
+            (dropped, true) => Some(format!(
+                "and {dropped} more problems, and perhaps others, which were not looked for"
+            )),
+        };
+        if let (Some(last), Some(rest)) = (problems.last(), rest) {
             let rest = Problem::of_file(
                 if self.errors.get() {
                     Severity::Error
@@ -203,7 +215,7 @@ impl Report {
                     Severity::Warning
                 },
                 &last.file.clone(),
-                format!("and {dropped} more problems"),
+                rest,
                 "mend these first",
             );
             problems.push(rest);
