@@ -37,8 +37,8 @@ pub fn start(config: Config, read: Sources, log: Option<&log::Writer>) -> anyhow
     let metrics = Arc::new(Metrics::default());
     count_panics(Arc::clone(&metrics));
     let (conductor, stages) = Conductor::new();
-    let ingress = Bound::all(&config.ingress.listen)?;
-    let admin = Bound::all(&config.admin.listen)?;
+    let ingress = Bound::all(&config.ingress.listen).context("ingress.listen")?;
+    let admin = Bound::all(&config.admin.listen).context("admin.listen")?;
     let addresses = ingress.iter().filter_map(Bound::tcp_address).collect();
     announce("ingress", &ingress);
     announce("admin", &admin);

@@ -59,8 +59,9 @@ pub fn install(options: &Telemetry) -> Writer {
 /// Tells an operator's mistake as one event, with its place. The offending line is left out: it may hold a secret.
 pub fn problem(problem: &Problem) {
     let file = problem.file.display();
-    let (line, column) = problem.position.unwrap_or_default();
-    let (option, help) = (problem.path.as_str(), problem.help.as_str());
+    let (line, column) = problem.position.unzip();
+    let said = |text: &'_ str| (!text.is_empty()).then(|| text.to_owned());
+    let (option, help) = (said(&problem.path), said(&problem.help));
     match problem.severity {
         Severity::Error => error!(message = %problem.what, %file, line, column, option, help),
         Severity::Warning => warn!(message = %problem.what, %file, line, column, option, help),

@@ -1,7 +1,8 @@
 //! `keygate check`, the configuration's place, and help that teaches.
 
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use crate::harness::{ALPHA, BETA, Gate, Home, Setup, Upstream, exchange, get, key, key_file, keygate, presents};
 
@@ -77,6 +78,85 @@ fn every_problem_of_every_file_is_told_at_once_with_its_place() {
         assert!(stderr.contains(part), "{part} in\n{stderr}");
     }
     assert_eq!(text(&output.stdout), "");
+}
+
+#[test]
+fn key_files_are_read_whatever_else_is_wrong() {
+    let home = Home::new();
+    Setup {
+        keys: "prefix = \"ä\"\nrefresh = \"0s\"\nargon2_concurrency = 0".to_owned(),
+        records: "[[keys]]\nid = 7\n".to_owned(),
+        ..Setup::url("http://127.0.0.1:3000")
+    }
+    .write(&home);
+    let stderr = text(&home.keygate(&["check"]).stderr);
+    assert_eq!(lines_of(&stderr, "config.toml").len(), 3, "{stderr}");
+    assert!(lines_of(&stderr, "keys.toml").contains(&2), "{stderr}");
+}
+
+#[test]
+fn problems_that_are_too_many_to_print_are_said_to_be_there() {
+    let home = Home::new();
+    Setup::url("http://127.0.0.1:3000").write(&home);
+    let config = std::fs::read_to_string(home.path("config.toml")).unwrap();
+    home.write("config.toml", config.replace("keys.toml", "keys.jsonl"));
+    let lines: String = (0..3_000)
+        .map(|id| format!("{{\"id\":\"{id}\",\"hash\":1}}\n"))
+        .collect();
+    home.write("keys.jsonl", lines);
+    let output = home.keygate(&["check"]);
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr.contains("perhaps"),
+        "{}",
+        stderr.lines().rev().take(4).collect::<String>()
+    );
+}
+
+#[test]
+fn a_reader_that_has_had_enough_is_no_bug() {
+    let home = Home::new();
+    Setup::url("http://127.0.0.1:3000").write(&home);
+    home.write("broken.toml", "[ingres]\n");
+    let gone = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        Stdio::from(writer)
+    };
+    for (arguments, code) in [
+        (&["check"][..], 0),
+        (&["check", "--config", "broken.toml"], 2),
+        (&["run", "--config", "broken.toml"], 2),
+        (&["completions", "bash"], 0),
+        (&["keys", "list"], 0),
+        (&["keys", "list", "--file", "nowhere.toml"], 2),
+    ] {
+        let mut command = keygate();
+        command.args(arguments).current_dir(home.path("."));
+        let status = command.stdin(Stdio::null()).stdout(gone()).stderr(gone()).status();
+        assert_eq!(status.unwrap().code(), Some(code), "{arguments:?}");
+    }
+}
+
+#[test]
+fn an_address_that_is_taken_is_told_with_its_option() {
+    let home = Home::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let setup = Setup::url("http://127.0.0.1:3000");
+    setup.write(&home);
+    home.write(
+        "config.toml",
+        setup.config().replace(
+            "[admin]\nlisten = [\"127.0.0.1:0\"]",
+            &format!("[admin]\nlisten = [\"{address}\"]"),
+        ),
+    );
+    let output = home.keygate(&["run"]);
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("admin.listen") && stderr.contains(&address), "{stderr}");
 }
 
 #[test]

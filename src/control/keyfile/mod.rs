@@ -201,10 +201,14 @@ fn refuse_inline_lists(path: &Path, text: &str) -> Result<(), EditError> {
                 entry.span,
                 entry.key.clone().into_owned(),
                 format!("is written as {} = […], to which nothing can be added", entry.key),
-                format!(
-                    "write each of its records as a section of its own, under [[{}]]",
-                    entry.key
-                ),
+                if items.is_empty() {
+                    "remove it: a list that is not there is empty".to_owned()
+                } else {
+                    format!(
+                        "write each of its records as a section of its own, under [[{}]]",
+                        entry.key
+                    )
+                },
             ));
         }
     }
