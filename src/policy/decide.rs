@@ -69,7 +69,13 @@ impl Policy {
         let mut trail = Trail::default();
         match self.walk(head, verdict, now, &mut trail) {
             Ok(permit) => Decision::Forward(permit),
-            Err(End::No(refusal)) => Decision::Refuse(Refused { refusal, trail }),
+            Err(End::No(refusal)) => {
+                // Whoever has a key is told where it stands, whatever the answer; nothing is spent.
+                if let (Some(standing), None) = (&trail.standing, &trail.report) {
+                    trail.report = standing.account.peek(0, now.monotonic).ok();
+                }
+                Decision::Refuse(Refused { refusal, trail })
+            }
             Err(End::Ask(check)) => Decision::Verify(check),
         }
     }
@@ -186,6 +192,7 @@ impl Policy {
             Err(ask @ End::Ask(_)) => return Err(ask),
         };
         if let Err(invalid) = self.keyring.state(found, now.unix) {
+            trail.dead = Some(self.standing(found.key, by_prefix));
             return Err(self
                 .bad_key(Refusal::CredentialInvalid(invalid), client.address, now)
                 .into());

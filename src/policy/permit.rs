@@ -38,6 +38,8 @@ pub struct Trail {
     pub route: Option<Arc<str>>,
     /// The key, once it is known to be valid.
     pub standing: Option<Arc<Standing>>,
+    /// The key of a record that is not good now: for the log alone, since the caller must not learn that there is one.
+    pub dead: Option<Arc<Standing>>,
     /// Where the key stands in its windows, once they were asked.
     pub report: Option<Report>,
 }

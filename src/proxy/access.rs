@@ -186,7 +186,12 @@ impl AccessLine {
     }
 
     fn write(&self) {
-        let caller = self.trail.standing.as_ref().map(|standing| &standing.caller);
+        let trail = &self.trail;
+        let caller = trail
+            .standing
+            .as_ref()
+            .or(trail.dead.as_ref())
+            .map(|standing| &standing.caller);
         let (message, request_bytes, response_bytes) = match &self.tunnel {
             Some(tunnel) => ("tunnel", tunnel.up, tunnel.down),
             None => ("request", self.exchange.request_bytes(), self.exchange.response_bytes()),

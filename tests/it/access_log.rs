@@ -8,8 +8,8 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 
 use crate::harness::{
-    ALPHA, BETA, Connection, Gate, H2Client, Home, Setup, Upstream, block_on, curl, exchange, get, key, key_file, post,
-    presents, wait_until,
+    ALPHA, BETA, Connection, GAMMA, Gate, H2Client, Home, Setup, Upstream, block_on, curl, exchange, get, key,
+    key_file, post, presents, wait_until,
 };
 
 fn with_log(upstream: &Upstream, access_log: &str) -> Gate {
@@ -93,6 +93,34 @@ fn refusals_say_their_code_and_reason() {
             "{line}"
         );
         assert_eq!(line["response_bytes"], answer.body.len(), "{line}");
+    }
+}
+
+#[test]
+fn what_looks_alike_to_the_caller_differs_in_the_log() {
+    let upstream = Upstream::hello();
+    let gate = Gate::start(&Setup {
+        records: key_file(&[
+            key("key_off", ALPHA, "active = false"),
+            key("key_old", GAMMA, "expires_at = 2020-01-01T00:00:00Z"),
+        ]),
+        more: "[errors.templates.credential_invalid]\nbody = '{\"key\":\"{key.id}{organization}\"}'\n".to_owned(),
+        ..Setup::before(&upstream)
+    });
+    for (path, presented, reason, id) in [
+        ("/off", ALPHA, "disabled", Some("key_off")),
+        ("/old", GAMMA, "expired", Some("key_old")),
+        ("/none", BETA, "unknown", None),
+    ] {
+        let answer = exchange(gate.ingress(), get(path, &presents(presented)));
+        assert_eq!((answer.status(), answer.text().as_str()), (401, "{\"key\":\"\"}"));
+        let line = gate.access_line(path);
+        assert_eq!(
+            (line["reason"].as_str(), line["key_id"].as_str()),
+            (Some(reason), id),
+            "{line}"
+        );
+        assert_eq!(line["organization"].is_string(), id.is_some(), "{line}");
     }
 }
 

@@ -238,7 +238,8 @@ fn concurrency_is_limited_per_key_and_released() {
         it.answer("200 OK", "", "done")
     });
     let gate = Gate::start(&Setup {
-        more: "[plans.default]\nconcurrency = 1\n".to_owned(),
+        more: "[plans.default]\nconcurrency = 1\nlimits = [{ name = \"hour\", requests = 9, per = \"1h\" }]\n"
+            .to_owned(),
         records: key_file(&[key("key_alpha", ALPHA, ""), key("key_beta", BETA, "")]),
         ..Setup::before(&upstream)
     });
@@ -251,6 +252,8 @@ fn concurrency_is_limited_per_key_and_released() {
         (429, "concurrency_exceeded")
     );
     assert!(refused.header("retry-after").is_some());
+    let told = refused.header("ratelimit").unwrap_or_default();
+    assert!(told.starts_with("\"hour\";r=8;"), "{told}");
     assert_eq!(
         exchange(gate.ingress(), get("/", &presents(BETA))).status(),
         200,
@@ -299,6 +302,7 @@ fn refused_requests_spend_nothing_of_the_keys_limit() {
     for _ in 0..5 {
         let answer = call(&gate, "/admin");
         assert_eq!((answer.status(), answer.code().as_str()), (403, "permission_denied"));
+        assert_eq!(answer.header("x-ratelimit-remaining").as_deref(), Some("3"));
         assert_eq!(call(&gate, "/nowhere").status(), 404);
         assert_eq!(call(&gate, "/a//b").status(), 400);
         let conflict = format!("{}Authorization: Bearer {BETA}\r\n", presents(ALPHA));
