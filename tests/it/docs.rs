@@ -28,6 +28,28 @@ fn the_example_configuration_is_valid() {
 }
 
 #[test]
+fn the_kubernetes_configuration_is_valid() {
+    let manifest = read("deploy/kubernetes.yaml");
+    let (_, rest) = manifest.split_once("config.toml: |\n").unwrap();
+    let config: String = rest
+        .lines()
+        .take_while(|line| line.is_empty() || line.starts_with("    "))
+        .map(|line| format!("{}\n", line.trim_start()))
+        .collect();
+    let home = Home::new();
+    std::fs::create_dir(home.path("keys")).unwrap();
+    home.write("config.toml", &config);
+    home.write("keys/keys.toml", key_file(&[]));
+    let output = home.keygate(&["check"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    for port in manifest.lines().filter_map(|line| line.split_once("containerPort: ")) {
+        let number = port.1.trim_end_matches(" }");
+        assert!(config.contains(&format!(":{number}\"]")), "nobody listens on {number}");
+    }
+}
+
+#[test]
 fn the_readmes_commands_exist() {
     let readme = read("README.md");
     assert!(readme.contains("demo"), "the first command shows the main job");

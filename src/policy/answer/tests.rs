@@ -181,6 +181,49 @@ fn the_configuration_knows_exactly_these_codes() {
 }
 
 #[test]
+fn the_readme_lists_every_code_with_its_statuses() {
+    let readme = include_str!("../../../README.md");
+    let (_, section) = readme.split_once("## What callers see").unwrap();
+    let listed: BTreeSet<(BTreeSet<u16>, BTreeSet<&str>)> = section
+        .split("\n## ")
+        .next()
+        .unwrap()
+        .lines()
+        .filter(|line| line.starts_with("| ") && line.contains('`'))
+        .map(|line| {
+            let (statuses, codes) = line.trim_matches(['|', ' ']).split_once(" | ").unwrap();
+            let statuses = statuses.split(", ").map(|status| status.parse().unwrap());
+            (
+                statuses.collect(),
+                codes.split(", ").map(|code| code.trim_matches('`')).collect(),
+            )
+        })
+        .collect();
+    let said = |code: &str| listed.iter().find(|(_, codes)| codes.contains(code));
+    let mut answered = BTreeSet::new();
+    for (_, status, code, _, _) in every(&plain(), &FACTS) {
+        // Nobody is there to read it.
+        if code == "client_gone" {
+            continue;
+        }
+        let (statuses, codes) = said(code).unwrap_or_else(|| panic!("the README does not list {code}"));
+        assert!(statuses.contains(&status.as_u16()), "{code} is {status}");
+        answered.insert((status.as_u16(), codes.clone()));
+    }
+    for (statuses, codes) in &listed {
+        for status in statuses {
+            assert!(
+                answered.contains(&(*status, codes.clone())),
+                "none of {codes:?} is {status}"
+            );
+        }
+        for code in codes {
+            assert!(errors::CODES.contains(code), "{code}");
+        }
+    }
+}
+
+#[test]
 fn every_code_has_a_problem_document() {
     for (answer, status, code, detail, retry_after) in every(&plain(), &FACTS) {
         assert_eq!(answer.status, status, "{code}");
