@@ -4,21 +4,25 @@
 //! is tokio's clock, so that a paused runtime drives every limit and timeout in tests without sleeping.
 
 use std::sync::LazyLock;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
 /// One reading of both clocks, taken once per request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
-    /// Nanoseconds since the process first read the clock; never goes back. For limits.
+    /// Nanoseconds since a moment before the process began; never goes back. For limits.
     pub monotonic: u64,
     /// Seconds since the Unix epoch. For expiry, `not_before` and headers.
     pub unix: i64,
 }
 
+/// Well before the first reading: a runtime whose clock is paused may read earlier times than the first that was read.
 #[allow(clippy::disallowed_methods)] // the one place
-static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+static START: LazyLock<Instant> = LazyLock::new(|| {
+    let now = Instant::now();
+    now.checked_sub(Duration::from_secs(30 * 24 * 60 * 60)).unwrap_or(now)
+});
 
 /// Reads both clocks.
 #[must_use]
@@ -29,7 +33,7 @@ pub fn now() -> Now {
     }
 }
 
-/// Nanoseconds since the process first read the clock.
+/// Nanoseconds since a moment before the process began.
 #[must_use]
 #[allow(clippy::disallowed_methods)] // the one place
 pub fn monotonic() -> u64 {

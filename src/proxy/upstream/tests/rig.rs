@@ -50,9 +50,14 @@ fn run<F: Future<Output = ()>>(paused: bool, test: F) {
 /// Seconds of the test's clock.
 #[allow(clippy::disallowed_methods)] // the clock is the test's own
 pub(super) fn clock() -> f64 {
-    static START: std::sync::OnceLock<tokio::time::Instant> = std::sync::OnceLock::new();
-    let now = tokio::time::Instant::now();
-    now.saturating_duration_since(*START.get_or_init(|| now)).as_secs_f64()
+    // Each test has a thread, and a clock, of its own.
+    thread_local! {
+        static START: tokio::time::Instant = tokio::time::Instant::now();
+    }
+    let start = START.with(|start| *start);
+    tokio::time::Instant::now()
+        .saturating_duration_since(start)
+        .as_secs_f64()
 }
 
 /// An upstream that says only what the test says.
