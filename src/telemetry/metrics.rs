@@ -87,6 +87,7 @@ impl Default for Metrics {
             log_lines_dropped: Counter::default(),
             registry: Registry::with_prefix("keygate"),
         };
+        metrics.begin_at_zero();
         metrics.register();
         metrics
     }
@@ -108,6 +109,17 @@ impl Metrics {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry).expect("a String takes every write");
         text
+    }
+
+    /// What has not happened yet has happened 0 times: a series that only appears with its first event hides that event
+    /// from whoever watches the increase.
+    fn begin_at_zero(&self) {
+        for result in ["applied", "refused"] {
+            self.reloads.get_or_create(&Outcome { result }).inc_by(0);
+        }
+        for limit in ["connections", "connections_per_source"] {
+            self.connections_refused.get_or_create(&Limit { limit }).inc_by(0);
+        }
     }
 
     fn register(&mut self) {
@@ -178,5 +190,6 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("keygate_reload_failed 0"), "{text}");
+        assert!(text.contains("keygate_reloads_total{result=\"refused\"} 0"), "{text}");
     }
 }
