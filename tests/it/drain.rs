@@ -47,7 +47,7 @@ fn an_idle_gate_ends_with_success_after_the_delay() {
 #[test]
 fn readiness_goes_off_first_while_new_connections_are_still_served() {
     let upstream = Upstream::hello();
-    let mut gate = with(&upstream, "2s", "10s");
+    let mut gate = with(&upstream, "5s", "10s");
     let (ready, live) = (gate.admin_url("/readyz"), gate.admin_url("/livez"));
     assert_eq!(curl(&[&ready]).status, 200);
     gate.signal("TERM");

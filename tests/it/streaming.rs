@@ -252,7 +252,7 @@ fn a_client_that_sends_everything_before_it_reads_gets_the_early_answer() {
         Next::Close
     });
     let gate = Gate::start(&Setup::before(&upstream));
-    let body = vec![b'x'; 64 * MIB as usize];
+    let body = vec![b'x'; 16 * MIB as usize];
     // Refused by the upstream, and by Keygate itself.
     for (headers, status) in [(presents(ALPHA), 413), (String::new(), 401)] {
         let mut client = Connection::open(gate.ingress());
