@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::environments::Environment;
 use super::ingress::Listen;
+use super::legacy::Legacy;
 use super::plans::{DEFAULT, Limit, Plan, PlanId};
 use super::reader::Place;
 use super::records::Records;
@@ -140,6 +141,16 @@ pub(super) fn costs(routes: &[Placed<'_>], plans: &[(Plan, Place<'_>)], records:
                 "lower `cost`, or raise `requests` and `burst` of the limit",
             );
         }
+    }
+}
+
+/// Warns about callers that may not come any more.
+pub(super) fn legacy(entries: &[(Legacy, Place<'_>)], now: i64) {
+    for (_, place) in entries.iter().filter(|(legacy, _)| legacy.until <= now) {
+        place.warning(
+            "has passed: these callers are refused now",
+            "remove the entry, or name a later day",
+        );
     }
 }
 

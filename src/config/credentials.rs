@@ -1,5 +1,7 @@
 //! `[[credentials]]`: where a caller's key may stand, in order.
 
+use std::fmt;
+
 use http::HeaderName;
 
 use super::names::{self, is_token_byte};
@@ -26,6 +28,30 @@ pub enum Source {
     Cookie(String),
     /// `websocket_protocol = "keygate.key."`: an entry of `Sec-WebSocket-Protocol` with this prefix; the others stay.
     WebSocketProtocol(String),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Scheme { header, scheme } => write!(f, "header {header} ({scheme})"),
+            Self::Header(header) => write!(f, "header {header}"),
+            Self::BasicPassword => write!(f, "basic password"),
+            Self::Query(name) => write!(f, "query parameter {name}"),
+            Self::Cookie(name) => write!(f, "cookie {name}"),
+            Self::WebSocketProtocol(prefix) => write!(f, "websocket protocol {prefix}…"),
+        }
+    }
+}
+
+/// The sources of keys, in order, and which of them count where.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// All sources.
+    pub sources: Vec<Source>,
+    /// Their names, where they have one.
+    pub names: Vec<Option<String>>,
+    /// The indices of those that count on every route that names none: all without `default = false`.
+    pub everywhere: Vec<u16>,
 }
 
 /// The sources of a configuration without `[[credentials]]`: `Authorization: Bearer` and `X-API-Key`.
@@ -61,29 +87,75 @@ const NOT_SOURCES: &[(&str, &str)] = &[
 ];
 
 /// Reads `[[credentials]]`.
-pub(super) fn read(root: &Table<'_>) -> Vec<Source> {
+pub(super) fn read(root: &Table<'_>) -> Credentials {
     let Some(item) = root.get("credentials") else {
-        return default_sources();
+        return Credentials::everywhere(default_sources());
     };
-    let Some(tables) = item.tables() else {
-        return Vec::new();
-    };
+    let tables = item.tables().unwrap_or_default();
     if tables.is_empty() {
         item.error(
             "is empty, so no key could ever be presented",
             "remove it for `Authorization: Bearer` and `X-API-Key`, or name a source",
         );
     }
-    let mut sources: Vec<Source> = Vec::new();
+    let mut credentials = Credentials::everywhere(Vec::new());
     for table in &tables {
+        let name = table.get("name");
+        let is_default = table.get("default").and_then(|item| item.boolean()).unwrap_or(true);
         let Some(source) = read_one(table) else { continue };
-        if sources.contains(&source) {
+        if credentials.sources.contains(&source) {
             table.place().error("is the same source as one before it", "remove it");
-        } else {
-            sources.push(source);
+            continue;
         }
+        if name.is_none() && !is_default {
+            table.place().error(
+                "counts nowhere: it is no default, and no route can name it",
+                "give it a name, and name it in `credentials` of a route",
+            );
+        }
+        credentials.add(source, name.and_then(|item| read_name(&item)), is_default);
     }
-    sources
+    credentials
+}
+
+fn read_name(item: &Item<'_>) -> Option<String> {
+    let name = item.text()?;
+    names::check("a source of keys", name, item);
+    Some(name.to_owned())
+}
+
+impl Credentials {
+    /// These sources, all of which count on every route.
+    #[must_use]
+    pub fn everywhere(sources: Vec<Source>) -> Self {
+        let mut all = Self {
+            sources: Vec::new(),
+            names: Vec::new(),
+            everywhere: Vec::new(),
+        };
+        for source in sources {
+            all.add(source, None, true);
+        }
+        all
+    }
+
+    /// The sources that count on every route that names none.
+    #[must_use]
+    pub fn counting_everywhere(&self) -> Vec<Source> {
+        let counting = self.everywhere.iter();
+        counting
+            .map(|&index| self.sources[usize::from(index)].clone())
+            .collect()
+    }
+
+    fn add(&mut self, source: Source, name: Option<String>, is_default: bool) {
+        if is_default {
+            let index = u16::try_from(self.sources.len()).expect("sources are counted in 16 bits");
+            self.everywhere.push(index);
+        }
+        self.sources.push(source);
+        self.names.push(name);
+    }
 }
 
 fn read_one(table: &Table<'_>) -> Option<Source> {

@@ -78,7 +78,7 @@ fn read(path: &Path, text: &str, report: &Report) -> Option<KeySettings> {
         keys: keys?,
         plans,
         environments: environments.into_iter().map(|(environment, _)| environment).collect(),
-        credentials,
+        credentials: credentials.sources,
         key_limit: limits.keys,
         key_bytes: limits.key_bytes,
     })

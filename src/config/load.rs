@@ -11,11 +11,11 @@ use super::files::{self, Files};
 use super::plans::Plan;
 use super::problem::{Problem, Problems, Report, Severity};
 use super::reader::{Item, Table};
-use super::records::Scope;
+use super::records::{Catalogue, Scope};
 use super::sources::Sources;
 use super::{
-    Config, Loaded, admin, checks, credentials, environments, errors, identity, ingress, keys, limits, plans, records,
-    routes, telemetry, upstreams,
+    Config, Loaded, admin, checks, credentials, demands, environments, errors, identity, ingress, keys, legacy, limits,
+    permissions, plans, records, routes, telemetry, upstreams,
 };
 use crate::clock;
 
@@ -81,16 +81,30 @@ pub(super) fn read(file: &Path, text: &str, sources: &mut Sources, report: &Repo
     let plans = plans::read(&root);
     let plan_names: Vec<String> = plans.iter().map(|(plan, _)| plan.name.clone()).collect();
     let environments = environments::read(&root, &upstreams.names, &plan_names);
-    let routes = routes::read(&root, &upstreams.names);
+    let credentials = credentials::read(&root);
+    let environment_names: Vec<String> = environments
+        .iter()
+        .map(|(environment, _)| environment.name.clone())
+        .collect();
+    let routes = routes::read(
+        &root,
+        routes::Known {
+            upstreams: &upstreams.names,
+            environments: &environment_names,
+            credentials: &credentials.names,
+        },
+    );
+    let permissions = permissions::read(&root);
+    let legacy = legacy::read(&root);
     let (ingress, ingress_places) = ingress::read(&root.section("ingress"), &files);
     let (admin, admin_places) = admin::read(&root.section("admin"), &files);
     let keys_table = root.section("keys");
     let keys = keys::read(&keys_table, &files);
-    let credentials = credentials::read(&root);
     let identity = identity::read(&root.section("identity"));
     let errors = errors::read(&root.section("errors"));
     let telemetry = telemetry::read(&root.section("telemetry"));
 
+    checks::legacy(&legacy, clock::unix());
     checks::listeners(&ingress.listen, &ingress_places, &admin.listen, &admin_places);
     checks::loops(&upstreams.upstreams, &upstreams.places, &ingress.listen);
 
@@ -102,10 +116,12 @@ pub(super) fn read(file: &Path, text: &str, sources: &mut Sources, report: &Repo
     let records = match (&keys, keys_table.get("file")) {
         (Some(keys), Some(item)) if !source.has_syntax_errors() && is_there(&keys.file, &item, &files) => {
             let mut scope = Scope::new(&plan_values, &environment_values, keys, limits.keys, clock::unix());
+            scope.permissions = Some(Catalogue::new(demands::catalogue(&routes, &permissions)));
             let records = records::load(&keys.file, &mut scope, &mut files.sources(), report);
             checks::plans(&plans, &environments, &records);
             checks::environments(&environments, &records);
             checks::costs(&routes, &plans, &records);
+            demands::check(&routes, &permissions, &records);
             Some(records)
         }
         (_, _) => None,
@@ -115,7 +131,6 @@ pub(super) fn read(file: &Path, text: &str, sources: &mut Sources, report: &Repo
 
     Some(Config {
         file: file.to_owned(),
-        ingress,
         admin,
         upstreams: upstreams.upstreams,
         default_upstream: upstreams.default,
@@ -123,13 +138,21 @@ pub(super) fn read(file: &Path, text: &str, sources: &mut Sources, report: &Repo
         credentials,
         environments: environment_values,
         plans: plan_values,
+        permissions: permissions.into_iter().map(|(set, _)| set).collect(),
+        unmatched: routes::Route::unmatched(ingress.unmatched.unwrap_or(if routes.is_empty() {
+            routes::Access::Key
+        } else {
+            routes::Access::Deny
+        })),
         routes: routes.into_iter().map(|placed| placed.route).collect(),
+        legacy: legacy.into_iter().map(|(entry, _)| entry).collect(),
         identity,
         errors,
         limits,
         timeouts,
         telemetry,
         records: Arc::new(records?),
+        ingress,
     })
 }
 

@@ -8,6 +8,7 @@ pub mod admin;
 mod certificate;
 mod checks;
 pub mod credentials;
+mod demands;
 pub mod document;
 pub mod environments;
 pub mod errors;
@@ -16,10 +17,12 @@ pub mod identity;
 pub mod ingress;
 pub mod key_settings;
 pub mod keys;
+pub mod legacy;
 pub mod limits;
 mod load;
 mod mask;
 pub mod names;
+pub mod permissions;
 pub mod plans;
 pub mod problem;
 pub mod reader;
@@ -65,13 +68,19 @@ pub struct Config {
     /// `[keys]`
     pub keys: keys::Keys,
     /// `[[credentials]]`, in order.
-    pub credentials: Vec<credentials::Source>,
+    pub credentials: credentials::Credentials,
     /// `[environments.NAME]`, in the order of the file.
     pub environments: Vec<environments::Environment>,
     /// `[plans.NAME]`; always contains `default`.
     pub plans: Vec<plans::Plan>,
-    /// `[[routes]]`; empty means that every path needs a valid key.
+    /// `[permissions.NAME]`, in the order of the file.
+    pub permissions: Vec<permissions::PermissionSet>,
+    /// `[[routes]]`, in the order of the file.
     pub routes: Vec<routes::Route>,
+    /// What holds for requests that match none of them.
+    pub unmatched: routes::Route,
+    /// `[[legacy]]`, in the order of the file.
+    pub legacy: Vec<legacy::Legacy>,
     /// `[identity]`
     pub identity: identity::Identity,
     /// `[errors]`

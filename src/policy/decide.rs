@@ -2,17 +2,20 @@
 //!
 //! 1. hygiene: the head is not too large, and means the same to everybody ([`super::hygiene`])
 //! 2. TLS, where it is required
-//! 3. route: there is one, and its access is not `deny`
-//! 4. credential: present, in its form, one ([`super::credential`])
-//! 5. look-up: a record has its hash; a bad key spends from its source's bucket
-//! 6. state: not revoked, not disabled, begun, not expired
-//! 7. network: the client's address is one of the key's `allowed_sources`
-//! 8. environment: the key's prefix and its record agree
-//! 9. permission: what the route demands
-//! 10. the path, read as the chosen upstream reads it
-//! 11. concurrency, then rate: all windows or none
+//! 3. route: the most specific one, or what holds for requests that match none
+//! 4. access: somebody may use it
+//! 5. credential: present, in its form, one ([`super::credential`]); or none, from a caller that may come without for a
+//!    while ([`super::legacy`])
+//! 6. look-up: a record has its hash; a bad key spends from its source's bucket
+//! 7. state: not revoked, not disabled, begun, not expired
+//! 8. network: the client's address is one of the key's `allowed_sources`
+//! 9. environment: the key's prefix and its record agree, and the route takes it
+//! 10. permission, subscription, tenant, required headers: what the route demands ([`super::rules`])
+//! 11. the path, read as the chosen upstream reads it
+//! 12. concurrency, then rate: all windows or none
 //!
-//! A public route leaves out 4 to 9 and 11.
+//! A public route leaves out 5 to 10 and 12. Where a route only observes, a no of 4 to 10 and 12 lets the request through,
+//! marked; it spends nothing.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,14 +26,18 @@ use super::credential::{self, Extraction, Taken};
 use super::forwarded::{self, Client};
 use super::head::ClientHead;
 use super::keyring::Found;
-use super::permit::{Permit, Trail};
+use super::limits::Slot;
+use super::permit::{Passage, Permit, Trail};
 use super::refusal::{Hygiene, Invalid, Refusal};
-use super::route::Match;
+use super::route::{Match, RouteIndex};
 use super::slow::{SlowCheck, Verdict};
-use super::{Policy, hygiene};
+use super::standing::Standing;
+use super::trace::{Record, Rule, Trace};
+use super::{Policy, hygiene, rules};
 use crate::clock::Now;
+use crate::config::environments::EnvironmentId;
 use crate::config::ingress::RequireTls;
-use crate::config::routes::{Access, Permission, Route};
+use crate::config::routes::{Access, Enforcement, Route};
 use crate::config::upstreams::UpstreamId;
 use crate::secret::{Presented, generated};
 
@@ -53,10 +60,43 @@ pub struct Refused {
     pub trail: Trail,
 }
 
+/// What a decision would be; nothing is spent, and nothing can be forwarded with it.
+pub enum Outlook {
+    /// It would be let through.
+    Forward {
+        /// Where it would go.
+        upstream: UpstreamId,
+        /// What was found.
+        trail: Trail,
+    },
+    /// It would be refused.
+    Refuse(Refused),
+    /// This has to be asked first.
+    Verify(SlowCheck),
+}
+
 /// Why the way ended.
 enum End {
     No(Refusal),
     Ask(SlowCheck),
+}
+
+/// One walk through the rules.
+struct Walk<'a> {
+    policy: &'a Policy,
+    head: &'a ClientHead<'a>,
+    verdict: Option<Verdict>,
+    now: Now,
+    /// Whether limits are really spent.
+    spends: bool,
+    trail: Trail,
+    record: Record<'a>,
+}
+
+/// A caller that may go on.
+struct Admitted {
+    passage: Passage,
+    taken: Taken,
 }
 
 impl Policy {
@@ -66,61 +106,80 @@ impl Policy {
     /// bad keys.
     #[must_use]
     pub fn decide_ingress(&self, head: &ClientHead<'_>, verdict: Option<Verdict>, now: Now) -> Decision {
-        let mut trail = Trail::default();
-        match self.walk(head, verdict, now, &mut trail) {
+        let mut walk = Walk {
+            policy: self,
+            head,
+            verdict,
+            now,
+            spends: true,
+            trail: Trail::default(),
+            record: Record(None),
+        };
+        match walk.walk() {
             Ok(permit) => Decision::Forward(permit),
-            Err(End::No(refusal)) => {
-                // Whoever has a key is told where it stands, whatever the answer; nothing is spent.
-                if let (Some(standing), None) = (&trail.standing, &trail.report) {
-                    trail.report = standing.account.peek(0, now.monotonic).ok();
-                }
-                Decision::Refuse(Refused { refusal, trail })
-            }
+            Err(End::No(refusal)) => Decision::Refuse(walk.refused(refusal)),
             Err(End::Ask(check)) => Decision::Verify(check),
         }
     }
 
-    fn walk(
-        &self,
-        head: &ClientHead<'_>,
-        verdict: Option<Verdict>,
-        now: Now,
-        trail: &mut Trail,
-    ) -> Result<Box<Permit>, End> {
-        self.check_size(head)?;
-        let checked = hygiene::check(head, &self.law, &self.loosest_paths)?;
-        let ingress = &self.config.ingress;
-        let client = forwarded::client(head, &ingress.trusted_proxies, ingress.forwarded);
-        self.demand_tls(&client)?;
-        let route = self.route(head, trail)?;
-        let taken = match route.map_or(Access::Key, |route| route.access) {
-            Access::Deny => return Err(Refusal::RouteUnknown.into()),
-            Access::Public => self.live_credential(head),
-            Access::Key => self.authenticate(head, verdict, &client, now, trail)?,
+    /// What [`Policy::decide_ingress`] would decide, by the same rules, and how it came to it, which goes to `trace`. Spends
+    /// nothing.
+    #[must_use]
+    pub fn explain(&self, head: &ClientHead<'_>, verdict: Option<Verdict>, now: Now, trace: &mut Trace) -> Outlook {
+        let mut walk = Walk {
+            policy: self,
+            head,
+            verdict,
+            now,
+            spends: false,
+            trail: Trail::default(),
+            record: Record(Some(trace)),
         };
-        if let (Some(route), Some(standing)) = (route, &trail.standing)
-            && !allows(route, |permission| standing.caller.permissions.contains(permission))
-        {
-            return Err(Refusal::PermissionDenied.into());
-        }
-        let upstream = self.upstream(route, trail);
-        hygiene::path_check(head.uri.path(), &self.config.upstreams[usize::from(upstream.0)].paths)?;
-        let slot = match &trail.standing {
-            None => None,
-            Some(standing) => {
-                let slot = standing.account.enter().ok_or(Refusal::ConcurrencyExceeded)?;
-                let cost = route.map_or(1, |route| route.cost);
-                let spent = standing.account.spend(cost, now.monotonic);
-                trail.report = Some(spent.map_err(|refused| {
-                    trail.report = Some(refused.report);
-                    Refusal::RateLimited(refused.exceeded)
-                })?);
-                Some(slot)
+        match walk.walk() {
+            Ok(permit) => Outlook::Forward {
+                upstream: permit.upstream,
+                trail: permit.trail,
+            },
+            Err(End::No(refusal)) => {
+                walk.record.refused(&refusal);
+                Outlook::Refuse(walk.refused(refusal))
             }
-        };
+            Err(End::Ask(check)) => Outlook::Verify(check),
+        }
+    }
+}
+
+impl<'a> Walk<'a> {
+    fn walk(&mut self) -> Result<Box<Permit>, End> {
+        let (policy, head) = (self.policy, self.head);
+        self.record.ask(Rule::Size);
+        self.check_size()?;
+        self.record.ask(Rule::Hygiene);
+        let checked = hygiene::check(head, &policy.law, &policy.loosest_paths)?;
         let host = checked.host(head)?;
+        let ingress = &policy.config.ingress;
+        self.record.ask(Rule::Client);
+        let client = forwarded::client(head, &ingress.trusted_proxies, ingress.forwarded);
+        self.record.found(|| described(&client));
+        self.record.ask(Rule::Tls);
+        self.demand_tls(&client)?;
+        let (index, route) = self.route()?;
+        let admitted = self.admit(route, &client);
+        let Admitted { passage, taken } = self.observe(route, admitted, |walk, refusal| Admitted {
+            passage: Passage::WouldRefuse(refusal),
+            taken: walk.live_credentials(|_| true),
+        })?;
+        self.record.ask(Rule::Path);
+        let upstream = self.upstream(route);
+        let target = &policy.config.upstreams[usize::from(upstream.0)];
+        self.record.found(|| format!("upstream {:?}", target.name));
+        hygiene::path_check(head.uri.path(), &target.paths)?;
+        let (passage, slot) = self.spend(route, passage)?;
+        self.trail.passage = passage;
         Ok(Box::new(Permit {
-            trail: std::mem::take(trail),
+            identity: policy.identity_of(&self.trail),
+            trail: std::mem::take(&mut self.trail),
+            route: index,
             upstream,
             taken,
             forwarded: forwarded::render(head, client, &host, ingress.forwarded),
@@ -131,13 +190,38 @@ impl Policy {
         }))
     }
 
+    /// Whoever has a key is told where it stands, whatever the answer; nothing is spent.
+    fn refused(&mut self, refusal: Refusal) -> Refused {
+        let mut trail = std::mem::take(&mut self.trail);
+        if let (Some(standing), None) = (&trail.standing, &trail.report) {
+            trail.report = standing.account.peek(0, self.now.monotonic).ok();
+        }
+        Refused { refusal, trail }
+    }
+
+    /// Where a route only observes, its no is a mark.
+    fn observe<T>(
+        &mut self,
+        route: &Route,
+        outcome: Result<T, End>,
+        marked: impl FnOnce(&Self, Refusal) -> T,
+    ) -> Result<T, End> {
+        match outcome {
+            Err(End::No(refusal)) if route.enforcement == Enforcement::Observe => {
+                self.record.would_refuse(&refusal);
+                Ok(marked(self, refusal))
+            }
+            other => other,
+        }
+    }
+
     /// The raw limits of HTTP/1.1 heads are the screen's; these hold for HTTP/2 too.
-    fn check_size(&self, head: &ClientHead<'_>) -> Result<(), Hygiene> {
-        let limits = &self.config.limits;
-        let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
-        if target > limits.target_bytes {
+    fn check_size(&self) -> Result<(), Hygiene> {
+        let limits = &self.policy.config.limits;
+        let target = self.head.uri.path_and_query();
+        if target.map_or(0, |target| target.as_str().len()) > limits.target_bytes {
             Err(Hygiene::TargetTooLong)
-        } else if head.headers.len() > limits.header_count {
+        } else if self.head.headers.len() > limits.header_count {
             Err(Hygiene::HeadTooLarge)
         } else {
             Ok(())
@@ -145,7 +229,7 @@ impl Policy {
     }
 
     fn demand_tls(&self, client: &Client) -> Result<(), Refusal> {
-        match self.config.ingress.require_tls {
+        match self.policy.config.ingress.require_tls {
             RequireTls::No => Ok(()),
             RequireTls::ExceptLoopback if client.local => Ok(()),
             RequireTls::Always | RequireTls::ExceptLoopback if client.tls => Ok(()),
@@ -153,63 +237,154 @@ impl Policy {
         }
     }
 
-    /// The route's rules; `None` where the configuration has no routes at all.
-    fn route(&self, head: &ClientHead<'_>, trail: &mut Trail) -> Result<Option<&Route>, Refusal> {
-        match self.routes.find(head.method, head.uri.path()) {
-            Match::Default => Ok(None),
-            Match::MethodNotRouted | Match::None => Err(Refusal::RouteUnknown),
+    /// The route's rules, or those for requests that match none. A path that has routes, for other methods, is not one of
+    /// these.
+    fn route(&mut self) -> Result<(Option<RouteIndex>, &'a Route), Refusal> {
+        self.record.ask(Rule::Route);
+        let policy = self.policy;
+        match policy.routes.find(self.head.method, self.head.uri.path()) {
+            Match::MethodNotRouted => {
+                self.record
+                    .found(|| "a route has this path, for other methods".to_owned());
+                Err(Refusal::RouteUnknown)
+            }
             Match::Ambiguous => Err(Refusal::RequestInvalid(Hygiene::AmbiguousPath)),
+            Match::None => {
+                self.record.found(|| "no route has this path".to_owned());
+                Ok((None, &policy.config.unmatched))
+            }
             Match::Matched(index) => {
-                let route = &self.config.routes[usize::from(index.0)];
-                trail.route = Some(Arc::clone(&route.path));
-                Ok(Some(route))
+                let route = &policy.config.routes[usize::from(index.0)];
+                self.trail.route = Some(Arc::clone(&route.path));
+                self.record.found(|| format!("routes[{}] {}", index.0, route.path));
+                Ok((Some(index), route))
             }
         }
     }
 
-    /// From the credential to a valid key in the trail.
-    fn authenticate(
-        &self,
-        head: &ClientHead<'_>,
-        verdict: Option<Verdict>,
-        client: &Client,
-        now: Now,
-        trail: &mut Trail,
-    ) -> Result<Taken, End> {
-        let (key, taken) = self
-            .credential(head)
-            .map_err(|refusal| self.bad_key(refusal, client.address, now))?;
-        let by_prefix = self.prefixes.environment_of(&key);
-        let found = match self.look_up(
-            &key,
-            by_prefix.is_some_and(|id| self.checksummed(id)),
-            verdict,
-            client,
-            now,
-        ) {
-            Ok(found) => found,
-            Err(End::No(refusal)) => return Err(self.bad_key(refusal, client.address, now).into()),
-            Err(ask @ End::Ask(_)) => return Err(ask),
+    /// From the route's access to the last of its demands on the caller.
+    fn admit(&mut self, route: &Route, client: &Client) -> Result<Admitted, End> {
+        self.record.ask(Rule::Access);
+        self.record.found(|| access(route).to_owned());
+        if route.enforcement == Enforcement::Off {
+            return Ok(self.anybody());
+        }
+        let admitted = match route.access {
+            Access::Deny => return Err(Refusal::RouteUnknown.into()),
+            Access::Public => self.anybody(),
+            Access::Key => self.authenticate(route, client)?,
         };
-        if let Err(invalid) = self.keyring.state(found, now.unix) {
-            trail.dead = Some(self.standing(found.key, by_prefix));
-            return Err(self
-                .bad_key(Refusal::CredentialInvalid(invalid), client.address, now)
-                .into());
+        if let Some(standing) = self.trail.standing.clone() {
+            self.demand(route, &standing)?;
         }
-        trail.standing = Some(self.standing(found.key, by_prefix));
-        let record = self.keyring.key(found.key);
-        if !record.grant().allows_source(client.address) {
-            return Err(Refusal::SourceDenied.into());
+        if !route.required_headers.is_empty() {
+            self.record.ask(Rule::RequiredHeaders);
+            rules::required_headers(route, self.head)?;
         }
-        match (record.environment(), by_prefix) {
-            (Some(recorded), Some(named)) if recorded != named => Err(Refusal::EnvironmentDenied.into()),
-            (Some(_) | None, _) => Ok(taken),
+        Ok(admitted)
+    }
+
+    fn anybody(&self) -> Admitted {
+        Admitted {
+            passage: Passage::Public,
+            taken: self.live_credentials(|_| true),
         }
     }
 
-    fn credential<'a>(&self, head: &ClientHead<'a>) -> Result<(Presented<'a>, Taken), Refusal> {
-        match credential::extract(&self.config.credentials, head, self.config.limits.key_bytes) {
+    /// What the route demands of a caller that is known.
+    fn demand(&mut self, route: &Route, standing: &Standing) -> Result<(), Refusal> {
+        let (caller, head, routes) = (&standing.caller, self.head, &self.policy.routes);
+        if !route.environments.is_empty() {
+            self.record.ask(Rule::Environment);
+            rules::environment(route, caller)?;
+        }
+        if let Some(permission) = &route.permission {
+            self.record.ask(Rule::Permission);
+            self.record.found(|| permission.to_string());
+            rules::permission(route, caller)?;
+        }
+        if route.subscription.is_some() {
+            self.record.ask(Rule::Subscription);
+            rules::subscription(route, caller, head, routes)?;
+        }
+        if route.organization.is_some() {
+            self.record.ask(Rule::Tenant);
+            rules::tenant(route, caller, head, routes)?;
+        }
+        Ok(())
+    }
+
+    /// From the credential to a valid key in the trail.
+    fn authenticate(&mut self, route: &Route, client: &Client) -> Result<Admitted, End> {
+        self.record.ask(Rule::Credential);
+        let (key, mut taken) = match self.credential(route) {
+            Ok(found) => found,
+            Err(Refusal::CredentialMissing) => return Ok(self.exempted(client)?),
+            Err(refusal) => return Err(self.bad_key(refusal, client.address).into()),
+        };
+        self.record.found(|| self.policy.sources_of(&taken));
+        let by_prefix = self.policy.prefixes.environment_of(&key);
+        self.record.ask(Rule::LookUp);
+        let found = match self.look_up(&key, by_prefix, client) {
+            Ok(found) => found,
+            Err(End::No(refusal)) => return Err(self.bad_key(refusal, client.address).into()),
+            Err(ask @ End::Ask(_)) => return Err(ask),
+        };
+        let standing = self.policy.standing(found.key, by_prefix);
+        self.record.found(|| {
+            format!(
+                "key {} of organization {}",
+                standing.caller.id, standing.caller.organization
+            )
+        });
+        self.record.ask(Rule::State);
+        if let Err(invalid) = self.policy.keyring.state(found, self.now.unix) {
+            self.trail.dead = Some(standing);
+            return Err(self.bad_key(Refusal::CredentialInvalid(invalid), client.address).into());
+        }
+        self.trail.standing = Some(standing);
+        self.record.ask(Rule::Network);
+        let record = self.policy.keyring.key(found.key);
+        if !record.grant().allows_source(client.address) {
+            return Err(Refusal::SourceDenied.into());
+        }
+        self.record.ask(Rule::Environment);
+        if let (Some(recorded), Some(named)) = (record.environment(), by_prefix)
+            && recorded != named
+        {
+            return Err(Refusal::EnvironmentDenied.into());
+        }
+        // A source that does not count here may hold a key of ours all the same.
+        taken.join(&self.live_credentials(|source| !self.counts(route, source)));
+        Ok(Admitted {
+            passage: Passage::Key,
+            taken,
+        })
+    }
+
+    /// Nobody said who they are: some may come so for a while.
+    fn exempted(&mut self, client: &Client) -> Result<Admitted, Refusal> {
+        let exemptions = &self.policy.exemptions;
+        let exempt = exemptions.find(self.head, client.address, self.now.unix);
+        let exempt = exempt.ok_or(Refusal::CredentialMissing)?;
+        self.record.found(|| format!("none, as legacy {:?} may", exempt.name));
+        Ok(Admitted {
+            passage: Passage::Legacy(Arc::clone(exempt)),
+            taken: Taken::default(),
+        })
+    }
+
+    /// Whether a source is looked at on this route.
+    fn counts(&self, route: &Route, source: usize) -> bool {
+        let credentials = &self.policy.config.credentials;
+        let counting = route.credentials.as_ref().unwrap_or(&credentials.everywhere);
+        counting.iter().any(|&index| usize::from(index) == source)
+    }
+
+    fn credential(&self, route: &Route) -> Result<(Presented<'a>, Taken), Refusal> {
+        let config = &self.policy.config;
+        let counts = |source| self.counts(route, source);
+        match credential::extract(&config.credentials.sources, counts, self.head, config.limits.key_bytes) {
             Extraction::Missing => Err(Refusal::CredentialMissing),
             Extraction::Malformed(reason) => Err(Refusal::CredentialMalformed(reason)),
             Extraction::Conflict => Err(Refusal::CredentialConflict),
@@ -217,25 +392,20 @@ impl Policy {
         }
     }
 
-    fn look_up(
-        &self,
-        key: &Presented<'_>,
-        checksummed: bool,
-        verdict: Option<Verdict>,
-        client: &Client,
-        now: Now,
-    ) -> Result<Found, End> {
+    fn look_up(&self, key: &Presented<'_>, by_prefix: Option<EnvironmentId>, client: &Client) -> Result<Found, End> {
+        let policy = self.policy;
+        let checksummed = by_prefix.is_some_and(|id| policy.config.environments[usize::from(id.0)].checksum);
         if checksummed && !generated::checksum_ok(key.expose()) {
             return Err(Refusal::CredentialInvalid(Invalid::Checksum).into());
         }
-        if let Some(found) = self.keyring.find(key) {
+        if let Some(found) = policy.keyring.find(key) {
             return Ok(found);
         }
         let unknown = End::No(Refusal::CredentialInvalid(Invalid::Unknown));
-        if let Some(Verdict(found)) = verdict {
+        if let Some(Verdict(found)) = self.verdict {
             return found.ok_or(unknown);
         }
-        let candidates: Vec<_> = self
+        let candidates: Vec<_> = policy
             .keyring
             .slow_candidates(key)
             .iter()
@@ -245,57 +415,109 @@ impl Policy {
             return Err(unknown);
         }
         Err(End::Ask(SlowCheck {
-            generation: self.generation,
+            generation: policy.generation,
             digest: key.digest(),
-            exhausted: self.failures.is_empty(client.address, now.monotonic),
+            exhausted: policy.failures.is_empty(client.address, self.now.monotonic),
             presented: Zeroizing::new(key.expose().to_vec()),
             candidates,
         }))
     }
 
-    fn checksummed(&self, environment: crate::config::environments::EnvironmentId) -> bool {
-        self.config.environments[usize::from(environment.0)].checksum
-    }
-
     /// A bad key spends from its source's bucket; once that is empty, it is told so. Sending none is not presenting a bad
     /// one.
-    fn bad_key(&self, refusal: Refusal, source: Option<IpAddr>, now: Now) -> Refusal {
-        if refusal == Refusal::CredentialMissing {
-            return refusal;
-        }
-        match self.failures.spend(source, now.monotonic) {
-            Ok(()) => refusal,
-            Err(wait) => Refusal::CredentialFailuresExceeded(wait),
-        }
+    fn bad_key(&self, refusal: Refusal, source: Option<IpAddr>) -> Refusal {
+        let failures = &self.policy.failures;
+        let exhausted = if self.spends {
+            failures.spend(source, self.now.monotonic).err()
+        } else {
+            failures.is_empty(source, self.now.monotonic)
+        };
+        exhausted.map_or(refusal, Refusal::CredentialFailuresExceeded)
     }
 
-    /// On a public route no key is needed, but one that a record has must not reach the upstream either (or that may have
-    /// one: nobody computes a slow hash for a public route). What only looks like a key may be the upstream's own, and
-    /// stays.
-    fn live_credential(&self, head: &ClientHead<'_>) -> Taken {
-        match self.credential(head) {
-            Ok((key, taken)) if self.keyring.find(&key).is_some() || !self.keyring.slow_candidates(&key).is_empty() => {
-                taken
-            }
-            Ok(_) | Err(_) => Taken::default(),
-        }
+    /// Where no key is needed, one that a record has must not reach the upstream either (or that may have one: nobody
+    /// computes a slow hash for this). What only looks like a key may be the upstream's own, and stays.
+    fn live_credentials(&self, of: impl Fn(usize) -> bool) -> Taken {
+        let keyring = &self.policy.keyring;
+        let is_live = |key: &Presented<'_>| keyring.find(key).is_some() || !keyring.slow_candidates(key).is_empty();
+        credential::live(&self.policy.config.credentials.sources, of, self.head, is_live)
     }
 
     /// The route's own upstream, else the environment's, else the default.
-    fn upstream(&self, route: Option<&Route>, trail: &Trail) -> UpstreamId {
-        let environment = trail.standing.as_ref().and_then(|standing| standing.caller.environment);
+    fn upstream(&self, route: &Route) -> UpstreamId {
+        let standing = self.trail.standing.as_ref();
+        let environment = standing.and_then(|standing| standing.caller.environment);
+        let config = &self.policy.config;
         route
-            .and_then(|route| route.upstream)
-            .or_else(|| self.config.environments[usize::from(environment?.0)].upstream)
-            .unwrap_or(self.config.default_upstream)
+            .upstream
+            .or_else(|| config.environments[usize::from(environment?.0)].upstream)
+            .unwrap_or(config.default_upstream)
+    }
+
+    /// Spends what a caller with an account has, or says that it would.
+    fn spend(&mut self, route: &Route, passage: Passage) -> Result<(Passage, Option<Slot>), End> {
+        match (&passage, self.trail.standing.clone()) {
+            (Passage::Key, Some(standing)) => {
+                let spent = self.spend_account(route, &standing);
+                let spent = spent.map(|slot| (passage, slot)).map_err(End::No);
+                self.observe(route, spent, |_, refusal| (Passage::WouldRefuse(refusal), None))
+            }
+            (Passage::Key | Passage::Public | Passage::Legacy(_) | Passage::WouldRefuse(_), _) => Ok((passage, None)),
+        }
+    }
+
+    fn spend_account(&mut self, route: &Route, standing: &Standing) -> Result<Option<Slot>, Refusal> {
+        let (account, now) = (&standing.account, self.now.monotonic);
+        self.record.ask(Rule::Concurrency);
+        let slot = match self.spends {
+            true => Some(account.enter().ok_or(Refusal::ConcurrencyExceeded)?),
+            false if account.has_room() => None,
+            false => return Err(Refusal::ConcurrencyExceeded),
+        };
+        self.record.ask(Rule::Limits);
+        self.record.found(|| format!("costs {}", route.cost));
+        let spent = match self.spends {
+            true => account.spend(route.cost, now),
+            false => account.peek(route.cost, now),
+        };
+        match spent {
+            Ok(report) => {
+                self.trail.report = Some(report);
+                Ok(slot)
+            }
+            Err(refused) => {
+                self.trail.report = Some(refused.report);
+                Err(Refusal::RateLimited(refused.exceeded))
+            }
+        }
     }
 }
 
-fn allows(route: &Route, has: impl Fn(&str) -> bool) -> bool {
-    match &route.permission {
-        None => true,
-        Some(Permission::Any(names)) => names.iter().any(|name| has(name)),
-        Some(Permission::All(names)) => names.iter().all(|name| has(name)),
+impl Policy {
+    /// The sources that carried a key, for people.
+    fn sources_of(&self, taken: &Taken) -> String {
+        let names: Vec<String> = taken
+            .indices()
+            .map(|index| self.config.credentials.sources[index].to_string())
+            .collect();
+        names.join(" and ")
+    }
+}
+
+fn described(client: &Client) -> String {
+    let address = client
+        .address
+        .map_or_else(|| "unknown".to_owned(), |address| address.to_string());
+    let tls = if client.tls { " over TLS" } else { "" };
+    format!("{address}{tls}")
+}
+
+fn access(route: &Route) -> &'static str {
+    match (route.enforcement, route.access) {
+        (Enforcement::Off, _) => "not enforced",
+        (Enforcement::Enforce | Enforcement::Observe, Access::Key) => "key",
+        (Enforcement::Enforce | Enforcement::Observe, Access::Public) => "public",
+        (Enforcement::Enforce | Enforcement::Observe, Access::Deny) => "deny",
     }
 }
 

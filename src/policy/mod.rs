@@ -18,29 +18,36 @@ pub mod head;
 pub mod header_law;
 pub mod hygiene;
 pub mod keyring;
+pub mod legacy;
 pub mod limits;
+pub mod permissions;
 pub mod permit;
 pub mod refusal;
 pub mod route;
+mod rules;
 mod slow;
 pub mod standing;
+pub mod trace;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 
 use crate::config::Config;
 use crate::config::environments::EnvironmentId;
 use crate::config::problem::{Problem, Problems, Severity};
+use crate::config::routes::{Parameter, Subscription};
 use crate::config::upstreams::{Paths, Upstream};
 use caller::{Caller, IdentityHeaders};
 use keyring::{KeyIndex, Keyring};
 use limits::Failures;
+use permissions::Sets;
+use permit::{Passage, Trail};
 use route::{Routes, Unroutable};
 use standing::{Accounts, Standing, Terms};
 
-pub use decide::{Decision, Refused};
+pub use decide::{Decision, Outlook, Refused};
 pub use slow::{SlowCheck, Verdict};
 
 /// One generation: configuration and keys, compiled.
@@ -56,6 +63,7 @@ pub struct Policy {
     keyring: Keyring,
     routes: Routes,
     prefixes: credential::Prefixes,
+    exemptions: legacy::Exemptions,
     /// By [`crate::config::plans::PlanId`].
     plans: Vec<Arc<Terms>>,
     /// By [`KeyIndex`], rendered when the key is first used.
@@ -96,24 +104,29 @@ impl Policy {
     }
 
     fn compile(config: Config, generation: u64, running: Arc<Running>) -> Result<Self, Problems> {
-        let routes = Routes::compile(&config.routes).map_err(|unroutable| problem(&config, &unroutable))?;
-        let keyring = Keyring::compile(&config.records, &config.keys.peppers);
+        let routes = Routes::compile(&config.routes, config.unmatched.access)
+            .map_err(|unroutable| problem(&config, &unroutable))?;
+        let keyring = Keyring::compile(
+            &config.records,
+            &config.keys.peppers,
+            &Sets::compile(&config.permissions),
+        );
         let failures = running.failures(&config);
         Ok(Self {
             generation,
-            answers: answer::Answers::compile(&config.errors, &config.credentials),
-            law: Arc::new(header_law::HeaderLaw::compile(
-                &config.credentials,
-                &config.identity,
-                config.ingress.forwarded,
-            )),
+            answers: answer::Answers::compile(&config.errors, &config.credentials.counting_everywhere()),
+            law: Arc::new(
+                header_law::HeaderLaw::compile(&config.credentials.sources, &config.identity, config.ingress.forwarded)
+                    .relying_on(relied_on(&config)),
+            ),
+            exemptions: legacy::Exemptions::compile(&config.legacy),
             standings: std::iter::repeat_with(OnceLock::new).take(keyring.len()).collect(),
             keyring,
             routes,
             prefixes: credential::Prefixes::compile(&config.environments),
             plans: config.plans.iter().map(Terms::of).collect(),
             hosts: config.upstreams.iter().map(own_host).collect(),
-            public_headers: caller::public_headers(&config.identity),
+            public_headers: caller::anonymous_headers("public", &config.identity),
             loosest_paths: hygiene::loosest(&config.upstreams),
             running,
             failures,
@@ -130,6 +143,18 @@ impl Policy {
             Arc::clone(known)
         } else {
             Arc::new(self.render(key, by_prefix))
+        }
+    }
+
+    /// What the upstream is told of a request, where that is not the caller's headers, or anybody's, as they are rendered
+    /// already.
+    fn identity_of(&self, trail: &Trail) -> Option<IdentityHeaders> {
+        match &trail.passage {
+            Passage::Key | Passage::Public => None,
+            passage @ (Passage::Legacy(_) | Passage::WouldRefuse(_)) => Some(match &trail.standing {
+                Some(standing) => standing.caller.headers_as(&passage.status(), &self.config),
+                None => caller::anonymous_headers(&passage.status(), &self.config.identity),
+            }),
         }
     }
 
@@ -168,6 +193,22 @@ impl fmt::Debug for Policy {
             .field("keys", &self.keyring.len())
             .finish_non_exhaustive()
     }
+}
+
+/// The headers by which a decision was made: whoever sends one must not be able to keep it from the upstream, or to send it
+/// another.
+fn relied_on(config: &Config) -> impl Iterator<Item = &HeaderName> {
+    config.routes.iter().flat_map(|route| {
+        let organization = match &route.organization {
+            Some(Parameter::Header(name)) => Some(name),
+            Some(Parameter::Path(_) | Parameter::Query(_)) | None => None,
+        };
+        let subscription = match &route.subscription {
+            Some(Subscription::Told(Parameter::Header(name))) => Some(name),
+            Some(Subscription::Told(_) | Subscription::Named(_)) | None => None,
+        };
+        route.required_headers.iter().chain(organization).chain(subscription)
+    })
 }
 
 fn own_host(upstream: &Upstream) -> HeaderValue {

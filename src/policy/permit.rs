@@ -4,6 +4,7 @@
 //! The fields are private to this room and only the decision fills them in: whoever holds a `Permit` holds a decision. It
 //! is spent by value: [`Permit::spend`] turns the client's head into the upstream's, once.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::header::HOST;
@@ -11,16 +12,24 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Uri};
 
 use super::Policy;
+use super::caller::IdentityHeaders;
 use super::credential::Taken;
 use super::forwarded::{Client, Rendered};
 use super::header_law::Rewrite;
+use super::legacy::Exempt;
 use super::limits::{Report, Slot};
+use super::refusal::Refusal;
+use super::route::RouteIndex;
 use super::standing::Standing;
+use crate::config::routes::RouteTimeouts;
 use crate::config::upstreams::UpstreamId;
 
 /// The decision to forward one request.
 pub struct Permit {
     pub(super) trail: Trail,
+    pub(super) route: Option<RouteIndex>,
+    /// What the upstream is told, where that is not what is rendered already.
+    pub(super) identity: Option<IdentityHeaders>,
     pub(super) upstream: UpstreamId,
     pub(super) taken: Taken,
     pub(super) client: Client,
@@ -42,6 +51,35 @@ pub struct Trail {
     pub dead: Option<Arc<Standing>>,
     /// Where the key stands in its windows, once they were asked.
     pub report: Option<Report>,
+    /// As what it was let through.
+    pub passage: Passage,
+}
+
+/// As what a request is let through.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Passage {
+    /// With a valid key.
+    Key,
+    /// As anybody.
+    #[default]
+    Public,
+    /// Without a key, for a while.
+    Legacy(Arc<Exempt>),
+    /// Although it would have been refused, because the route only observes.
+    WouldRefuse(Refusal),
+}
+
+impl Passage {
+    /// `X-Auth-Status`.
+    #[must_use]
+    pub fn status(&self) -> Cow<'static, str> {
+        match self {
+            Self::Key => "key".into(),
+            Self::Public => "public".into(),
+            Self::Legacy(_) => "legacy".into(),
+            Self::WouldRefuse(refusal) => format!("would-refuse; reason={}", refusal.code()).into(),
+        }
+    }
 }
 
 /// A head on its way to an upstream.
@@ -52,6 +90,10 @@ pub struct UpstreamHead {
     pub target: PathAndQuery,
     /// All header fields, `Host` included.
     pub headers: HeaderMap,
+    /// The route's own timeouts.
+    pub timeouts: Option<RouteTimeouts>,
+    /// The route's own limit of the body; `u64::MAX` is none.
+    pub body_bytes: Option<u64>,
     /// The key's place among its requests in flight; to be kept until the last byte.
     pub slot: Option<Slot>,
 }
@@ -91,10 +133,12 @@ impl Permit {
         } else {
             policy.hosts[usize::from(self.upstream.0)].clone()
         };
-        let identity = match &self.trail.standing {
-            Some(standing) => &standing.caller.headers,
-            None => &policy.public_headers,
+        let identity = match (&self.identity, &self.trail.standing) {
+            (Some(rendered), _) => rendered,
+            (None, Some(standing)) => &standing.caller.headers,
+            (None, None) => &policy.public_headers,
         };
+        let route = self.route.map(|index| &policy.config.routes[usize::from(index.0)]);
         let rewrite = Rewrite {
             taken: &self.taken,
             trusted: self.client.trusted,
@@ -109,6 +153,8 @@ impl Permit {
             upstream: self.upstream,
             target: policy.law.target(uri),
             headers: with_host(policy.law.request(headers, rewrite), host),
+            timeouts: route.and_then(|route| route.timeouts),
+            body_bytes: route.and_then(|route| route.body_bytes),
             slot: self.slot,
         }
     }

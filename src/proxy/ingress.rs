@@ -18,12 +18,13 @@ use super::upgrade;
 use super::upstream::{Answer, Switched};
 use super::worker::Generation;
 use crate::clock::{self, Now};
+use crate::config::routes::RouteTimeouts;
 use crate::config::upstreams::UpstreamId;
 use crate::lifecycle::Stage;
 use crate::policy::answer::{self, Facts};
 use crate::policy::head::ClientHead;
 use crate::policy::header_law::{self, X_REQUEST_ID};
-use crate::policy::permit::{Permit, UpstreamHead};
+use crate::policy::permit::{Passage, Permit, UpstreamHead};
 use crate::policy::refusal::{Failure, Hygiene, Refusal};
 use crate::policy::{Decision, Policy, Refused};
 
@@ -32,6 +33,13 @@ pub(super) type ClientResponse = Response<ResponseBody<Option<Box<AccessLine>>>>
 
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const NO_PHRASE: ReasonPhrase = ReasonPhrase::from_static(b"");
+
+/// How a request goes on.
+struct Way {
+    upstream: UpstreamId,
+    timeouts: Option<RouteTimeouts>,
+    body_bytes: Option<u64>,
+}
 
 /// Why a request is not carried.
 pub(super) enum Stop {
@@ -62,10 +70,10 @@ async fn carry(
     screened(line)?;
     let permit = admit(generation, line, &request, now).await?;
     let (mut head, body) = request.into_parts();
-    let upstream = spend(permit, &generation.policy, &mut head, line);
-    let body = RequestBody::new(body, &line.exchange, &generation.body_rules);
+    let way = spend(permit, &generation.policy, &mut head, line);
+    let body = RequestBody::new(body, &line.exchange, &generation.body_rules(way.body_bytes));
     line.ask_upstream();
-    let answer = generation.upstreams.send(upstream, head, body).await;
+    let answer = generation.upstreams.send(way.upstream, way.timeouts, head, body).await;
     line.upstream_answered();
     answer.map_err(|cut| Stop::of(cut, line))
 }
@@ -120,11 +128,13 @@ async fn admit(
 }
 
 /// From the client's head to the upstream's: the permit is spent, and the header law applied.
-fn spend(permit: Box<Permit>, policy: &Policy, head: &mut request::Parts, line: &mut AccessLine) -> UpstreamId {
+fn spend(permit: Box<Permit>, policy: &Policy, head: &mut request::Parts, line: &mut AccessLine) -> Way {
     let UpstreamHead {
         upstream,
         target,
         headers,
+        timeouts,
+        body_bytes,
         slot,
     } = permit.spend(
         policy,
@@ -139,7 +149,11 @@ fn spend(permit: Box<Permit>, policy: &Policy, head: &mut request::Parts, line: 
     // What hyper left there concerns the client's connection only.
     head.extensions.clear();
     line.slot = slot;
-    upstream
+    Way {
+        upstream,
+        timeouts,
+        body_bytes,
+    }
 }
 
 /// The upstream's answer on its way to the client.
@@ -213,6 +227,9 @@ fn told(line: &AccessLine, mut headers: HeaderMap, now: Now) -> HeaderMap {
     }
     if let (Some(standing), Some(report)) = (&line.trail.standing, &line.trail.report) {
         standing.terms.headers.write(&mut headers, report, now.unix);
+    }
+    if let Passage::Legacy(exempt) = &line.trail.passage {
+        headers.extend(exempt.headers.iter().cloned());
     }
     headers
 }

@@ -49,7 +49,7 @@ fn its_examples_are_valid() {
     let text = with_everything().replace("KEYGATE_PEPPER", "CARGO_PKG_DESCRIPTION");
     let loaded = place.load(&text).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(loaded.warnings, []);
-    assert_eq!(loaded.config.credentials.len(), 6);
+    assert_eq!(loaded.config.credentials.sources.len(), 6);
     assert_eq!(loaded.config.routes.len(), 4);
 }
 
@@ -94,6 +94,7 @@ fn collect(node: &Node<'_>, path: &str, shown: &mut BTreeSet<String>) {
                     "upstreams"
                         | "environments"
                         | "plans"
+                        | "permissions"
                         | "identity.headers"
                         | "errors.templates"
                         | "errors.templates.*.headers"

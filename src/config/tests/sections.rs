@@ -219,7 +219,7 @@ fn credentials() {
         ]",
     );
     assert_eq!(
-        config.credentials,
+        config.credentials.sources,
         [
             Source::Scheme {
                 header: header::AUTHORIZATION,

@@ -131,6 +131,9 @@ impl Answers {
                     | Refusal::SourceDenied
                     | Refusal::EnvironmentDenied
                     | Refusal::PermissionDenied
+                    | Refusal::SubscriptionDenied
+                    | Refusal::TenantDenied
+                    | Refusal::HeaderMissing
                     | Refusal::ConcurrencyExceeded
                     | Refusal::BodyTooLarge
                     | Refusal::Draining => None,

@@ -51,6 +51,9 @@ fn refusals() -> Vec<Refusal> {
         Refusal::SourceDenied,
         Refusal::EnvironmentDenied,
         Refusal::PermissionDenied,
+        Refusal::SubscriptionDenied,
+        Refusal::TenantDenied,
+        Refusal::HeaderMissing,
         Refusal::ConcurrencyExceeded,
         Refusal::RateLimited(exceeded()),
         Refusal::BodyTooLarge,
@@ -109,6 +112,9 @@ fn refusal_is_listed(refusal: &Refusal) -> usize {
         Refusal::RateLimited(_) => 12,
         Refusal::BodyTooLarge => 13,
         Refusal::Draining => 14,
+        Refusal::SubscriptionDenied => 15,
+        Refusal::TenantDenied => 16,
+        Refusal::HeaderMissing => 17,
     }
 }
 
@@ -165,7 +171,7 @@ fn lines(answer: &Answer, name: HeaderName) -> Vec<&str> {
 fn the_lists_hold_every_variant() {
     let refused: BTreeSet<_> = refusals().iter().map(refusal_is_listed).collect();
     let failed: BTreeSet<_> = failures().into_iter().map(failure_is_listed).collect();
-    assert_eq!(refused, (0..15).collect());
+    assert_eq!(refused, (0..18).collect());
     assert_eq!(failed, (0..11).collect());
 }
 

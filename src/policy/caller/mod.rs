@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 
-use super::keyring::{KeyIndex, Keyring, Organization, Permissions};
+use super::keyring::{KeyIndex, Keyring, Organization};
+use super::permissions::Permissions;
 use crate::config::Config;
 use crate::config::environments::{Environment, EnvironmentId};
 use crate::config::identity::{Field, Identity, Piece, Template};
@@ -29,10 +30,16 @@ pub struct Caller {
     pub name: Arc<str>,
     /// The organization's id.
     pub organization: Arc<str>,
+    /// The organization's name for people; empty where it has none.
+    pub organization_name: Arc<str>,
     /// What it may do.
     pub permissions: Permissions,
+    /// What it is subscribed to.
+    pub subscriptions: Arc<[Box<str>]>,
     /// The environment that counts: the record's, or the one that the presented key's prefix named.
     pub environment: Option<EnvironmentId>,
+    /// Whether somebody names a plan for it; nobody is told of the one that applies to all others.
+    has_plan: bool,
     /// The plan that counts: the key's own, else the environment's, else the organization's, else `default`.
     pub plan: PlanId,
     /// The key's own limits, in place of the plan's.
@@ -53,27 +60,40 @@ impl Caller {
         let environment = environment_of(keyring, key, by_prefix);
         let named = environment.map(|id| &config.environments[usize::from(id.0)]);
         let chosen_plan = chosen_plan(grant.plan, named, organization);
-        let facts = Facts {
-            key_id: record.id(),
-            key_name: record.name(),
-            organization_id: &organization.id,
-            organization_name: organization.name.as_deref().unwrap_or_default(),
-            permissions: list(grant.permissions.iter()),
-            environment: named.map_or("", |environment| environment.name.as_str()),
-            subscriptions: list(grant.subscriptions.iter().map(|name| &**name)),
-            plan: chosen_plan.map_or("", |id| config.plans[usize::from(id.0)].name.as_str()),
-            status: "key",
-        };
-        Self {
+        let mut caller = Self {
             id: record.id().into(),
             name: record.name().into(),
             organization: (&*organization.id).into(),
+            organization_name: organization.name.as_deref().unwrap_or_default().into(),
             permissions: grant.permissions.clone(),
+            subscriptions: Arc::clone(&grant.subscriptions),
             environment,
+            has_plan: chosen_plan.is_some(),
             plan: chosen_plan.unwrap_or_else(|| default_plan(config)),
             limits: grant.limits.clone(),
-            headers: facts.headers(&config.identity),
+            headers: IdentityHeaders::new(),
+        };
+        caller.headers = caller.headers_as("key", config);
+        caller
+    }
+
+    /// The identity headers under another `{status}`.
+    #[must_use]
+    pub fn headers_as(&self, status: &str, config: &Config) -> IdentityHeaders {
+        let environment = self.environment.map(|id| &config.environments[usize::from(id.0)]);
+        let plan = &config.plans[usize::from(self.plan.0)];
+        Facts {
+            key_id: &self.id,
+            key_name: &self.name,
+            organization_id: &self.organization,
+            organization_name: &self.organization_name,
+            permissions: list(self.permissions.iter()),
+            environment: environment.map_or("", |environment| environment.name.as_str()),
+            subscriptions: list(self.subscriptions.iter().map(|name| &**name)),
+            plan: if self.has_plan { &plan.name } else { "" },
+            status,
         }
+        .headers(&config.identity)
     }
 }
 
@@ -83,11 +103,11 @@ pub fn environment_of(keyring: &Keyring, key: KeyIndex, by_prefix: Option<Enviro
     keyring.key(key).environment().or(by_prefix)
 }
 
-/// The identity headers of a request that needs no key: nothing but `{status}`, which is `public`, and constant texts.
+/// The identity headers of a request of somebody who is not known: nothing but `{status}`, and constant texts.
 #[must_use]
-pub fn public_headers(identity: &Identity) -> IdentityHeaders {
+pub fn anonymous_headers(status: &str, identity: &Identity) -> IdentityHeaders {
     Facts {
-        status: "public",
+        status,
         ..Facts::default()
     }
     .headers(identity)
@@ -116,7 +136,7 @@ struct Facts<'a> {
     environment: &'a str,
     subscriptions: String,
     plan: &'a str,
-    status: &'static str,
+    status: &'a str,
 }
 
 impl Facts<'_> {

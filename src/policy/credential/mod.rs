@@ -72,6 +72,15 @@ impl Taken {
         self.0.is_empty()
     }
 
+    /// Adds what `other` holds.
+    pub(super) fn join(&mut self, other: &Self) {
+        if !other.is_empty() {
+            self.0.extend_from_slice(&other.0);
+            self.0.sort_unstable();
+            self.0.dedup();
+        }
+    }
+
     fn add(&mut self, source: usize) {
         let source = u16::try_from(source).expect("sources are counted in 16 bits");
         if self.0.last() != Some(&source) {
@@ -80,15 +89,20 @@ impl Taken {
     }
 }
 
-/// Reads every source of `head`. Keys longer than `max_bytes` are malformed.
+/// Reads every source of `head` that `counts`. Keys longer than `max_bytes` are malformed.
 #[must_use]
-pub fn extract<'a>(sources: &[Source], head: &ClientHead<'a>, max_bytes: usize) -> Extraction<'a> {
+pub fn extract<'a>(
+    sources: &[Source],
+    counts: impl Fn(usize) -> bool,
+    head: &ClientHead<'a>,
+    max_bytes: usize,
+) -> Extraction<'a> {
     let mut key: Option<Presented<'a>> = None;
     let mut taken = Taken::default();
     let mut defect = None;
     let mut conflict = false;
     let mut foreign = false;
-    for (index, source) in sources.iter().enumerate() {
+    for (index, source) in sources.iter().enumerate().filter(|(index, _)| counts(*index)) {
         scan::read(source, sources, head, &mut |reading| match reading {
             Reading::Foreign => foreign = true,
             Reading::Broken(reason) => {
@@ -115,14 +129,19 @@ pub fn extract<'a>(sources: &[Source], head: &ClientHead<'a>, max_bytes: usize) 
     }
 }
 
-/// The sources that carry anything in their form, sound or not: what is cut from a request that needs no key.
+/// The sources among `of` that carry a live key: what is cut from a request whose caller needs none, or has another.
 #[must_use]
-pub fn carried(sources: &[Source], head: &ClientHead<'_>) -> Taken {
+pub fn live(
+    sources: &[Source],
+    of: impl Fn(usize) -> bool,
+    head: &ClientHead<'_>,
+    is_live: impl Fn(&Presented<'_>) -> bool,
+) -> Taken {
     let mut taken = Taken::default();
-    for (index, source) in sources.iter().enumerate() {
+    for (index, source) in sources.iter().enumerate().filter(|(index, _)| of(*index)) {
         scan::read(source, sources, head, &mut |reading| match reading {
-            Reading::Foreign => {}
-            Reading::Broken(_) | Reading::Key(_) => taken.add(index),
+            Reading::Key(key) if is_live(&key) => taken.add(index),
+            Reading::Foreign | Reading::Broken(_) | Reading::Key(_) => {}
         });
     }
     taken
