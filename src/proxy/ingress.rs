@@ -71,7 +71,7 @@ async fn carry(
     let permit = admit(generation, line, &request, now).await?;
     let (mut head, body) = request.into_parts();
     let way = spend(permit, &generation.policy, &mut head, line);
-    let body = RequestBody::new(body, &line.exchange, &generation.body_rules(way.body_bytes));
+    let body = RequestBody::new(body, &line.exchange, generation.body_rules(way.body_bytes));
     line.ask_upstream();
     let answer = generation.upstreams.send(way.upstream, way.timeouts, head, body).await;
     line.upstream_answered();
