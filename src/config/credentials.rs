@@ -148,6 +148,12 @@ impl Credentials {
             .collect()
     }
 
+    /// What logs call each source: its name, or what it is.
+    pub fn labels(&self) -> impl Iterator<Item = String> {
+        let all = self.sources.iter().zip(&self.names);
+        all.map(|(source, name)| name.clone().unwrap_or_else(|| source.to_string()))
+    }
+
     fn add(&mut self, source: Source, name: Option<String>, is_default: bool) {
         if is_default {
             let index = u16::try_from(self.sources.len()).expect("sources are counted in 16 bits");

@@ -5,14 +5,14 @@ mod demands;
 use std::fmt;
 use std::sync::Arc;
 
-use http::{HeaderName, Method};
+use http::Method;
 
 use super::environments::EnvironmentId;
 use super::names;
 use super::reader::{Item, Place, Table};
 use super::upstreams::UpstreamId;
 
-pub use demands::{Enforcement, Parameter, RouteTimeouts, Subscription};
+pub use demands::{Enforcement, Parameter, RequiredHeader, RouteTimeouts, Subscription};
 
 /// One route.
 #[derive(Debug, Clone)]
@@ -32,7 +32,7 @@ pub struct Route {
     /// `organization`: has to be the caller's.
     pub organization: Option<Parameter>,
     /// `requires_headers`: have to be there, and travel on untouched.
-    pub required_headers: Vec<HeaderName>,
+    pub required_headers: Vec<RequiredHeader>,
     /// `credentials`: the sources that count here, as indices into [`super::Config::credentials`]; `None` means those that
     /// count everywhere.
     pub credentials: Option<Vec<u16>>,

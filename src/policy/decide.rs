@@ -256,6 +256,7 @@ impl<'a> Walk<'a> {
             Match::Matched(index) => {
                 let route = &policy.config.routes[usize::from(index.0)];
                 self.trail.route = Some(Arc::clone(&route.path));
+                self.trail.door = Some(index);
                 self.record.found(|| format!("routes[{}] {}", index.0, route.path));
                 Ok((Some(index), route))
             }
@@ -322,7 +323,10 @@ impl<'a> Walk<'a> {
             Err(Refusal::CredentialMissing) => return Ok(self.exempted(client)?),
             Err(refusal) => return Err(self.bad_key(refusal, client.address).into()),
         };
-        self.record.found(|| self.policy.sources_of(&taken));
+        let source = taken.indices().next().map(|index| &self.policy.sources[index]);
+        self.trail.source = source.cloned();
+        self.record
+            .found(|| source.map(ToString::to_string).unwrap_or_default());
         let by_prefix = self.policy.prefixes.environment_of(&key);
         self.record.ask(Rule::LookUp);
         let found = match self.look_up(&key, by_prefix, client) {
@@ -490,17 +494,6 @@ impl<'a> Walk<'a> {
                 Err(Refusal::RateLimited(refused.exceeded))
             }
         }
-    }
-}
-
-impl Policy {
-    /// The sources that carried a key, for people.
-    fn sources_of(&self, taken: &Taken) -> String {
-        let names: Vec<String> = taken
-            .indices()
-            .map(|index| self.config.credentials.sources[index].to_string())
-            .collect();
-        names.join(" and ")
     }
 }
 

@@ -35,6 +35,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use http::{HeaderName, HeaderValue};
 
 use crate::config::Config;
+use crate::config::credentials::Source;
 use crate::config::environments::EnvironmentId;
 use crate::config::problem::{Problem, Problems, Severity};
 use crate::config::routes::{Parameter, Subscription};
@@ -44,7 +45,7 @@ use keyring::{KeyIndex, Keyring};
 use limits::Failures;
 use permissions::Sets;
 use permit::{Passage, Trail};
-use route::{Routes, Unroutable};
+use route::{RouteIndex, Routes, Unroutable};
 use standing::{Accounts, Standing, Terms};
 
 pub use decide::{Decision, Outlook, Refused};
@@ -63,6 +64,8 @@ pub struct Policy {
     keyring: Keyring,
     routes: Routes,
     prefixes: credential::Prefixes,
+    /// What logs call the credential sources, by their index.
+    sources: Box<[Arc<str>]>,
     exemptions: legacy::Exemptions,
     /// By [`crate::config::plans::PlanId`].
     plans: Vec<Arc<Terms>>,
@@ -114,7 +117,8 @@ impl Policy {
         let failures = running.failures(&config);
         Ok(Self {
             generation,
-            answers: answer::Answers::compile(&config.errors, &config.credentials.counting_everywhere()),
+            answers: answer::Answers::compile(&config.errors, &config.credentials.counting_everywhere())
+                .with_routes(routes_with_sources(&config)),
             law: Arc::new(
                 header_law::HeaderLaw::compile(&config.credentials.sources, &config.identity, config.ingress.forwarded)
                     .relying_on(relied_on(&config)),
@@ -124,6 +128,7 @@ impl Policy {
             keyring,
             routes,
             prefixes: credential::Prefixes::compile(&config.environments),
+            sources: config.credentials.labels().map(Arc::from).collect(),
             plans: config.plans.iter().map(Terms::of).collect(),
             hosts: config.upstreams.iter().map(own_host).collect(),
             public_headers: caller::anonymous_headers("public", &config.identity),
@@ -195,6 +200,16 @@ impl fmt::Debug for Policy {
     }
 }
 
+/// The routes that name the sources which count there, and these.
+fn routes_with_sources(config: &Config) -> impl Iterator<Item = (RouteIndex, Vec<Source>)> {
+    let routes = (0..).map(RouteIndex).zip(&config.routes);
+    routes.filter_map(|(index, route)| {
+        let named = route.credentials.as_ref()?.iter();
+        let source = |&source| config.credentials.sources[usize::from(source)].clone();
+        Some((index, named.map(source).collect()))
+    })
+}
+
 /// The headers by which a decision was made: whoever sends one must not be able to keep it from the upstream, or to send it
 /// another.
 fn relied_on(config: &Config) -> impl Iterator<Item = &HeaderName> {
@@ -207,7 +222,8 @@ fn relied_on(config: &Config) -> impl Iterator<Item = &HeaderName> {
             Some(Subscription::Told(Parameter::Header(name))) => Some(name),
             Some(Subscription::Told(_) | Subscription::Named(_)) | None => None,
         };
-        route.required_headers.iter().chain(organization).chain(subscription)
+        let required = route.required_headers.iter().map(|header| &header.name);
+        required.chain(organization).chain(subscription)
     })
 }
 

@@ -45,6 +45,10 @@ pub struct Permit {
 pub struct Trail {
     /// The pattern of the route that matched.
     pub route: Option<Arc<str>>,
+    /// Its index.
+    pub door: Option<RouteIndex>,
+    /// Where the key stood: the source's name, or what it is.
+    pub source: Option<Arc<str>>,
     /// The key, once it is known to be valid.
     pub standing: Option<Arc<Standing>>,
     /// The key of a record that is not good now: for the log alone, since the caller must not learn that there is one.

@@ -15,7 +15,7 @@ use super::credential::fields::{self, Decoded};
 use super::head::ClientHead;
 use super::refusal::Refusal;
 use super::route::Routes;
-use crate::config::routes::{Parameter, Route, Subscription};
+use crate::config::routes::{Parameter, RequiredHeader, Route, Subscription};
 
 /// The caller's environment is one of the route's.
 pub(super) fn environment(route: &Route, caller: &Caller) -> Result<(), Refusal> {
@@ -72,15 +72,25 @@ pub(super) fn tenant(route: &Route, caller: &Caller, head: &ClientHead<'_>, rout
 
 /// The other credentials that the service asks for are there; what they say is the service's business.
 pub(super) fn required_headers(route: &Route, head: &ClientHead<'_>) -> Result<(), Refusal> {
-    let is_there = |name| {
-        let mut lines = head.headers.get_all(name).iter();
-        lines.any(|value| !fields::trim(value.as_bytes()).is_empty())
+    let is_there = |header: &RequiredHeader| {
+        let mut lines = head.headers.get_all(&header.name).iter();
+        lines.any(|value| holds_something(header, fields::trim(value.as_bytes())))
     };
     if route.required_headers.iter().all(is_there) {
         Ok(())
     } else {
         Err(Refusal::HeaderMissing)
     }
+}
+
+fn holds_something(header: &RequiredHeader, value: &[u8]) -> bool {
+    let Some(scheme) = &header.scheme else {
+        return !value.is_empty();
+    };
+    let word = value.get(..scheme.len());
+    let rest = value.get(scheme.len()..).and_then(|rest| rest.strip_prefix(b" "));
+    word.is_some_and(|word| word.eq_ignore_ascii_case(scheme.as_bytes()))
+        && rest.is_some_and(|rest| !fields::trim(rest).is_empty())
 }
 
 /// What the request names, percent-decoded where it stands in the target.

@@ -241,6 +241,7 @@ impl AccessLine {
             request_id = self.request_id.to_str().unwrap_or_default(),
             key_id = caller.map(|caller| &*caller.id),
             organization = caller.map(|caller| &*caller.organization),
+            source = self.trail.source.as_deref(),
             route = self.trail.route.as_deref(),
             decision = self.decision,
             reason = self.reason,

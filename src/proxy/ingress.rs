@@ -196,6 +196,7 @@ fn refuse(generation: &Generation, mut line: Box<AccessLine>, stop: Stop, grpc: 
         key_id: caller.map(|caller| &*caller.id),
         key_name: caller.map(|caller| &*caller.name),
         organization: caller.map(|caller| &*caller.organization),
+        route: line.trail.door,
         grpc,
     };
     let answers = &generation.policy.answers;

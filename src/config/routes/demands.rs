@@ -31,6 +31,15 @@ pub enum Subscription {
     Told(Parameter),
 }
 
+/// A header that has to be there, with something in it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RequiredHeader {
+    /// Its name.
+    pub name: HeaderName,
+    /// The scheme word that its value begins with, compared without case.
+    pub scheme: Option<String>,
+}
+
 /// What a route does with refusals of its callers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Enforcement {
@@ -113,18 +122,42 @@ pub(super) fn read_environments(item: &Item<'_>, known: &[String]) -> Vec<Enviro
         .collect()
 }
 
-/// Reads `requires_headers`.
-pub(super) fn read_required_headers(item: &Item<'_>) -> Vec<HeaderName> {
-    let mut required = Vec::new();
-    for item in item.list_or_one().unwrap_or_default() {
-        let Some(name) = names::header(&item) else { continue };
-        if required.contains(&name) {
+/// Reads `requires_headers`: names, and { name, scheme } for a header with a scheme word.
+pub(super) fn read_required_headers(item: &Item<'_>) -> Vec<RequiredHeader> {
+    let mut required: Vec<RequiredHeader> = Vec::new();
+    for item in item.list().unwrap_or_default() {
+        let Some(header) = read_required_header(&item) else {
+            continue;
+        };
+        if required.iter().any(|other| other.name == header.name) {
             item.error("is there twice", "remove one of the two");
         } else {
-            required.push(name);
+            required.push(header);
         }
     }
     required
+}
+
+fn read_required_header(item: &Item<'_>) -> Option<RequiredHeader> {
+    if !item.is_table() {
+        let name = names::header(item)?;
+        return Some(RequiredHeader { name, scheme: None });
+    }
+    let table = item.table()?;
+    let name = table.require("name", "for example { name = \"Authorization\", scheme = \"Bearer\" }");
+    let scheme = table.require("scheme", "without one, write the header's name alone");
+    let scheme = scheme.and_then(|item| {
+        let word = item.text()?;
+        if names::is_token(word) {
+            return Some(word.to_owned());
+        }
+        item.error("is not one word", "for example \"Bearer\"");
+        None
+    });
+    Some(RequiredHeader {
+        name: names::header(&name?)?,
+        scheme: Some(scheme?),
+    })
 }
 
 /// Reads `enforcement`.

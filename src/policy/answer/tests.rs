@@ -17,6 +17,7 @@ const FACTS: Facts<'_> = Facts {
     key_id: Some("key_1"),
     key_name: Some("backend \"prod\""),
     organization: Some("42"),
+    route: None,
     grpc: false,
 };
 

@@ -15,11 +15,13 @@ mod tests;
 
 use std::collections::HashMap;
 
-use http::{HeaderName, Method};
+use http::Method;
 use matchit::{InsertError, Router};
 
 use crate::config::environments::EnvironmentId;
-use crate::config::routes::{Access, Enforcement, Parameter, Permission, Route, RouteTimeouts, Subscription};
+use crate::config::routes::{
+    Access, Enforcement, Parameter, Permission, RequiredHeader, Route, RouteTimeouts, Subscription,
+};
 use crate::config::upstreams::UpstreamId;
 
 /// All routes, compiled.
@@ -81,7 +83,7 @@ struct Demands<'a> {
     subscription: Option<&'a Subscription>,
     environments: &'a [EnvironmentId],
     organization: Option<&'a Parameter>,
-    required_headers: &'a [HeaderName],
+    required_headers: &'a [RequiredHeader],
     credentials: Option<&'a [u16]>,
     enforcement: Enforcement,
     cost: u32,
