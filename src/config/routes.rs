@@ -370,7 +370,7 @@ fn read_methods(item: &Item<'_>) -> Vec<Method> {
 fn read_permission(item: &Item<'_>) -> Option<Permission> {
     const HELP: &str = "a name, or { any = [\"a\", \"b\"] }, or { all = [\"a\", \"b\"] }";
     if !item.is_table() {
-        return read_permission_name(item).map(|name| Permission::All(vec![name]));
+        return read_demanded(item).map(|name| Permission::All(vec![name]));
     }
     let table = item.table()?;
     let (any, all) = (table.get("any"), table.get("all"));
@@ -390,7 +390,20 @@ fn read_permission(item: &Item<'_>) -> Option<Permission> {
     if items.is_empty() {
         list.error("names no permission", HELP);
     }
-    Some(wrap(items.iter().filter_map(read_permission_name).collect()))
+    Some(wrap(items.iter().filter_map(read_demanded).collect()))
+}
+
+/// Reads the name of a permission that a route asks for.
+fn read_demanded(item: &Item<'_>) -> Option<String> {
+    let name = read_permission_name(item)?;
+    if name.split(':').any(|segment| segment == "*") {
+        item.error(
+            "asks for a wildcard, which is for keys and sets",
+            "write the permission that the request needs, for example \"messages:send\"",
+        );
+        return None;
+    }
+    Some(name)
 }
 
 /// Reads a permission's name, of a route or of a key: visible ASCII without spaces.
