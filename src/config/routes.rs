@@ -179,6 +179,7 @@ fn read_one<'d>(table: &Table<'d>, known: Known<'_>) -> Option<Placed<'d>> {
             );
         }
     }
+    let enforcement = read_enforcement(access, enforcement.as_ref());
     let place_of = |item: &Option<Item<'d>>| item.as_ref().map_or(table.place(), |item| item.place()).clone();
     let path = path_item.as_ref().and_then(|item| item.text());
     let pattern = path.unwrap_or_default();
@@ -202,7 +203,7 @@ fn read_one<'d>(table: &Table<'d>, known: Known<'_>) -> Option<Placed<'d>> {
         credentials: credentials_item
             .as_ref()
             .and_then(|item| read_credentials(item, known.credentials)),
-        enforcement: enforcement.as_ref().map(demands::read_enforcement).unwrap_or_default(),
+        enforcement,
         cost: cost.as_ref().and_then(|item| item.integer(0..=MOST_COST)).unwrap_or(1),
         upstream: upstream
             .and_then(|item| item.reference("upstream", known.upstreams))
@@ -218,6 +219,26 @@ fn read_one<'d>(table: &Table<'d>, known: Known<'_>) -> Option<Placed<'d>> {
         permission: place_of(&permission_item),
         subscription: place_of(&subscription_item),
     })
+}
+
+/// Reads `enforcement`; one that means nothing, or the opposite of what the route's access says, is reported.
+fn read_enforcement(access: Access, item: Option<&Item<'_>>) -> Enforcement {
+    let Some(item) = item else {
+        return Enforcement::Enforce;
+    };
+    let enforcement = demands::read_enforcement(item);
+    match (access, enforcement) {
+        (Access::Public, Enforcement::Observe | Enforcement::Off) => item.error(
+            "has no meaning here, since everybody is let in",
+            "remove it, or write another `access`",
+        ),
+        (Access::Deny, Enforcement::Off) => item.error(
+            "would let everybody in where `access` lets nobody in",
+            "write access = \"public\" if that is meant, or enforcement = \"observe\"",
+        ),
+        (Access::Key | Access::Public | Access::Deny, _) => {}
+    }
+    enforcement
 }
 
 /// Reads `credentials` of a route: names of sources.

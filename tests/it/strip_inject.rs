@@ -464,3 +464,24 @@ fn the_host_header_is_preserved_unless_the_upstream_wants_its_own() {
     assert_eq!(request.header("host"), Some(upstream.address().to_string()));
     assert_eq!(request.header("x-forwarded-host"), Some(gate.ingress().to_string()));
 }
+
+#[test]
+fn nobody_asks_the_service_for_another_method_or_target_than_the_one_decided_on() {
+    let upstream = Upstream::hello();
+    let mut setup = Setup::before(&upstream);
+    let request = format!(
+        "POST / HTTP/1.1\r\nHost: api\r\nX-API-Key: {ALPHA}\r\nConnection: close\r\nX-HTTP-Method-Override: DELETE\r\n\
+         X_HTTP_Method: DELETE\r\nX-Method-Override: DELETE\r\nX-Original-URL: /admin\r\nX-Rewrite-URL: /admin\r\n\
+         Content-Length: 0\r\n\r\n"
+    );
+    let gate = Gate::start(&setup);
+    assert_eq!(exchange(gate.ingress(), &request).status(), 200);
+    let head = upstream.last_request().head.text().to_lowercase();
+    assert!(!head.contains("delete") && !head.contains("/admin"), "{head}");
+    drop(gate);
+    setup.ingress = "override_headers = \"pass\"".to_owned();
+    let gate = Gate::start(&setup);
+    assert_eq!(exchange(gate.ingress(), &request).status(), 200);
+    let passed = upstream.last_request().header("x-http-method-override");
+    assert_eq!(passed.as_deref(), Some("DELETE"));
+}

@@ -74,6 +74,13 @@ impl HeaderLaw {
         }
     }
 
+    /// Strips what asks the upstream to read another method or target than the ones that were decided on.
+    #[must_use]
+    pub fn without_overrides(mut self) -> Self {
+        names::OVERRIDES.iter().for_each(|name| self.names.reserve(name));
+        self
+    }
+
     /// Headers that decisions are made by besides, or that the upstream must get: they go through as they are, may not be
     /// named by `Connection`, and nothing that resembles them passes.
     #[must_use]
