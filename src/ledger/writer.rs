@@ -80,8 +80,10 @@ impl Writer {
     fn flush(&mut self) -> bool {
         let Err(trouble) = self.write() else { return true };
         self.health.failed(&trouble);
-        if !trouble.is_passing() {
-            self.store = None;
+        match &self.store {
+            Some(store) if trouble.is_full() => store.make_room(),
+            Some(_) if trouble.is_busy() => {}
+            Some(_) | None => self.store = None,
         }
         false
     }

@@ -60,9 +60,15 @@ pub struct Own<'a> {
 #[derive(Debug, Default)]
 pub struct Accounts {
     own: Mutex<HashMap<Arc<str>, Arc<Account>>>,
-    /// By organization and the plan's name.
-    shared: Mutex<HashMap<(Arc<str>, Arc<str>), Arc<Account>>>,
+    shared: Mutex<HashMap<Group, Arc<Account>>>,
     balances: Arc<Balances>,
+}
+
+/// The keys of one organization that have one plan.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Group {
+    organization: Arc<str>,
+    plan: Arc<str>,
 }
 
 impl Plans {
@@ -185,8 +191,11 @@ impl Accounts {
             shared: None,
             claims: Claims::default(),
         };
-        let name = (Arc::clone(organization), Arc::clone(&terms.plan));
-        Some(renewed(&mut lock(&self.shared), name, bounds))
+        let group = Group {
+            organization: Arc::clone(organization),
+            plan: Arc::clone(&terms.plan),
+        };
+        Some(renewed(&mut lock(&self.shared), group, bounds))
     }
 
     /// What has been spent of quotas.
@@ -198,7 +207,7 @@ impl Accounts {
     /// Forgets the accounts of keys that are gone and have nothing in flight, and those of organizations that are gone.
     pub fn retain(&self, is_key: impl Fn(&str) -> bool, is_organization: impl Fn(&str) -> bool) {
         lock(&self.own).retain(|id, account| account.in_flight() > 0 || is_key(id));
-        lock(&self.shared).retain(|(organization, _), _| is_organization(organization));
+        lock(&self.shared).retain(|group, _| is_organization(&group.organization));
     }
 }
 

@@ -28,6 +28,8 @@ const VERSION: i32 = 1;
 const APPLICATION: i32 = 0x4b67_6174;
 /// How long somebody else's transaction is waited for, an operator's `sqlite3` for example.
 const BUSY: Duration = Duration::from_secs(1);
+/// How many pages of 4 KiB the write-ahead log holds before it is folded into the database.
+const LOG_PAGES: i32 = 256;
 /// Files up to this size are checked as a whole when they are opened; larger ones where they are read.
 const CHECKED_BYTES: u64 = 64 << 20;
 
@@ -98,6 +100,14 @@ impl Store {
         Ok(())
     }
 
+    /// Folds the write-ahead log into the database and empties it: on a full disk, that may be all there is to win.
+    pub(super) fn make_room(&self) {
+        // A reader may keep it from being done; then there is the next time.
+        let _ = self
+            .database
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()));
+    }
+
     /// Leaves one file behind, without companions.
     pub(super) fn close(self) {
         // What cannot be folded in now is folded in by the next start.
@@ -126,6 +136,7 @@ fn prepare(database: &mut Connection, path: &Path) -> Result<(), Trouble> {
     }
     database.pragma_update(None, "journal_mode", "wal")?;
     database.pragma_update(None, "synchronous", "full")?;
+    database.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
     if tables == 0 {
         let transaction = database.transaction()?;
         transaction.execute_batch(SCHEMA)?;

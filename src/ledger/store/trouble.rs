@@ -24,14 +24,20 @@ pub(in crate::ledger) enum Trouble {
 }
 
 impl Trouble {
-    /// Whether the open file is good all the same.
-    pub(in crate::ledger) fn is_passing(&self) -> bool {
+    /// Whether the disk is full; the open file is good all the same.
+    pub(in crate::ledger) fn is_full(&self) -> bool {
+        matches!(self.code(), Some(ErrorCode::DiskFull))
+    }
+
+    /// Whether somebody else is at the file, which is good all the same.
+    pub(in crate::ledger) fn is_busy(&self) -> bool {
+        matches!(self.code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+    }
+
+    fn code(&self) -> Option<ErrorCode> {
         match self {
-            Self::Database(error) => matches!(
-                error.sqlite_error_code(),
-                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::DiskFull)
-            ),
-            Self::File(..) | Self::Directory(_) | Self::Locked(_) | Self::Foreign(_) | Self::Damaged(_) => false,
+            Self::Database(error) => error.sqlite_error_code(),
+            Self::File(..) | Self::Directory(_) | Self::Locked(_) | Self::Foreign(_) | Self::Damaged(_) => None,
         }
     }
 }

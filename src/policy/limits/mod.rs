@@ -21,8 +21,6 @@ mod pace;
 mod window;
 
 #[cfg(test)]
-mod quota_tests;
-#[cfg(test)]
 mod tests;
 
 pub use account::{Account, Bounds, Claims, Left, Refused, Report, Slot};

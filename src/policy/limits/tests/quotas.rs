@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
-use super::*;
+use super::super::*;
 use crate::clock::Now;
 use crate::config::plans::{Limit, Scope};
 use crate::config::quotas::{Per, Quota};

@@ -1,5 +1,7 @@
 //! Promises of an account as a whole: all or nothing, exact waits, strict windows, generations, threads.
 
+mod quotas;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
