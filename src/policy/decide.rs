@@ -12,7 +12,7 @@
 //! 9. environment: the key's prefix and its record agree, and the route takes it
 //! 10. permission, subscription, tenant, required headers: what the route demands ([`super::rules`])
 //! 11. the path, read as the chosen upstream reads it
-//! 12. concurrency, then rate: all windows or none
+//! 12. concurrency, then rate and quota: all windows and quotas, or none
 //!
 //! A public route leaves out 5 to 10 and 12. Where a route only observes, a no of 4 to 10 and 12 lets the request through,
 //! marked; it spends nothing.
@@ -194,7 +194,7 @@ impl<'a> Walk<'a> {
     fn refused(&mut self, refusal: Refusal) -> Refused {
         let mut trail = std::mem::take(&mut self.trail);
         if let (Some(standing), None) = (&trail.standing, &trail.report) {
-            trail.report = standing.account.peek(0, self.now.monotonic).ok();
+            trail.report = standing.account.peek(0, self.now).ok();
         }
         Refused { refusal, trail }
     }
@@ -471,7 +471,7 @@ impl<'a> Walk<'a> {
     }
 
     fn spend_account(&mut self, route: &Route, standing: &Standing) -> Result<Option<Slot>, Refusal> {
-        let (account, now) = (&standing.account, self.now.monotonic);
+        let (account, now) = (&standing.account, self.now);
         self.record.ask(Rule::Concurrency);
         let slot = match self.spends {
             true => Some(account.enter().ok_or(Refusal::ConcurrencyExceeded)?),
@@ -491,7 +491,7 @@ impl<'a> Walk<'a> {
             }
             Err(refused) => {
                 self.trail.report = Some(refused.report);
-                Err(Refusal::RateLimited(refused.exceeded))
+                Err(refused.refusal)
             }
         }
     }

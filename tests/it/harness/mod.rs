@@ -10,6 +10,7 @@ mod h2;
 mod message;
 mod raw;
 mod records;
+mod sqlite;
 mod upstream;
 mod websocket;
 
@@ -22,6 +23,7 @@ pub use h2::{H2Client, H2Upstream, finish};
 pub use message::Response;
 pub use raw::{Connection, exchange, get, post, presents};
 pub use records::{ALPHA, BETA, GAMMA, key, key_file, sha256};
+pub use sqlite::{rows, sqlite3};
 pub use upstream::{Conversation, Next, Recorded, Upstream};
 pub use websocket::{WebSocketClient, accept_websocket, websocket_server};
 
