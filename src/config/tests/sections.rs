@@ -211,7 +211,7 @@ fn credentials() {
     let config = loaded(
         "credentials = [
             { header = \"Authorization\", scheme = \"x-api-key\" },
-            { header = \"ConnXio-Api-Key\" },
+            { header = \"X-Acme-Key\" },
             { basic = \"password\" },
             { query = \"api_key\" },
             { cookie = \"api_key\" },
@@ -225,7 +225,7 @@ fn credentials() {
                 header: header::AUTHORIZATION,
                 scheme: "x-api-key".to_owned()
             },
-            Source::Header(HeaderName::from_static("connxio-api-key")),
+            Source::Header(HeaderName::from_static("x-acme-key")),
             Source::BasicPassword,
             Source::Query("api_key".to_owned()),
             Source::Cookie("api_key".to_owned()),

@@ -86,7 +86,7 @@ secrets = [
     {{ hash = "hmac-sha256:2026:{}" }},
     {{ hash = "{PHC}", lead = "acme" }},
 ]
-hint = "gsk_live_…x7Qd"
+hint = "kg_live_…x7Qd"
 permissions = ["read", "send"]
 environment = "sandbox"
 subscriptions = ["eu-1"]
@@ -123,7 +123,7 @@ metadata = {{ since = 2026-01-15 }}
     assert_eq!(key.secrets[0].expires_at, Some(1_772_323_200));
     assert!(matches!(key.secrets[1].hash, Hash::HmacSha256 { pepper: 0, digest } if digest == Digest::of(b"b")));
     assert!(matches!(&key.secrets[2].hash, Hash::Argon2id { lead, phc } if lead == "acme" && phc == PHC));
-    assert_eq!(key.hint.as_deref(), Some("gsk_live_…x7Qd"));
+    assert_eq!(key.hint.as_deref(), Some("kg_live_…x7Qd"));
     assert_eq!(key.permissions, ["read", "send"]);
     assert_eq!(key.environment, Some(EnvironmentId(1)));
     assert_eq!(key.subscriptions, ["eu-1"]);
