@@ -261,7 +261,7 @@ fn the_longest_prefix_names_the_environment() {
         ("acme_live", Some(0)),
         ("acme_test_x", Some(0)),
         ("live_", Some(1)),
-        ("PK_x", None),
+        ("LIVE_x", None),
         ("", None),
     ] {
         let found = prefixes.environment_of(&Presented::borrowed(key.as_bytes()));
