@@ -64,6 +64,11 @@ fn connexease_keeps_its_contract() {
 }
 
 #[test]
+fn connxio_keeps_its_contract() {
+    replay("connxio");
+}
+
+#[test]
 fn gosendapi_keeps_its_contract() {
     replay("gosendapi");
 }
@@ -71,6 +76,11 @@ fn gosendapi_keeps_its_contract() {
 #[test]
 fn swellsign_keeps_its_contract() {
     replay("swellsign");
+}
+
+#[test]
+fn wa_gateway_keeps_its_contract() {
+    replay("wa-gateway");
 }
 
 #[test]

@@ -20,6 +20,19 @@ pub const ROWS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "connxio",
+        &[
+            "credential",
+            "scopes",
+            "several credentials at once",
+            "subscriptions",
+            "active switch",
+            "lint",
+            "backwards compatibility",
+            "staged roll-out",
+        ],
+    ),
+    (
         "gosendapi",
         &[
             "credential",
@@ -44,6 +57,19 @@ pub const ROWS: &[(&str, &[&str])] = &[
             "monitoring",
             "security",
             "transport",
+        ],
+    ),
+    (
+        "wa-gateway",
+        &[
+            "credential",
+            "two kinds of caller",
+            "tenancy",
+            "permissions",
+            "every action is checked",
+            "error body",
+            "realtime",
+            "revocation",
         ],
     ),
 ];
