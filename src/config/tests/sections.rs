@@ -193,6 +193,7 @@ fn keys_and_peppers() {
         prefix = \"\"
         allow_plaintext_keys = true
         argon2_concurrency = 4
+        advise = { subscriptions = 2 }
         peppers = [{ id = \"old\", file = \"pepper\" }, { id = \"new\", env = \"CARGO_PKG_DESCRIPTION\" }]",
     )
     .keys;
@@ -200,6 +201,7 @@ fn keys_and_peppers() {
     assert_eq!(keys.prefix, "");
     assert!(keys.allow_plaintext);
     assert_eq!(keys.argon2_concurrency, 4);
+    assert_eq!((keys.advise.permissions, keys.advise.subscriptions), (None, Some(2)));
     assert_eq!(keys.peppers.len(), 2);
     assert_eq!(keys.peppers[0].secret.expose(), "0123456789abcdef0123456789abcdef");
     assert_eq!(keys.peppers[1].secret.expose(), env!("CARGO_PKG_DESCRIPTION"));

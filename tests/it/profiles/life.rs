@@ -9,6 +9,7 @@ use crate::keyring::argon2id;
 /// The rows that are shown here.
 pub const ROWS: &[(&str, &[&str])] = &[
     ("connexease", &["management", "key service broken"]),
+    ("connxio", &["lint", "active switch"]),
     ("gosendapi", &["rotation", "revocation"]),
     ("swellsign", &["creation", "monitoring", "security"]),
 ];
@@ -119,6 +120,33 @@ fn connexease_says_that_a_key_could_not_be_checked() {
             .iter()
             .all(|(_, upstream)| upstream.requests().is_empty())
     );
+}
+
+#[test]
+fn connxio_keys_are_switched_off_and_on_and_broad_ones_are_advised_against() {
+    let stage = Stage::set("connxio");
+    let check = stage.gate.home.keygate(&["check"]);
+    let said = String::from_utf8(check.stderr).unwrap();
+    assert!(check.status.success(), "advice keeps nothing out: {said}");
+    assert!(
+        said.contains("has 2 permissions") && said.contains("has 2 subscriptions"),
+        "{said}"
+    );
+    assert_eq!(
+        said.matches("warning").count(),
+        2,
+        "only one key is good for more than one thing: {said}"
+    );
+    let key = "RXhhbXBsZSBrZXkgdGhhdCBpcyBzd2l0Y2hlZCBvZmY=";
+    let call = || {
+        let header = format!("ConnXio-Api-Key: {key}\r\n");
+        exchange(stage.gate.ingress(), get("/management/sub-1/integrations", &header))
+    };
+    assert_eq!(call().status(), 401);
+    edit_keys(&stage, "active = false", "active = true");
+    wait_for(200, call);
+    edit_keys(&stage, "active = true", "active = false");
+    wait_for(401, call);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::keys::Advice;
 use crate::config::problem::{Report, Severity};
 
 /// 2026-01-15T10:00:00Z
@@ -25,6 +26,7 @@ fn scope() -> Scope {
         environments: Names::closed(["live", "sandbox"]),
         peppers: Names::closed(["2026"]),
         allow_plaintext: false,
+        advise: Advice::default(),
         key_limit: 1_000,
         now_unix: NOW,
     }
