@@ -27,6 +27,8 @@ pub mod route;
 mod rules;
 mod slow;
 pub mod standing;
+#[cfg(test)]
+mod tests;
 pub mod trace;
 
 use std::collections::HashSet;
