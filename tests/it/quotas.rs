@@ -239,7 +239,8 @@ fn a_kill_under_load_loses_no_more_than_one_flush_interval() {
                     }
                 });
             }
-            thread::sleep(FLUSH * 2);
+            let begun = Instant::now();
+            wait_until("two intervals of load", || (begun.elapsed() >= FLUSH * 2).then_some(()));
             let killed = Instant::now();
             gate.kill();
             stop.store(true, Ordering::Relaxed);
