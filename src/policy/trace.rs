@@ -40,6 +40,8 @@ pub enum Rule {
     RequiredHeaders,
     /// The path, as the chosen upstream reads it.
     Path,
+    /// The length of the body, where the head declares it.
+    Body,
     /// Requests in flight.
     Concurrency,
     /// Windows and quotas.
@@ -96,6 +98,7 @@ impl Rule {
             Self::Tenant => "tenant",
             Self::RequiredHeaders => "required_headers",
             Self::Path => "path",
+            Self::Body => "body",
             Self::Concurrency => "concurrency",
             Self::Limits => "limits",
         }
