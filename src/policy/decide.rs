@@ -24,18 +24,19 @@ use std::sync::Arc;
 use http::header::CONTENT_LENGTH;
 use zeroize::Zeroizing;
 
+use super::caller::IdentityHeaders;
 use super::credential::{self, Extraction, Taken};
 use super::forwarded::{self, Client};
 use super::head::ClientHead;
 use super::keyring::Found;
 use super::limits::Slot;
-use super::permit::{Passage, Permit, Trail};
+use super::permit::{self, Passage, Permit, Trail};
 use super::refusal::{Hygiene, Invalid, Refusal};
 use super::route::{Match, RouteIndex};
 use super::slow::{SlowCheck, Verdict};
 use super::standing::Standing;
 use super::trace::{Record, Rule, Trace};
-use super::{Policy, hygiene, rules};
+use super::{Policy, hygiene, rules, told};
 use crate::clock::Now;
 use crate::config::environments::EnvironmentId;
 use crate::config::ingress::RequireTls;
@@ -68,6 +69,8 @@ pub enum Outlook {
     Forward {
         /// Where it would go.
         upstream: UpstreamId,
+        /// What the upstream would be told about the caller.
+        identity: IdentityHeaders,
         /// What was found.
         trail: Trail,
     },
@@ -140,6 +143,7 @@ impl Policy {
         match walk.walk() {
             Ok(permit) => Outlook::Forward {
                 upstream: permit.upstream,
+                identity: permit::identity(permit.identity.as_ref(), &permit.trail, self).clone(),
                 trail: permit.trail,
             },
             Err(End::No(refusal)) => {
@@ -162,7 +166,7 @@ impl<'a> Walk<'a> {
         let ingress = &policy.config.ingress;
         self.record.ask(Rule::Client);
         let client = forwarded::client(head, &ingress.trusted_proxies, ingress.forwarded);
-        self.record.found(|| described(&client));
+        self.record.found(|| told::client(&client));
         self.record.ask(Rule::Tls);
         self.demand_tls(&client)?;
         let (index, route) = self.route()?;
@@ -281,7 +285,7 @@ impl<'a> Walk<'a> {
     /// From the route's access to the last of its demands on the caller.
     fn admit(&mut self, route: &Route, client: &Client) -> Result<Admitted, End> {
         self.record.ask(Rule::Access);
-        self.record.found(|| access(route).to_owned());
+        self.record.found(|| told::access(route));
         if route.enforcement == Enforcement::Off {
             return Ok(self.anybody());
         }
@@ -312,19 +316,23 @@ impl<'a> Walk<'a> {
         let (caller, head, routes) = (&standing.caller, self.head, &self.policy.routes);
         if !route.environments.is_empty() {
             self.record.ask(Rule::Environment);
+            self.record.found(|| told::environment(self.policy, route, caller));
             rules::environment(route, caller)?;
         }
         if let Some(permission) = &route.permission {
             self.record.ask(Rule::Permission);
-            self.record.found(|| permission.to_string());
+            self.record.found(|| told::permission(permission, caller));
             rules::permission(route, caller)?;
         }
         if route.subscription.is_some() {
             self.record.ask(Rule::Subscription);
+            self.record.found(|| told::subscriptions(caller));
             rules::subscription(route, caller, head, routes)?;
         }
         if route.organization.is_some() {
             self.record.ask(Rule::Tenant);
+            self.record
+                .found(|| format!("has to be the caller's, {}", caller.organization));
             rules::tenant(route, caller, head, routes)?;
         }
         Ok(())
@@ -357,12 +365,15 @@ impl<'a> Walk<'a> {
             )
         });
         self.record.ask(Rule::State);
+        self.record
+            .found(|| told::end(self.policy.keyring.ends_at(found), self.now.unix));
         if let Err(invalid) = self.policy.keyring.state(found, self.now.unix) {
             self.trail.dead = Some(standing);
             return Err(self.bad_key(Refusal::CredentialInvalid(invalid), client.address).into());
         }
         self.trail.standing = Some(standing);
         self.record.ask(Rule::Network);
+        self.record.found(|| format!("comes from {}", told::address(client)));
         let record = self.policy.keyring.key(found.key);
         if !record.grant().allows_source(client.address) {
             return Err(Refusal::SourceDenied.into());
@@ -494,11 +505,12 @@ impl<'a> Walk<'a> {
             false => return Err(Refusal::ConcurrencyExceeded),
         };
         self.record.ask(Rule::Limits);
-        self.record.found(|| format!("costs {}", route.cost));
         let spent = match self.spends {
             true => account.spend(route.cost, now),
             false => account.peek(route.cost, now),
         };
+        self.record
+            .found(|| told::spending(&standing.terms, &spent, route.cost));
         match spent {
             Ok(report) => {
                 self.trail.report = Some(report);
@@ -509,23 +521,6 @@ impl<'a> Walk<'a> {
                 Err(refused.refusal)
             }
         }
-    }
-}
-
-fn described(client: &Client) -> String {
-    let address = client
-        .address
-        .map_or_else(|| "unknown".to_owned(), |address| address.to_string());
-    let tls = if client.tls { " over TLS" } else { "" };
-    format!("{address}{tls}")
-}
-
-fn access(route: &Route) -> &'static str {
-    match (route.enforcement, route.access) {
-        (Enforcement::Off, _) => "not enforced",
-        (Enforcement::Enforce | Enforcement::Observe, Access::Key) => "key",
-        (Enforcement::Enforce | Enforcement::Observe, Access::Public) => "public",
-        (Enforcement::Enforce | Enforcement::Observe, Access::Deny) => "deny",
     }
 }
 

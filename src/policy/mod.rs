@@ -26,16 +26,18 @@ pub mod refusal;
 pub mod route;
 mod rules;
 mod slow;
+pub mod spending;
 pub mod standing;
 #[cfg(test)]
 mod tests;
+mod told;
 pub mod trace;
 
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, Method};
 
 use crate::config::Config;
 use crate::config::credentials::Source;
@@ -49,7 +51,7 @@ use keyring::{KeyIndex, Keyring};
 use limits::{Balances, Failures};
 use permissions::Sets;
 use permit::{Passage, Trail};
-use route::{RouteIndex, Routes, Unroutable};
+use route::{Match, RouteIndex, Routes, Unroutable};
 use standing::{Accounts, Own, Plans, Standing};
 
 pub use decide::{Decision, Outlook, Refused};
@@ -152,6 +154,17 @@ impl Policy {
     fn organizations(&self) -> impl Iterator<Item = &str> {
         let organizations = &self.config.records.organizations;
         organizations.iter().map(|organization| organization.id.as_str())
+    }
+
+    /// The credential sources that count for a request like this, as indices into the configured ones: in order.
+    #[must_use]
+    pub fn counting_sources(&self, method: &Method, path: &str) -> &[u16] {
+        let credentials = &self.config.credentials;
+        let named = match self.routes.find(method, path) {
+            Match::Matched(index) => self.config.routes[usize::from(index.0)].credentials.as_ref(),
+            Match::MethodNotRouted | Match::None | Match::Ambiguous => None,
+        };
+        named.unwrap_or(&credentials.everywhere)
     }
 
     /// The key's standing: rendered once, and again only for a hash whose prefix names another environment than the

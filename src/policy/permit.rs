@@ -137,11 +137,7 @@ impl Permit {
         } else {
             policy.hosts[usize::from(self.upstream.0)].clone()
         };
-        let identity = match (&self.identity, &self.trail.standing) {
-            (Some(rendered), _) => rendered,
-            (None, Some(standing)) => &standing.caller.headers,
-            (None, None) => &policy.public_headers,
-        };
+        let identity = identity(self.identity.as_ref(), &self.trail, policy);
         let route = self.route.map(|index| &policy.config.routes[usize::from(index.0)]);
         let rewrite = Rewrite {
             taken: &self.taken,
@@ -161,6 +157,19 @@ impl Permit {
             body_bytes: route.and_then(|route| route.body_bytes),
             slot: self.slot,
         }
+    }
+}
+
+/// What the upstream is told about the caller: what was rendered for this request, else what is rendered already.
+pub(super) fn identity<'a>(
+    rendered: Option<&'a IdentityHeaders>,
+    trail: &'a Trail,
+    policy: &'a Policy,
+) -> &'a IdentityHeaders {
+    match (rendered, &trail.standing) {
+        (Some(rendered), _) => rendered,
+        (None, Some(standing)) => &standing.caller.headers,
+        (None, None) => &policy.public_headers,
     }
 }
 

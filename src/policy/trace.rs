@@ -105,6 +105,34 @@ impl Rule {
     }
 }
 
+impl Rule {
+    /// What it asks, for people.
+    #[must_use]
+    pub fn means(self) -> &'static str {
+        match self {
+            Self::Size => "the head is not too large",
+            Self::Hygiene => "the request means the same to everybody",
+            Self::Client => "who calls",
+            Self::Tls => "over TLS, where that is required",
+            Self::Route => "which route",
+            Self::Access => "who may use it",
+            Self::Credential => "exactly one key, in its form",
+            Self::LookUp => "some record has the key",
+            Self::State => "the key is good now",
+            Self::Network => "the key may come from there",
+            Self::Environment => "the key's prefix and its record agree",
+            Self::Permission => "the key may do this",
+            Self::Subscription => "the key is subscribed",
+            Self::Tenant => "the request is about the key's organization",
+            Self::RequiredHeaders => "the other headers that the route needs are there",
+            Self::Path => "the upstream reads the path in the same way",
+            Self::Body => "the declared body is not too long",
+            Self::Concurrency => "fewer requests in flight than allowed",
+            Self::Limits => "enough is left",
+        }
+    }
+}
+
 impl Record<'_> {
     /// A rule is asked.
     pub(super) fn ask(&mut self, rule: Rule) {

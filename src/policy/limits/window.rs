@@ -55,6 +55,11 @@ impl Windows {
         self.0.is_empty()
     }
 
+    /// What was compiled, in the order of the plan.
+    pub fn limits(&self) -> impl Iterator<Item = &Limit> {
+        self.0.iter().map(|window| &window.limit)
+    }
+
     /// In the order of the plan.
     pub(super) fn iter(&self) -> std::slice::Iter<'_, Window> {
         self.0.iter()
