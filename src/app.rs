@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use anyhow::{Context, ensure};
 use tracing::{error, info};
 
+use crate::clock;
 use crate::config::Config;
 use crate::config::sources::Sources;
 use crate::control::{self, Control};
@@ -54,6 +55,7 @@ pub fn start(config: Config, read: Sources, log: Option<&log::Writer>) -> anyhow
     let control = Control {
         current: Arc::clone(&current),
         conductor: conductor.clone(),
+        started: clock::unix(),
         metrics: Arc::clone(&metrics),
         dropped_lines: log.map(log::Writer::dropped_lines),
     };

@@ -3,12 +3,15 @@
 //! Holds no logic that another room needs. Exit codes: 0 done, 1 it is not so (a key is not valid, a tour step differs) or it
 //! failed while running, 2 bad input: arguments, configuration or key file.
 
+mod admin;
 mod check;
 mod completions;
 mod demo;
+mod explain;
 mod keys;
 mod output;
 mod run;
+mod status;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -47,6 +50,23 @@ enum Verb {
     /// Make, list and verify keys.
     #[command(subcommand)]
     Keys(keys::Command),
+    /// Say what would become of a request, and why, without sending or spending anything.
+    ///
+    /// Reads a key on standard input (there may be none) and walks the rules that decide on live traffic: offline, on the
+    /// configuration and the key file, with all limits whole; or on a running sidecar with --admin, with the limits as they
+    /// are. Exits 0 when the request would pass, 1 when it would be refused, 2 when it cannot be explained.
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(Box<explain::Explain>),
+    /// Say what a running sidecar has in force, and how far a migration has come.
+    ///
+    /// Says who would be refused if every route that observes were enforced now, and who still comes without a key. From
+    /// another user, or over TCP, this needs an admin token (`keygate admin new-token`). Exits 0 when it was told, 2 on bad
+    /// input, 1 when the sidecar cannot be asked.
+    #[command(after_help = status::EXAMPLES)]
+    Status(status::Arguments),
+    /// Make admin tokens.
+    #[command(subcommand)]
+    Admin(admin::Command),
     /// Show what Keygate does: a sample service, Keygate in front of it, and a guided tour.
     Demo(demo::Args),
     /// Print a completion script for a shell.
@@ -70,6 +90,9 @@ pub fn main() -> ExitCode {
         Verb::Run(configuration) => run::run(&configuration.config),
         Verb::Check(configuration) => check::check(&configuration.config),
         Verb::Keys(command) => command.run(),
+        Verb::Explain(explain) => Ok(explain.run()),
+        Verb::Status(arguments) => arguments.run(),
+        Verb::Admin(command) => command.run(),
         Verb::Demo(arguments) => demo::run(arguments),
         Verb::Completions(completions) => completions.print(),
     };

@@ -27,13 +27,19 @@ const OWN: &[&str] = &[
 
 /// Reports a name of an operator's own that could not stand in headers, logs and metrics as it is.
 pub(super) fn check(kind: &str, name: &str, item: &Item<'_>) {
-    let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    if name.is_empty() || name.len() > LONGEST || !name.bytes().all(fits) {
+    if !is_name(name) {
         item.key_place().error(
             format!("{name:?} cannot be the name of {kind}"),
             format!("1 to {LONGEST} letters, digits, `-`, `_` or `.`"),
         );
     }
+}
+
+/// Whether it can: 1 to 64 letters, digits, `-`, `_` or `.`.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    !name.is_empty() && name.len() <= LONGEST && name.bytes().all(fits)
 }
 
 /// A header name that may be read or written by configuration.

@@ -5,10 +5,12 @@
 
 mod admin;
 mod drain;
+pub mod explain;
 mod fixed;
 pub mod keyfile;
 pub mod mint;
 mod reload;
+pub mod status;
 mod watch;
 
 use std::io;
@@ -30,6 +32,8 @@ pub struct Control {
     pub current: Arc<Current>,
     /// Moves the stage forward.
     pub conductor: Conductor,
+    /// When the process began; Unix seconds.
+    pub started: i64,
     /// What is told.
     pub metrics: Arc<Metrics>,
     /// Counts log lines that were given up, where the process has a log.

@@ -59,6 +59,15 @@ pub(super) fn read<'d>(hash: &Item<'d>, lead: Option<&Item<'d>>, peppers: &mut N
     None
 }
 
+/// Reads a hash of the one form that an admin token has, `sha256:…`.
+pub(in crate::config) fn read_sha256(item: &Item<'_>, help: &str) -> Option<Digest> {
+    let Some(digits) = item.text()?.strip_prefix("sha256:") else {
+        item.error("is not a hash of the form \"sha256:<64 hex digits>\"", help);
+        return None;
+    };
+    hex_digest(item, digits)
+}
+
 fn hex_digest(item: &Item<'_>, digits: &str) -> Option<Digest> {
     let mut bytes = [0; 32];
     if hex::decode_to_slice(digits, &mut bytes).is_ok() {

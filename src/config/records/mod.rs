@@ -17,6 +17,7 @@ mod tests;
 use std::fmt;
 use std::path::PathBuf;
 
+pub(super) use hash::read_sha256;
 pub use load::{File, Notation, files, load, parse, read_file};
 pub(super) use record::networks as read_networks;
 pub use scope::{Catalogue, Names, Scope};

@@ -1,18 +1,22 @@
-//! The admin listener: probes and metrics, on a port (or Unix socket) of its own.
+//! The admin listener: probes, metrics, and questions about the running process, on a port (or Unix socket) of its own.
 //!
 //! `/livez` says that the process runs, and depends on nothing else: restarting Keygate does not mend an upstream.
 //! `/startupz` says that the first generation is in force, `/readyz` that traffic should come: not while draining.
-//! `/metrics` is what Prometheus scrapes.
+//! `/metrics` is what Prometheus scrapes. These are for everybody who can connect.
+//!
+//! Everything below `/admin/` is for operators ([`guard`]): `GET /admin/v1/status` says what is in force and how far a
+//! migration has come, `POST /admin/v1/explain` what would become of a request. Both only look.
+
+mod answers;
+mod guard;
 
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::Full;
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -20,11 +24,15 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
-use tokio::task::spawn_local;
+use tokio::task::{spawn_blocking, spawn_local};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
-use super::Control;
+use self::answers::{Answer, problem, text};
+use self::guard::{Caller, Guard};
+use super::explain::{Question, explain};
+use super::{Control, status};
+use crate::clock;
 use crate::lifecycle::Stage;
 use crate::listen::Bound;
 
@@ -34,23 +42,45 @@ const CONNECTIONS: usize = 64;
 const CONNECTION_TIME: Duration = Duration::from_secs(60);
 /// How long a request head may take.
 const HEAD_TIME: Duration = Duration::from_secs(5);
+/// How long the body of a question may be: a key, and headers.
+const QUESTION_BYTES: usize = 64 << 10;
+/// How long it may take.
+const QUESTION_TIME: Duration = Duration::from_secs(5);
+/// How many questions are thought about at once: each may cost a slow hash.
+const THINKING: usize = 1;
 /// After a failed accept (no file descriptors left, mostly).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What all admin connections share.
+struct Desk {
+    control: Arc<Control>,
+    guard: Guard,
+    places: Arc<Semaphore>,
+    thinking: Semaphore,
+}
 
 /// Serves on every admin address.
 ///
 /// # Errors
 /// When a listener cannot be handed to the runtime.
 pub(super) fn spawn(control: &Arc<Control>, bound: Vec<Bound>) -> io::Result<()> {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let desk = Arc::new(Desk {
+        control: Arc::clone(control),
+        guard: Guard::new(),
+        places: Arc::new(Semaphore::new(CONNECTIONS)),
+        thinking: Semaphore::new(THINKING),
+    });
     for listener in bound {
-        let (control, places) = (Arc::clone(control), Arc::clone(&places));
+        let desk = Arc::clone(&desk);
         match listener {
             Bound::Tcp(listener) => {
                 let listener = TcpListener::from_std(listener)?;
                 spawn_local(control.vital().keep(async move {
                     loop {
-                        admit(&control, &places, listener.accept().await.map(|(socket, _)| socket)).await;
+                        let accepted = listener.accept().await;
+                        let accepted =
+                            accepted.map(|(socket, from)| (socket, Caller::Network(from.ip().to_canonical())));
+                        admit(&desk, accepted).await;
                     }
                 }));
             }
@@ -59,7 +89,12 @@ pub(super) fn spawn(control: &Arc<Control>, bound: Vec<Bound>) -> io::Result<()>
                 spawn_local(control.vital().keep(async move {
                     let _file = file;
                     loop {
-                        admit(&control, &places, listener.accept().await.map(|(socket, _)| socket)).await;
+                        let accepted = listener.accept().await;
+                        let accepted = accepted.map(|(socket, _)| {
+                            let caller = Caller::of_unix(&socket);
+                            (socket, caller)
+                        });
+                        admit(&desk, accepted).await;
                     }
                 }));
             }
@@ -68,27 +103,24 @@ pub(super) fn spawn(control: &Arc<Control>, bound: Vec<Bound>) -> io::Result<()>
     Ok(())
 }
 
-async fn admit<IO>(control: &Arc<Control>, places: &Arc<Semaphore>, accepted: io::Result<IO>)
+async fn admit<IO>(desk: &Arc<Desk>, accepted: io::Result<(IO, Caller)>)
 where
     IO: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let socket = match accepted {
+    let (socket, caller) = match accepted {
         Ok(socket) => socket,
         Err(error) => {
             warn!(message = "cannot accept on the admin listener", %error);
             return sleep(ACCEPT_PAUSE).await;
         }
     };
-    let Ok(place) = Arc::clone(places).try_acquire_owned() else {
+    let Ok(place) = Arc::clone(&desk.places).try_acquire_owned() else {
         return;
     };
-    let control = Arc::clone(control);
+    let desk = Arc::clone(desk);
     spawn_local(async move {
         let _place = place;
-        let service = service_fn(|request| {
-            let response = answer(&control, &request);
-            async move { Ok::<_, Infallible>(response) }
-        });
+        let service = service_fn(|request| async { Ok::<_, Infallible>(desk.answer(caller, request).await) });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIME)
@@ -99,42 +131,95 @@ where
     });
 }
 
-fn answer(control: &Control, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-    if request.method() != Method::GET && request.method() != Method::HEAD {
-        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
-        response
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return response;
+impl Desk {
+    async fn answer(&self, caller: Caller, request: Request<Incoming>) -> Answer {
+        let path = request.uri().path();
+        if !path.starts_with("/admin/") {
+            return self.probe(request.method(), path);
+        }
+        let policy = self.control.current.load();
+        let tokens = &policy.config.admin.tokens;
+        if let Err(denied) = self.guard.admit(tokens, caller, request.headers(), path) {
+            return answers::denied(denied);
+        }
+        let looks = request.method() == Method::GET || request.method() == Method::HEAD;
+        match path {
+            "/admin/v1/status" if looks => answers::json(&status::of(&self.control, &policy, clock::unix())),
+            "/admin/v1/status" => answers::not_allowed("GET, HEAD"),
+            "/admin/v1/explain" if request.method() == Method::POST => self.explain(request).await,
+            "/admin/v1/explain" => answers::not_allowed("POST"),
+            _ => problem(
+                StatusCode::NOT_FOUND,
+                "not_found",
+                "There are /admin/v1/status and /admin/v1/explain.",
+            ),
+        }
     }
-    match request.uri().path() {
-        // This thread runs only once the first generation is in force, so both are simply true.
-        "/livez" | "/startupz" => text(StatusCode::OK, "ok\n"),
-        "/readyz" if *control.conductor.stages().borrow() == Stage::Serving => text(StatusCode::OK, "ok\n"),
-        "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
-        "/metrics" => metrics(control),
-        _ => text(
-            StatusCode::NOT_FOUND,
-            "there are /livez, /readyz, /startupz and /metrics\n",
-        ),
+
+    fn probe(&self, method: &Method, path: &str) -> Answer {
+        if method != Method::GET && method != Method::HEAD {
+            return answers::not_allowed("GET, HEAD");
+        }
+        let control = &self.control;
+        match path {
+            // This thread runs only once the first generation is in force, so both are simply true.
+            "/livez" | "/startupz" => text(StatusCode::OK, "ok\n"),
+            "/readyz" if *control.conductor.stages().borrow() == Stage::Serving => text(StatusCode::OK, "ok\n"),
+            "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+            "/metrics" => answers::metrics(control.metrics.render(control.dropped_lines.as_ref())),
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "there are /livez, /readyz, /startupz, /metrics and, for operators, /admin/v1/status and /admin/v1/explain\n",
+            ),
+        }
     }
-}
 
-fn metrics(control: &Control) -> Response<Full<Bytes>> {
-    let mut response = text(StatusCode::OK, "");
-    response.headers_mut().insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8"),
-    );
-    *response.body_mut() = Full::from(control.metrics.render(control.dropped_lines.as_ref()));
-    response
-}
-
-fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(body));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    /// With the generation in force when the question is whole.
+    async fn explain(&self, request: Request<Incoming>) -> Answer {
+        let invalid = |detail: &str| problem(StatusCode::BAD_REQUEST, "question_invalid", detail);
+        let body = Limited::new(request.into_body(), QUESTION_BYTES);
+        let body = match timeout(QUESTION_TIME, body.collect()).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+                return problem(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "body_too_large",
+                    "A question has at most 64 KiB.",
+                );
+            }
+            Ok(Err(_)) => return invalid("The body is cut short."),
+            Err(_) => {
+                return problem(
+                    StatusCode::REQUEST_TIMEOUT,
+                    "body_timeout",
+                    "The body did not arrive in time.",
+                );
+            }
+        };
+        let question: Question = match serde_json::from_slice(&body) {
+            Ok(question) => question,
+            // Its text could quote the key.
+            Err(error) => {
+                return invalid(&format!(
+                    "The body is not a question: see line {}, column {} of it. It is JSON with request, headers, host, from, \
+                     tls, http, in and key.",
+                    error.line(),
+                    error.column()
+                ));
+            }
+        };
+        let Ok(_thinking) = self.thinking.acquire().await else {
+            return problem(StatusCode::SERVICE_UNAVAILABLE, "draining", "The process ends.");
+        };
+        let policy = self.control.current.load();
+        match spawn_blocking(move || explain(&policy, &question, clock::now())).await {
+            Ok(Ok(explanation)) => answers::json(&explanation),
+            Ok(Err(unanswerable)) => invalid(&format!("{}: {}", unanswerable.what, unanswerable.help)),
+            Err(_) => problem(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                "The explanation ended by a bug.",
+            ),
+        }
+    }
 }

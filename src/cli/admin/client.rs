@@ -1,0 +1,177 @@
+//! Asks a running sidecar through its admin listener: one request on a connection of its own, every wait bounded.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use clap::Args;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use http::{HeaderValue, Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::config::ingress::Listen;
+use crate::secret::Secret;
+
+/// An admin listener that takes longer is not well.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// No answer is longer.
+const ANSWER_BYTES: usize = 16 << 20;
+
+/// How a command proves who it is. A Unix socket needs none of it from the user that Keygate runs as.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Access {
+    /// A file that holds the admin token; else the variable KEYGATE_ADMIN_TOKEN is read.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+/// Where an admin listener is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::cli) enum Address {
+    /// `host:port`
+    Tcp(String),
+    /// A socket's file.
+    Unix(PathBuf),
+}
+
+/// A way to ask.
+pub(in crate::cli) struct Client {
+    address: Address,
+    token: Option<Secret>,
+}
+
+impl FromStr for Address {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return Ok(Self::Unix(path.into()));
+        }
+        let authority = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+        let valid = authority.parse::<http::uri::Authority>();
+        match valid {
+            Ok(authority) if authority.port_u16().is_some() => Ok(Self::Tcp(authority.to_string())),
+            Ok(_) | Err(_) => bail!("{text} is not an admin address: write http://HOST:PORT or unix:/PATH"),
+        }
+    }
+}
+
+impl From<&Listen> for Address {
+    fn from(listen: &Listen) -> Self {
+        match listen {
+            Listen::Unix(path) => Self::Unix(path.clone()),
+            Listen::Tcp(address) if address.ip().is_unspecified() => Self::Tcp(format!("localhost:{}", address.port())),
+            Listen::Tcp(address) => Self::Tcp(address.to_string()),
+        }
+    }
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(authority) => write!(f, "http://{authority}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl Access {
+    fn token(&self) -> anyhow::Result<Option<Secret>> {
+        let text = match &self.token_file {
+            Some(file) => {
+                let text = std::fs::read_to_string(file);
+                Some(text.with_context(|| format!("cannot read the token from {}", file.display()))?)
+            }
+            None => std::env::var("KEYGATE_ADMIN_TOKEN").ok(),
+        };
+        let token = text.map(|text| text.trim().to_owned());
+        Ok(token.filter(|token| !token.is_empty()).map(Secret::new))
+    }
+}
+
+impl Client {
+    /// To the sidecar at this address.
+    pub(in crate::cli) fn new(address: Address, access: &Access) -> anyhow::Result<Self> {
+        Ok(Self {
+            address,
+            token: access.token()?,
+        })
+    }
+
+    /// The body of the answer to `GET path`.
+    pub(in crate::cli) fn get(&self, path: &str) -> anyhow::Result<String> {
+        self.ask(Method::GET, path, Bytes::new())
+    }
+
+    /// The body of the answer to `POST path` with this body.
+    pub(in crate::cli) fn post(&self, path: &str, body: &Value) -> anyhow::Result<String> {
+        self.ask(Method::POST, path, serde_json::to_vec(body)?.into())
+    }
+
+    fn ask(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let request = self.request(method, path, body)?;
+        let asked = async {
+            match &self.address {
+                Address::Tcp(authority) => exchange(TcpStream::connect(authority).await, request).await,
+                Address::Unix(path) => exchange(UnixStream::connect(path).await, request).await,
+            }
+        };
+        let asked = runtime.block_on(async { tokio::time::timeout(PATIENCE, asked).await });
+        let late = || format!("no answer within {} s", PATIENCE.as_secs());
+        let (status, text) = asked
+            .with_context(late)
+            .and_then(|outcome| outcome)
+            .with_context(|| format!("cannot ask the sidecar at {}", self.address))?;
+        if status.is_success() {
+            return Ok(text);
+        }
+        let problem: Value = serde_json::from_str(&text).unwrap_or_default();
+        let detail = problem["detail"].as_str().unwrap_or(text.trim());
+        bail!("the sidecar at {} says {}: {detail}", self.address, status.as_u16())
+    }
+
+    fn request(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Request<Full<Bytes>>> {
+        let host = match &self.address {
+            Address::Tcp(authority) => authority.as_str(),
+            Address::Unix(_) => "localhost",
+        };
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, host)
+            .header(CONTENT_TYPE, "application/json");
+        if let Some(token) = &self.token {
+            let value = HeaderValue::try_from(format!("Bearer {}", token.expose()));
+            let mut value = value.ok().context("the admin token cannot stand in a header")?;
+            value.set_sensitive(true);
+            request = request.header(AUTHORIZATION, value);
+        }
+        Ok(request.body(Full::new(body))?)
+    }
+}
+
+async fn exchange<IO>(
+    connected: std::io::Result<IO>,
+    request: Request<Full<Bytes>>,
+) -> anyhow::Result<(StatusCode, String)>
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let stream = connected.context("cannot connect; is it running, with this admin address?")?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    // Its errors come out of the exchange as well.
+    tokio::spawn(connection);
+    let response = sender.send_request(request).await.context("no answer")?;
+    let (head, body) = response.into_parts();
+    let body = Limited::new(body, ANSWER_BYTES).collect().await;
+    let body = body.ok().context("the answer is cut short")?.to_bytes();
+    Ok((head.status, String::from_utf8_lossy(&body).into_owned()))
+}

@@ -1,0 +1,130 @@
+//! `keygate status`: what a running sidecar says of itself, and how far a migration has come.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Args;
+use jiff::Timestamp;
+
+use super::Configuration;
+use super::admin::client::{Access, Address, Client};
+use super::output::print;
+use crate::config;
+use crate::config::sources::Sources;
+use crate::control::status::{Legacy, Status};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  On the machine of the sidecar:     keygate status --admin unix:/run/keygate/admin.sock
+  Elsewhere, with a token:           KEYGATE_ADMIN_TOKEN=… keygate status --admin http://127.0.0.1:9901
+  May everything be enforced now?    keygate status --json | jq .enforcing_would_refuse";
+
+/// Arguments of `keygate status`.
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// The admin address of the running sidecar, http://HOST:PORT or unix:/PATH [default: the first of admin.listen in the
+    /// configuration].
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<String>,
+    #[command(flatten)]
+    access: Access,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    configuration: Configuration,
+}
+
+impl Arguments {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let address = match &self.admin {
+            Some(address) => address.parse()?,
+            None => self.configured()?,
+        };
+        let text = Client::new(address, &self.access)?.get("/admin/v1/status")?;
+        if self.json {
+            print(&text)?;
+        } else {
+            let status = serde_json::from_str(&text).context("the sidecar's answer is of another version")?;
+            print(&summary(&status))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn configured(&self) -> anyhow::Result<Address> {
+        let loaded = config::load(&self.configuration.config, &mut Sources::default())?;
+        let first = loaded.config.admin.listen.first();
+        let first = first.context("the configuration has no admin listener: name one with --admin")?;
+        Ok(first.into())
+    }
+}
+
+fn summary(status: &Status) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: &str| {
+        // A string takes everything.
+        let _ = writeln!(text, "{name:<12} {value}");
+    };
+    let draining = if status.draining { ", draining" } else { "" };
+    line("version", &format!("{}{draining}", status.version));
+    line("running", &format!("since {}", date(status.started)));
+    line(
+        "generation",
+        &format!("{}, since {}", status.generation, date(status.generation_since)),
+    );
+    if status.last_reload == "refused" {
+        line("reload", "the files on disk were refused; the log says why");
+    }
+    let keys = status.keys.iter().filter(|keys| keys.count > 0);
+    let keys: Vec<String> = keys.map(|keys| format!("{} {}", keys.count, keys.state)).collect();
+    let keys = if keys.is_empty() {
+        "none".to_owned()
+    } else {
+        keys.join(", ")
+    };
+    line("keys", &keys);
+    for route in &status.not_enforced {
+        let methods = match route.methods.is_empty() {
+            true => "*".to_owned(),
+            false => route.methods.join(","),
+        };
+        line(&route.enforcement, &format!("{methods} {}", route.route));
+    }
+    if !status.legacy.is_empty() {
+        line("legacy", &left(&status.legacy));
+    }
+    for entry in &status.legacy {
+        line("", &described(entry));
+    }
+    line("verdict", &status.verdict);
+    line("", &format!("counted since {}", date(status.started)));
+    text
+}
+
+/// Who is left.
+fn left(entries: &[Legacy]) -> String {
+    let all: usize = entries.iter().map(|entry| entry.callers).sum();
+    match all {
+        0 => "nobody came without a key in the last 24 hours".to_owned(),
+        1 => "1 caller left".to_owned(),
+        _ => format!("{all} callers left"),
+    }
+}
+
+fn described(entry: &Legacy) -> String {
+    let when = if entry.ended {
+        format!("ended {}", date(entry.until))
+    } else {
+        format!("until {}, {} days left", date(entry.until), entry.days_left)
+    };
+    let note = entry
+        .note
+        .as_ref()
+        .map_or_else(String::new, |note| format!(" ({note})"));
+    format!("{}: {}, {when}{note}", entry.name, entry.callers)
+}
+
+fn date(unix: i64) -> String {
+    Timestamp::from_second(unix).unwrap_or(Timestamp::MAX).to_string()
+}
