@@ -184,7 +184,7 @@ fn verdict(config: &Config, observed: &[WouldRefuse]) -> (bool, String) {
     let text = if has(Enforcement::Observe) {
         "enforcing now would refuse nobody who was seen in the last 24 hours"
     } else {
-        "no route observes"
+        "no route observes, so nobody passes who would be refused"
     };
     (false, format!("{text}{off}"))
 }

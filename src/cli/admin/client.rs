@@ -165,7 +165,7 @@ async fn exchange<IO>(
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let stream = connected.context("cannot connect; is it running, with this admin address?")?;
+    let stream = connected.context("cannot connect (is it running, with this admin address?)")?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     // Its errors come out of the exchange as well.
     tokio::spawn(connection);

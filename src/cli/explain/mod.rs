@@ -59,8 +59,8 @@ pub(super) struct Explain {
     /// The HTTP version that it is sent in.
     #[arg(long, value_name = "VERSION", default_value = "1.1")]
     http: Http,
-    /// Where the key stands: a source's number in the configuration (from 0), its name, or its kind (header, basic, query,
-    /// cookie, websocket_protocol) [default: the first that counts on the route].
+    /// Where the key stands: a source's number in the configuration (from 0), its name, or what it is (X-API-Key,
+    /// basic, query, cookie, websocket_protocol) [default: the first that counts on the route].
     #[arg(long = "in", value_name = "SOURCE")]
     source: Option<String>,
     /// Print JSON.

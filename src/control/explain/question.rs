@@ -172,10 +172,12 @@ impl Question {
             return Ok(&credentials.sources[usize::from(first)]);
         };
         let labels: Vec<String> = credentials.labels().collect();
-        let named = labels
-            .iter()
-            .zip(&credentials.sources)
-            .position(|(label, source)| label == wanted || source.to_string() == *wanted || kind(source) == wanted);
+        let named = labels.iter().zip(&credentials.sources).position(|(label, source)| {
+            label == wanted
+                || source.to_string() == *wanted
+                || kind(source) == wanted
+                || own_name(source).eq_ignore_ascii_case(wanted)
+        });
         let index = wanted.parse().ok().filter(|index| *index < labels.len()).or(named);
         index.map(|index| &credentials.sources[index]).ok_or_else(|| {
             Unanswerable::new(
@@ -194,6 +196,15 @@ fn kind(source: &Source) -> &'static str {
         Source::Query(_) => "query",
         Source::Cookie(_) => "cookie",
         Source::WebSocketProtocol(_) => "websocket_protocol",
+    }
+}
+
+/// The header's, parameter's or cookie's name.
+fn own_name(source: &Source) -> &str {
+    match source {
+        Source::Scheme { header, .. } | Source::Header(header) => header.as_str(),
+        Source::BasicPassword => AUTHORIZATION.as_str(),
+        Source::Query(name) | Source::Cookie(name) | Source::WebSocketProtocol(name) => name,
     }
 }
 

@@ -1,8 +1,10 @@
 //! Decisions as truth tables and as properties, from configuration texts to verdicts.
 //!
 //! The tables stand in `tests/cases/`, for people who read no Rust: [`table`] lists requests and what is said to each,
-//! [`order`] lists the checks and derives every pair of them. [`properties`] asks an oracle about thousands of worlds.
+//! [`order`] lists the checks and derives every pair of them. [`properties`] asks an oracle about thousands of worlds, and
+//! [`explanations`] holds what is explained against what is decided.
 
+mod explanations;
 mod order;
 mod properties;
 mod table;
