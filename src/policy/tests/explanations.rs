@@ -86,11 +86,10 @@ impl World {
         );
         for (index, (access, demands)) in self.routes.iter().enumerate() {
             config += &format!("[[routes]]\npath = \"/{index}\"\naccess = \"{access}\"\n");
-            let applies = |demand: &&&str| {
-                *access == "key"
-                    || ["enforcement", "upstream", "body_bytes"]
-                        .iter()
-                        .any(|free| demand.starts_with(free))
+            let applies = |demand: &&&str| match *access {
+                "key" => true,
+                "public" => demand.starts_with("upstream") || demand.starts_with("body_bytes"),
+                _ => false,
             };
             for demand in demands.iter().filter(applies) {
                 config += &format!("{demand}\n");
