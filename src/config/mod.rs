@@ -32,7 +32,7 @@ pub mod routes;
 pub mod sources;
 pub mod state;
 pub mod telemetry;
-mod template;
+pub mod template;
 mod tls;
 pub mod units;
 pub mod upstreams;

@@ -102,7 +102,7 @@ impl AccessLine {
             opened: now.monotonic,
             method: request.method().clone(),
             version: request.version(),
-            path: is_logged.then(|| request.uri().path().to_owned()),
+            path: (is_logged || generation.policy.answers.tell_path()).then(|| request.uri().path().to_owned()),
             address: client.peer.address,
             decision: FORWARD,
             was_refused: false,
@@ -117,6 +117,16 @@ impl AccessLine {
     /// Whether the client speaks HTTP/1.
     pub(super) fn is_http1(&self) -> bool {
         self.version != Version::HTTP_2
+    }
+
+    /// The request's method.
+    pub(super) fn method(&self) -> &str {
+        self.method.as_str()
+    }
+
+    /// The request's path, where somebody wants to know it.
+    pub(super) fn path(&self) -> Option<&str> {
+        self.path.as_deref()
     }
 
     /// What the raw head said, where the parsed one is not the client's.

@@ -190,13 +190,16 @@ fn relay(mut line: Box<AccessLine>, answer: Answer, now: Now) -> ClientResponse 
 
 /// Keygate's own answer.
 fn refuse(generation: &Generation, mut line: Box<AccessLine>, stop: Stop, grpc: bool, now: Now) -> ClientResponse {
+    let config = &generation.policy.config;
     let caller = line.trail.standing.as_ref().map(|standing| &standing.caller);
     let facts = Facts {
         request_id: line.request_id.to_str().unwrap_or_default(),
-        key_id: caller.map(|caller| &*caller.id),
-        key_name: caller.map(|caller| &*caller.name),
-        organization: caller.map(|caller| &*caller.organization),
+        caller: caller.map(|caller| caller.facts(config)).unwrap_or_default(),
+        method: Some(line.method()),
+        path: line.path(),
         route: line.trail.door,
+        pattern: line.trail.route.as_deref(),
+        time_unix: now.unix,
         grpc,
     };
     let answers = &generation.policy.answers;

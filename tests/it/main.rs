@@ -15,6 +15,7 @@ mod credentials;
 mod demo;
 mod docs;
 mod drain;
+mod error_templates;
 mod grpc;
 mod hygiene;
 mod keyring;
