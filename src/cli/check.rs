@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use super::output;
 use crate::clock;
 use crate::config::problem::{Problem, Problems};
-use crate::config::routes::Access;
+use crate::config::routes::{Access, Target};
 use crate::config::sources::Sources;
 use crate::config::upstreams::{Endpoint, Protocol, Upstream};
 use crate::config::{self, Config, Loaded};
@@ -57,7 +57,7 @@ fn summary(config: &Config, now: i64) -> String {
     for upstream in &config.upstreams {
         lines.push(format!("upstream   {}  {}", upstream.name, address(upstream)));
     }
-    if config.routes.is_empty() {
+    if config.routes.iter().all(|route| route.target == Target::Whoami) {
         lines.push("routes     none: every path needs a valid key".to_owned());
     }
     for route in &config.routes {
@@ -76,7 +76,11 @@ fn summary(config: &Config, now: i64) -> String {
             Access::Public => "public",
             Access::Deny => "deny",
         };
-        lines.push(format!("route      {methods} {}  {access}", route.path));
+        let target = match route.target {
+            Target::Upstream => "",
+            Target::Whoami => "  whoami",
+        };
+        lines.push(format!("route      {methods} {}  {access}{target}", route.path));
     }
     let records = &config.records;
     lines.push(format!(

@@ -30,6 +30,7 @@ pub mod standing;
 #[cfg(test)]
 mod tests;
 pub mod trace;
+mod whoami;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -52,7 +53,7 @@ use permit::{Passage, Trail};
 use route::{RouteIndex, Routes, Unroutable};
 use standing::{Accounts, Own, Plans, Standing};
 
-pub use decide::{Decision, Outlook, Refused};
+pub use decide::{Answered, Decision, Outlook, Refused};
 pub use slow::{SlowCheck, Verdict};
 
 /// One generation: configuration and keys, compiled.
@@ -72,6 +73,7 @@ pub struct Policy {
     sources: Box<[Arc<str>]>,
     exemptions: legacy::Exemptions,
     plans: Plans,
+    whoami: Option<whoami::Whoami>,
     /// By [`KeyIndex`], rendered when the key is first used.
     standings: Vec<OnceLock<Arc<Standing>>>,
     /// The `Host` of upstreams that do not take the client's, by [`crate::config::upstreams::UpstreamId`].
@@ -133,6 +135,10 @@ impl Policy {
             prefixes: credential::Prefixes::compile(&config.environments),
             sources: config.credentials.labels().map(Arc::from).collect(),
             plans: Plans::compile(&config.plans),
+            whoami: config
+                .whoami
+                .as_ref()
+                .map(|form| whoami::Whoami::compile(form, &config.records)),
             hosts: config.upstreams.iter().map(own_host).collect(),
             public_headers: caller::anonymous_headers("public", &config.identity),
             loosest_paths: hygiene::loosest(&config.upstreams),

@@ -39,3 +39,4 @@ mod three_line_config;
 mod tls;
 mod tunnels;
 mod upstream;
+mod whoami;

@@ -55,6 +55,8 @@ pub struct Organization {
     pub plan: Option<PlanId>,
     /// `quota`: in place of the plan's quotas of scope `organization`.
     pub quota: Option<Vec<Quota>>,
+    /// Unix seconds.
+    pub created_at: Option<i64>,
     /// `metadata`, free-form, as JSON.
     pub metadata: serde_json::Map<String, serde_json::Value>,
 }

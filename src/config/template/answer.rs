@@ -71,7 +71,7 @@ pub(in crate::config) fn read_body<F: Field>(
 }
 
 /// What the `Content-Type` among `headers` asks for; it is added where it is not among them.
-fn escape_of<F: Field>(headers: &mut Vec<(HeaderName, Template<F>)>) -> Escape {
+pub(in crate::config) fn escape_of<F: Field>(headers: &mut Vec<(HeaderName, Template<F>)>) -> Escape {
     let named = headers.iter().find(|(name, _)| *name == header::CONTENT_TYPE);
     if let Some((_, value)) = named {
         return Escape::for_content_type(value.constant().unwrap_or_default());

@@ -17,7 +17,7 @@ mod value;
 
 use http::HeaderValue;
 
-pub(super) use answer::{NASTY, Sample, read_body, read_headers};
+pub(super) use answer::{NASTY, Sample, escape_of, read_body, read_headers};
 pub use value::{Escape, Value};
 
 use super::reader::{self, Item};

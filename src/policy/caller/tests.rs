@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::template::{Escape, Template};
+use crate::policy::permissions::Sets;
 
 fn identity(templates: &[(&'static str, &str)]) -> Identity {
     let headers = templates
@@ -32,7 +33,7 @@ fn templates_are_rendered_encoded_and_left_out_when_empty() {
         ("x-status", "{status}"),
         ("x-by", "keygate 100%"),
     ]);
-    let permissions = Permissions::new(&["send".to_owned(), "read all".to_owned()]);
+    let permissions = Sets::default().expand(&["send", "read all"]);
     let facts = Facts {
         key_id: Some("key_1"),
         key_name: Some(" Größe 100%\r\nX: y "),
@@ -70,6 +71,8 @@ fn the_nearest_plan_counts() {
         name: None,
         plan,
         quota: None,
+        created_at: None,
+        metadata: serde_json::Map::new(),
     };
     let environment = |plan| Environment {
         name: "live".to_owned(),

@@ -85,6 +85,10 @@ pub struct Organization {
     pub plan: Option<PlanId>,
     /// `quota`: in place of the plan's quotas of scope `organization`.
     pub quota: Option<Box<[Quota]>>,
+    /// Unix seconds.
+    pub created_at: Option<i64>,
+    /// Free-form, as JSON.
+    pub metadata: serde_json::Map<String, serde_json::Value>,
 }
 
 /// One key's record, borrowed from its keyring.

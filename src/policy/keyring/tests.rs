@@ -48,6 +48,7 @@ fn records(keys: Vec<records::Key>) -> Records {
             name: Some("Acme".to_owned()),
             plan: Some(PlanId(1)),
             quota: None,
+            created_at: None,
             metadata: serde_json::Map::new(),
         }],
         keys,
