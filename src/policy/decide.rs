@@ -23,12 +23,12 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::answer::Answer;
 use super::credential::{self, Extraction, Taken};
 use super::forwarded::{self, Client};
 use super::head::ClientHead;
 use super::keyring::Found;
 use super::limits::Slot;
+use super::outcome::{Answered, Decision, Outlook, Refused};
 use super::permit::{Passage, Permit, Trail};
 use super::refusal::{Hygiene, Invalid, Refusal};
 use super::route::{Match, RouteIndex};
@@ -42,60 +42,6 @@ use crate::config::ingress::RequireTls;
 use crate::config::routes::{Access, Enforcement, Route, Target};
 use crate::config::upstreams::UpstreamId;
 use crate::secret::{Presented, generated};
-
-/// What is to be done with a request.
-pub enum Decision {
-    /// Let it through.
-    Forward(Box<Permit>),
-    /// Say this: nothing is forwarded.
-    Answer(Box<Answered>),
-    /// Say no.
-    Refuse(Refused),
-    /// Ask this first, and decide again with the verdict.
-    Verify(SlowCheck),
-}
-
-/// An answer of Keygate's own to a caller that was let in, and what was found on the way to it.
-#[derive(Debug)]
-pub struct Answered {
-    /// The answer.
-    pub answer: Answer,
-    /// What was found.
-    pub trail: Trail,
-    /// Who called.
-    pub client: Option<IpAddr>,
-    /// The key's place among its requests in flight; to be kept until the last byte.
-    pub slot: Option<Slot>,
-}
-
-/// A no, and what was found on the way to it.
-#[derive(Debug)]
-pub struct Refused {
-    /// The no.
-    pub refusal: Refusal,
-    /// What was found.
-    pub trail: Trail,
-}
-
-/// What a decision would be; nothing is spent, and nothing can be forwarded with it.
-pub enum Outlook {
-    /// It would be let through.
-    Forward {
-        /// Where it would go.
-        upstream: UpstreamId,
-        /// What was found.
-        trail: Trail,
-    },
-    /// Keygate itself would answer.
-    Answer {
-        /// What was found.
-        trail: Trail,
-    },
-    /// It would be refused.
-    Refuse(Refused),
-    /// This has to be asked first.
-    Verify(SlowCheck),
-}
 
 /// Where a way leads that nothing ended.
 enum Way {

@@ -20,6 +20,7 @@ pub mod hygiene;
 pub mod keyring;
 pub mod legacy;
 pub mod limits;
+mod outcome;
 pub mod permissions;
 pub mod permit;
 pub mod refusal;
@@ -53,7 +54,7 @@ use permit::{Passage, Trail};
 use route::{RouteIndex, Routes, Unroutable};
 use standing::{Accounts, Own, Plans, Standing};
 
-pub use decide::{Answered, Decision, Outlook, Refused};
+pub use outcome::{Answered, Decision, Outlook, Refused};
 pub use slow::{SlowCheck, Verdict};
 
 /// One generation: configuration and keys, compiled.

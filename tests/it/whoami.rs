@@ -244,6 +244,21 @@ fn with_routes_it_goes_before_less_specific_ones_and_beside_other_methods() {
 }
 
 #[test]
+fn callers_who_may_come_without_a_key_have_no_record_to_be_told() {
+    let upstream = Upstream::hello();
+    let mut setup = setup(&upstream, "");
+    setup
+        .more
+        .push_str("[[legacy]]\nname = \"old\"\nheader = \"X-Old\"\nuntil = 2999-01-01\n");
+    let gate = Gate::start(&setup);
+    assert_eq!(exchange(gate.ingress(), get("/other", "X-Old: 1\r\n")).status(), 200);
+    assert_eq!(
+        exchange(gate.ingress(), get("/v1/me", "X-Old: 1\r\n")).code(),
+        "credential_missing"
+    );
+}
+
+#[test]
 fn a_changed_record_is_told_without_a_restart() {
     let upstream = Upstream::hello();
     let gate = Gate::start(&setup(
