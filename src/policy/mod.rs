@@ -61,7 +61,7 @@ pub use slow::{SlowCheck, Verdict};
 pub struct Policy {
     /// Counts up from 1.
     pub generation: u64,
-    /// What it was compiled from.
+    /// What it was compiled from; of its records, only the names of their files are left.
     pub config: Config,
     /// The shape of refusals and failures.
     pub answers: answer::Answers,
@@ -115,7 +115,7 @@ impl Policy {
         Ok(next)
     }
 
-    fn compile(config: Config, generation: u64, running: Arc<Running>) -> Result<Self, Problems> {
+    fn compile(mut config: Config, generation: u64, running: Arc<Running>) -> Result<Self, Problems> {
         let routes = Routes::compile(&config.routes, config.unmatched.access)
             .map_err(|unroutable| problem(&config, &unroutable))?;
         let keyring = Keyring::compile(
@@ -124,6 +124,10 @@ impl Policy {
             &Sets::compile(&config.permissions),
         );
         let failures = running.failures(&config);
+        let whoami = config.whoami.as_ref();
+        let whoami = whoami.map(|form| whoami::Whoami::compile(form, &config.records));
+        // There may be a million, and they say nothing that has not been compiled.
+        config.records = Arc::new(config.records.only_files());
         Ok(Self {
             generation,
             answers: answer::Answers::compile(&config.errors, &config.credentials.counting_everywhere())
@@ -136,10 +140,7 @@ impl Policy {
             prefixes: credential::Prefixes::compile(&config.environments),
             sources: config.credentials.labels().map(Arc::from).collect(),
             plans: Plans::compile(&config.plans),
-            whoami: config
-                .whoami
-                .as_ref()
-                .map(|form| whoami::Whoami::compile(form, &config.records)),
+            whoami,
             hosts: config.upstreams.iter().map(own_host).collect(),
             public_headers: caller::anonymous_headers("public", &config.identity),
             loosest_paths: hygiene::loosest(&config.upstreams),
@@ -157,8 +158,13 @@ impl Policy {
 
     /// The ids of all organizations.
     fn organizations(&self) -> impl Iterator<Item = &str> {
-        let organizations = &self.config.records.organizations;
-        organizations.iter().map(|organization| organization.id.as_str())
+        self.keyring.organizations().map(|organization| &*organization.id)
+    }
+
+    /// Every key.
+    #[must_use]
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
     }
 
     /// The key's standing: rendered once, and again only for a hash whose prefix names another environment than the

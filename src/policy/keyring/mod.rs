@@ -10,6 +10,7 @@
 //!   own end too.
 //! - Digests are compared with an ordinary comparison: whoever could steer one byte by byte would have broken SHA-256.
 
+mod census;
 mod compile;
 mod grant;
 #[cfg(test)]
