@@ -148,14 +148,17 @@ impl Doors<'_, '_> {
         match error {
             InsertError::Conflict { with } => {
                 let other = self.by_pattern.get(with.as_str()).and_then(|same| same.first());
-                let with = other.map_or_else(String::new, |&other| {
+                let from = other.map_or_else(String::new, |&other| {
                     let other = &self.routes[other];
                     format!(" from `{}`, at {}", other.route.path, other.place.location())
                 });
-                place.error(
-                    format!("cannot be told apart{with}"),
-                    "some path fits both, and neither is more specific: begin one of them with more text before its parameter",
-                );
+                let takes_all = |pattern: &str| pattern.contains("{*");
+                let help = if takes_all(&new.route.path) != takes_all(with) {
+                    "a `{*…}` cannot stand where another pattern has a parameter: name the text before it, or the segments"
+                } else {
+                    "some path fits both, and neither is more specific: begin one with more text before its parameter"
+                };
+                place.error(format!("cannot be told apart{from}"), help);
             }
             InsertError::InvalidParamSegment => place.error(
                 "has two parameters between two slashes",
