@@ -531,13 +531,13 @@ fn a_spent_quota_tells_when_it_renews() {
     assert_eq!(told["renews_at"], "2025-12-31T23:00:00Z");
     assert_eq!(told["retry_after"], 86_400);
 
-    let body =
-        [Field::Window, Field::Limit, Field::RetryAfter, Field::RenewsAt].map(|field| [Piece::Field(field), text(" ")]);
     let template = ErrorTemplate {
         status: None,
         headers: vec![],
-        body: Some(Template(body.concat())),
-        escape: Escape::None,
+        body: Some(Template::of(
+            "{window} {limit} {retry_after} {renews_at} ",
+            Escape::None,
+        )),
     };
     let answer = templated("quota_exceeded", template).refusal(&refusal, &FACTS);
     assert_eq!(answer.body, "month 100000 86400 2025-12-31T23:00:00Z ");
