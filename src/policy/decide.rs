@@ -15,6 +15,7 @@
 //! 12. the body's length, where the head declares it: what is refused for it is not charged
 //! 13. concurrency, then rate and quota: all windows and quotas, or none
 //!
+//! What leads to `whoami` has no 11 and 12, and is answered instead of forwarded.
 //! A public route leaves out 5 to 10 and 13. Where a route only observes, a no of 4 to 10 and 13 lets the request through,
 //! marked; it spends nothing.
 
@@ -29,6 +30,7 @@ use super::forwarded::{self, Client};
 use super::head::ClientHead;
 use super::keyring::Found;
 use super::limits::Slot;
+use super::outcome::{Answered, Decision, Outlook, Refused};
 use super::permit::{Passage, Permit, Trail};
 use super::refusal::{Hygiene, Invalid, Refusal};
 use super::route::{Match, RouteIndex};
@@ -39,42 +41,14 @@ use super::{Policy, hygiene, rules};
 use crate::clock::Now;
 use crate::config::environments::EnvironmentId;
 use crate::config::ingress::RequireTls;
-use crate::config::routes::{Access, Enforcement, Route};
+use crate::config::routes::{Access, Enforcement, Route, Target};
 use crate::config::upstreams::UpstreamId;
 use crate::secret::{Presented, generated};
 
-/// What is to be done with a request.
-pub enum Decision {
-    /// Let it through.
-    Forward(Box<Permit>),
-    /// Say no.
-    Refuse(Refused),
-    /// Ask this first, and decide again with the verdict.
-    Verify(SlowCheck),
-}
-
-/// A no, and what was found on the way to it.
-#[derive(Debug)]
-pub struct Refused {
-    /// The no.
-    pub refusal: Refusal,
-    /// What was found.
-    pub trail: Trail,
-}
-
-/// What a decision would be; nothing is spent, and nothing can be forwarded with it.
-pub enum Outlook {
-    /// It would be let through.
-    Forward {
-        /// Where it would go.
-        upstream: UpstreamId,
-        /// What was found.
-        trail: Trail,
-    },
-    /// It would be refused.
-    Refuse(Refused),
-    /// This has to be asked first.
-    Verify(SlowCheck),
+/// Where a way leads that nothing ended.
+enum Way {
+    Through(Box<Permit>),
+    Home(Box<Answered>),
 }
 
 /// Why the way ended.
@@ -118,7 +92,8 @@ impl Policy {
             record: Record(None),
         };
         match walk.walk() {
-            Ok(permit) => Decision::Forward(permit),
+            Ok(Way::Through(permit)) => Decision::Forward(permit),
+            Ok(Way::Home(answered)) => Decision::Answer(answered),
             Err(End::No(refusal)) => Decision::Refuse(walk.refused(refusal)),
             Err(End::Ask(check)) => Decision::Verify(check),
         }
@@ -138,10 +113,11 @@ impl Policy {
             record: Record(Some(trace)),
         };
         match walk.walk() {
-            Ok(permit) => Outlook::Forward {
+            Ok(Way::Through(permit)) => Outlook::Forward {
                 upstream: permit.upstream,
                 trail: permit.trail,
             },
+            Ok(Way::Home(answered)) => Outlook::Answer { trail: answered.trail },
             Err(End::No(refusal)) => {
                 walk.record.refused(&refusal);
                 Outlook::Refuse(walk.refused(refusal))
@@ -152,7 +128,7 @@ impl Policy {
 }
 
 impl<'a> Walk<'a> {
-    fn walk(&mut self) -> Result<Box<Permit>, End> {
+    fn walk(&mut self) -> Result<Way, End> {
         let (policy, head) = (self.policy, self.head);
         self.record.ask(Rule::Size);
         self.check_size()?;
@@ -171,6 +147,9 @@ impl<'a> Walk<'a> {
             passage: Passage::WouldRefuse(refusal),
             taken: walk.live_credentials(|_| true),
         })?;
+        if let Target::Whoami = route.target {
+            return self.whoami(route, passage, &client);
+        }
         self.record.ask(Rule::Path);
         let upstream = self.upstream(route);
         let target = &policy.config.upstreams[usize::from(upstream.0)];
@@ -180,7 +159,7 @@ impl<'a> Walk<'a> {
         self.check_body(route)?;
         let (passage, slot) = self.spend(route, passage)?;
         self.trail.passage = passage;
-        Ok(Box::new(Permit {
+        Ok(Way::Through(Box::new(Permit {
             identity: policy.identity_of(&self.trail),
             trail: std::mem::take(&mut self.trail),
             route: index,
@@ -191,7 +170,23 @@ impl<'a> Walk<'a> {
             host,
             upgrade: checked.upgrade.cloned(),
             slot,
-        }))
+        })))
+    }
+
+    /// What a caller is told about itself: nobody without a record, whoever else may do without.
+    fn whoami(&mut self, route: &Route, passage: Passage, client: &Client) -> Result<Way, End> {
+        let (policy, standing) = (self.policy, self.trail.standing.clone());
+        let (Some(whoami), Some(standing)) = (&policy.whoami, standing) else {
+            return Err(Refusal::CredentialMissing.into());
+        };
+        let (passage, slot) = self.spend(route, passage)?;
+        self.trail.passage = passage;
+        Ok(Way::Home(Box::new(Answered {
+            answer: whoami.answer(&standing.caller, &policy.keyring, &policy.config),
+            trail: std::mem::take(&mut self.trail),
+            client: client.address,
+            slot,
+        })))
     }
 
     /// Whoever has a key is told where it stands, whatever the answer; nothing is spent.

@@ -20,6 +20,7 @@ pub mod hygiene;
 pub mod keyring;
 pub mod legacy;
 pub mod limits;
+mod outcome;
 pub mod permissions;
 pub mod permit;
 pub mod refusal;
@@ -30,6 +31,7 @@ pub mod standing;
 #[cfg(test)]
 mod tests;
 pub mod trace;
+mod whoami;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -52,14 +54,14 @@ use permit::{Passage, Trail};
 use route::{RouteIndex, Routes, Unroutable};
 use standing::{Accounts, Own, Plans, Standing};
 
-pub use decide::{Decision, Outlook, Refused};
+pub use outcome::{Answered, Decision, Outlook, Refused};
 pub use slow::{SlowCheck, Verdict};
 
 /// One generation: configuration and keys, compiled.
 pub struct Policy {
     /// Counts up from 1.
     pub generation: u64,
-    /// What it was compiled from.
+    /// What it was compiled from; of its records, only the names of their files are left.
     pub config: Config,
     /// The shape of refusals and failures.
     pub answers: answer::Answers,
@@ -72,6 +74,7 @@ pub struct Policy {
     sources: Box<[Arc<str>]>,
     exemptions: legacy::Exemptions,
     plans: Plans,
+    whoami: Option<whoami::Whoami>,
     /// By [`KeyIndex`], rendered when the key is first used.
     standings: Vec<OnceLock<Arc<Standing>>>,
     /// The `Host` of upstreams that do not take the client's, by [`crate::config::upstreams::UpstreamId`].
@@ -112,7 +115,7 @@ impl Policy {
         Ok(next)
     }
 
-    fn compile(config: Config, generation: u64, running: Arc<Running>) -> Result<Self, Problems> {
+    fn compile(mut config: Config, generation: u64, running: Arc<Running>) -> Result<Self, Problems> {
         let routes = Routes::compile(&config.routes, config.unmatched.access)
             .map_err(|unroutable| problem(&config, &unroutable))?;
         let keyring = Keyring::compile(
@@ -121,6 +124,10 @@ impl Policy {
             &Sets::compile(&config.permissions),
         );
         let failures = running.failures(&config);
+        let whoami = config.whoami.as_ref();
+        let whoami = whoami.map(|form| whoami::Whoami::compile(form, &config.records));
+        // There may be a million, and they say nothing that has not been compiled.
+        config.records = Arc::new(config.records.only_files());
         Ok(Self {
             generation,
             answers: answer::Answers::compile(&config.errors, &config.credentials.counting_everywhere())
@@ -133,6 +140,7 @@ impl Policy {
             prefixes: credential::Prefixes::compile(&config.environments),
             sources: config.credentials.labels().map(Arc::from).collect(),
             plans: Plans::compile(&config.plans),
+            whoami,
             hosts: config.upstreams.iter().map(own_host).collect(),
             public_headers: caller::anonymous_headers("public", &config.identity),
             loosest_paths: hygiene::loosest(&config.upstreams),
@@ -150,8 +158,13 @@ impl Policy {
 
     /// The ids of all organizations.
     fn organizations(&self) -> impl Iterator<Item = &str> {
-        let organizations = &self.config.records.organizations;
-        organizations.iter().map(|organization| organization.id.as_str())
+        self.keyring.organizations().map(|organization| &*organization.id)
+    }
+
+    /// Every key.
+    #[must_use]
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
     }
 
     /// The key's standing: rendered once, and again only for a hash whose prefix names another environment than the
