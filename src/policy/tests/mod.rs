@@ -16,7 +16,6 @@ use crate::config::errors::CODES;
 /// Codes that no decision on a head gives: they belong to what is carried, and to what fails.
 const NOT_DECIDED: &[&str] = &[
     "head_timeout",
-    "body_too_large",
     "draining",
     "upstream_unreachable",
     "upstream_connect_timeout",
