@@ -2,6 +2,7 @@
 
 use http::HeaderName;
 
+use super::document::Value;
 use super::names::{self, is_token_byte};
 use super::reader::{self, Item, Table};
 
@@ -60,30 +61,51 @@ const NOT_SOURCES: &[(&str, &str)] = &[
     ("traceparent", "it names the request in traces"),
 ];
 
-/// Reads `[[credentials]]`.
-pub(super) fn read(root: &Table<'_>) -> Vec<Source> {
+/// Reads `[[credentials]]`: the sources and, for each, the `prefix`es of its keys.
+pub(super) fn read(root: &Table<'_>) -> (Vec<Source>, Vec<Vec<String>>) {
     let Some(item) = root.get("credentials") else {
-        return default_sources();
+        let sources = default_sources();
+        let prefixes = vec![Vec::new(); sources.len()];
+        return (sources, prefixes);
     };
-    let Some(tables) = item.tables() else {
-        return Vec::new();
-    };
-    if tables.is_empty() {
+    let tables = item.tables().unwrap_or_default();
+    if matches!(item.value(), Value::List(list) if list.is_empty()) {
         item.error(
             "is empty, so no key could ever be presented",
             "remove it for `Authorization: Bearer` and `X-API-Key`, or name a source",
         );
     }
     let mut sources: Vec<Source> = Vec::new();
+    let mut prefixes = Vec::new();
     for table in &tables {
+        let own = table.get("prefix").map_or_else(Vec::new, |item| read_prefixes(&item));
         let Some(source) = read_one(table) else { continue };
         if sources.contains(&source) {
             table.place().error("is the same source as one before it", "remove it");
         } else {
             sources.push(source);
+            prefixes.push(own);
         }
     }
-    sources
+    (sources, prefixes)
+}
+
+fn read_prefixes(item: &Item<'_>) -> Vec<String> {
+    let items = item.list_or_one().unwrap_or_default();
+    if items.is_empty() {
+        item.error(
+            "names no prefix",
+            "for example prefix = \"kg_\"; remove it where keys begin with anything",
+        );
+    }
+    let prefixes = items.iter().filter_map(|item| {
+        read_text(
+            item,
+            |b| b.is_ascii_graphic(),
+            "visible ASCII without spaces, for example \"kg_\"",
+        )
+    });
+    prefixes.collect()
 }
 
 fn read_one(table: &Table<'_>) -> Option<Source> {

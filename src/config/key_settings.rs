@@ -72,7 +72,7 @@ fn read(path: &Path, text: &str, report: &Report) -> Option<KeySettings> {
     let environments = environments::read(&root, &upstream_names, &plan_names);
     let limits = limits::read(&root.section("limits"));
     let keys = keys::read(&root.section("keys"), &files);
-    let credentials = credentials::read(&root);
+    let (credentials, _) = credentials::read(&root);
     root.ignore_rest();
     Some(KeySettings {
         keys: keys?,

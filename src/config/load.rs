@@ -86,7 +86,7 @@ pub(super) fn read(file: &Path, text: &str, sources: &mut Sources, report: &Repo
     let (admin, admin_places) = admin::read(&root.section("admin"), &files);
     let keys_table = root.section("keys");
     let keys = keys::read(&keys_table, &files);
-    let credentials = credentials::read(&root);
+    let (credentials, key_prefixes) = credentials::read(&root);
     let identity = identity::read(&root.section("identity"));
     let errors = errors::read(&root.section("errors"));
     let telemetry = telemetry::read(&root.section("telemetry"));
@@ -121,6 +121,7 @@ pub(super) fn read(file: &Path, text: &str, sources: &mut Sources, report: &Repo
         default_upstream: upstreams.default,
         keys: keys?,
         credentials,
+        key_prefixes,
         environments: environment_values,
         plans: plan_values,
         routes: routes.into_iter().map(|placed| placed.route).collect(),

@@ -40,6 +40,8 @@ use std::sync::Arc;
 
 pub use load::load;
 
+use crate::secret::Presented;
+
 /// What [`load()`] gives.
 #[derive(Debug, Clone)]
 pub struct Loaded {
@@ -66,6 +68,8 @@ pub struct Config {
     pub keys: keys::Keys,
     /// `[[credentials]]`, in order.
     pub credentials: Vec<credentials::Source>,
+    /// For each of `credentials`, what a key there begins with: one of these. Empty: with anything.
+    pub key_prefixes: Vec<Vec<String>>,
     /// `[environments.NAME]`, in the order of the file.
     pub environments: Vec<environments::Environment>,
     /// `[plans.NAME]`; always contains `default`.
@@ -84,4 +88,14 @@ pub struct Config {
     pub telemetry: telemetry::Telemetry,
     /// What the key file holds.
     pub records: Arc<records::Records>,
+}
+
+impl Config {
+    /// Whether a value in the credential source with this index can be a key at all, by the `prefix` of that source.
+    #[must_use]
+    pub fn may_be_key(&self, source: usize, value: &Presented<'_>) -> bool {
+        let prefixes = &self.key_prefixes[source];
+        let fits = |prefix: &String| value.expose().starts_with(prefix.as_bytes());
+        prefixes.is_empty() || prefixes.iter().any(fits)
+    }
 }

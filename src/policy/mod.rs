@@ -9,6 +9,7 @@
 //! from start to end.
 
 pub mod answer;
+mod authenticate;
 pub mod caller;
 pub mod credential;
 pub mod current;

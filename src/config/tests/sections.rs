@@ -14,6 +14,7 @@ use crate::config::plans::{Dialect, Limit};
 use crate::config::routes::{Access, Permission};
 use crate::config::telemetry::{AccessLog, LogFormat, LogLevel};
 use crate::config::upstreams::{Endpoint, Protocol, UpstreamId, UpstreamTimeouts};
+use crate::secret::Presented;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -213,7 +214,7 @@ fn credentials() {
             { header = \"Authorization\", scheme = \"x-api-key\" },
             { header = \"ConnXio-Api-Key\" },
             { basic = \"password\" },
-            { query = \"api_key\" },
+            { query = \"api_key\", prefix = [\"kg_\", \"wa_\"] },
             { cookie = \"api_key\" },
             { websocket_protocol = \"keygate.key.\" },
         ]",
@@ -232,6 +233,12 @@ fn credentials() {
             Source::WebSocketProtocol("keygate.key.".to_owned()),
         ]
     );
+    assert_eq!(config.key_prefixes[2], [""; 0]);
+    assert_eq!(config.key_prefixes[3], ["kg_", "wa_"]);
+    for (source, value, may) in [(2, "x", true), (3, "wa_x", true), (3, "x", false)] {
+        let value = Presented::borrowed(value.as_bytes());
+        assert_eq!(config.may_be_key(source, &value), may);
+    }
 }
 
 #[test]

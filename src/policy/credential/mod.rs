@@ -10,7 +10,8 @@
 //!   value and a percent-encoding that do not decode.
 //! - Sources that agree are one credential; two that differ are a conflict. The same goes for a source that is repeated.
 //! - A header with a scheme word that no source has (`Authorization: Digest …` where keys come as `Bearer`) belongs to
-//!   somebody else while another source yields a key; where none does, the caller meant it for us: malformed.
+//!   somebody else while another source yields a key; where none does, the caller meant it for us: malformed. The same
+//!   goes for a value without the `prefix` that its source demands.
 //! - A header that is both a verbatim source and, with a scheme word, another one is read by its scheme where that fits.
 //!
 //! Forms: the scheme word is compared without case and followed by one or more spaces (RFC 9110 §11.4); verbatim headers
@@ -39,6 +40,8 @@ pub enum Extraction<'a> {
     Missing,
     /// One is there, but not in its form; the word is for the log.
     Malformed(&'static str),
+    /// No key, but one is there that holds something of somebody else's; the word is for the log.
+    Foreign(&'static str),
     /// Two different keys.
     Conflict,
     /// One key.
@@ -72,6 +75,14 @@ impl Taken {
         self.0.is_empty()
     }
 
+    /// Adds a source, in any order.
+    pub fn insert(&mut self, source: usize) {
+        let source = u16::try_from(source).expect("sources are counted in 16 bits");
+        if let Err(place) = self.0.binary_search(&source) {
+            self.0.insert(place, source);
+        }
+    }
+
     fn add(&mut self, source: usize) {
         let source = u16::try_from(source).expect("sources are counted in 16 bits");
         if self.0.last() != Some(&source) {
@@ -80,17 +91,26 @@ impl Taken {
     }
 }
 
-/// Reads every source of `head`. Keys longer than `max_bytes` are malformed.
+/// Reads every source of `head`. Keys longer than `max_bytes` are malformed. What `is_foreign` says of a source's index and
+/// a value in it is not a key, but somebody else's.
 #[must_use]
-pub fn extract<'a>(sources: &[Source], head: &ClientHead<'a>, max_bytes: usize) -> Extraction<'a> {
+pub fn extract<'a>(
+    sources: &[Source],
+    head: &ClientHead<'a>,
+    max_bytes: usize,
+    is_foreign: impl Fn(usize, &Presented<'_>) -> bool,
+) -> Extraction<'a> {
     let mut key: Option<Presented<'a>> = None;
     let mut taken = Taken::default();
     let mut defect = None;
     let mut conflict = false;
-    let mut foreign = false;
+    let mut foreign = None;
     for (index, source) in sources.iter().enumerate() {
         scan::read(source, sources, head, &mut |reading| match reading {
-            Reading::Foreign => foreign = true,
+            Reading::Foreign => foreign = foreign.or(Some("scheme")),
+            Reading::Key(presented) if !presented.expose().is_empty() && is_foreign(index, &presented) => {
+                foreign = Some("prefix");
+            }
             Reading::Broken(reason) => {
                 defect.get_or_insert(reason);
             }
@@ -106,12 +126,12 @@ pub fn extract<'a>(sources: &[Source], head: &ClientHead<'a>, max_bytes: usize) 
             }
         });
     }
-    match (defect, key) {
-        (Some(reason), _) => Extraction::Malformed(reason),
-        (None, Some(_)) if conflict => Extraction::Conflict,
-        (None, Some(key)) => Extraction::Found { key, taken },
-        (None, None) if foreign => Extraction::Malformed("scheme"),
-        (None, None) => Extraction::Missing,
+    match (defect, key, foreign) {
+        (Some(reason), _, _) => Extraction::Malformed(reason),
+        (None, Some(_), _) if conflict => Extraction::Conflict,
+        (None, Some(key), _) => Extraction::Found { key, taken },
+        (None, None, Some(reason)) => Extraction::Foreign(reason),
+        (None, None, None) => Extraction::Missing,
     }
 }
 
