@@ -16,8 +16,8 @@
 //! | [`app`] | | the only file that knows every room | |
 //!
 //! Beside them stand the leaves that any room may name: [`secret`] (redacted types), [`clock`] (the only reader of system
-//! time), [`lifecycle`] (how `control` tells `proxy` to stop), [`listen`] (bound sockets), [`runtime`] (threads with
-//! a runtime), [`telemetry`] (log and metrics).
+//! time), [`lifecycle`] (how `control` tells `proxy` to stop), [`listen`] (bound sockets), [`refetch`] (how `proxy` asks `control` for new keys
+//! of users' tokens), [`runtime`] (threads with a runtime), [`telemetry`] (log and metrics).
 //! A test reads the `use` lines and keeps these rules true.
 //!
 //! # The life of a request
@@ -51,6 +51,7 @@ pub mod lifecycle;
 pub mod listen;
 pub mod policy;
 pub mod proxy;
+pub mod refetch;
 pub mod runtime;
 pub mod secret;
 pub mod telemetry;

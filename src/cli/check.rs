@@ -73,6 +73,8 @@ fn summary(config: &Config, now: i64) -> String {
         };
         let access = match route.access {
             Access::Key => "key",
+            Access::User => "user",
+            Access::KeyOrUser => "key-or-user",
             Access::Public => "public",
             Access::Deny => "deny",
         };

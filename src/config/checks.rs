@@ -9,7 +9,7 @@ use super::ingress::Listen;
 use super::plans::{DEFAULT, Limit, Plan, PlanId};
 use super::reader::Place;
 use super::records::Records;
-use super::routes::{Access, Placed};
+use super::routes::Placed;
 use super::upstreams::{Endpoint, Upstream};
 
 /// No two listeners may want the same address.
@@ -129,7 +129,7 @@ pub(super) fn costs(routes: &[Placed<'_>], plans: &[(Plan, Place<'_>)], records:
         .filter_map(|(plan, _)| Some((format!("plan {:?}", plan.name), smallest(&plan.limits)?)))
         .chain(key_limits)
         .collect();
-    for placed in routes.iter().filter(|placed| placed.route.access == Access::Key) {
+    for placed in routes.iter().filter(|placed| placed.route.access.has_caller()) {
         let cost = placed.route.cost;
         for (who, limit) in all.iter().filter(|(_, limit)| cost > limit.burst) {
             placed.cost.error(
@@ -145,4 +145,23 @@ pub(super) fn costs(routes: &[Placed<'_>], plans: &[(Plan, Place<'_>)], records:
 
 fn smallest(limits: &[Limit]) -> Option<&Limit> {
     limits.iter().min_by_key(|limit| limit.burst)
+}
+
+/// Routes and `[user_tokens]` belong together.
+pub(super) fn users(routes: &[Placed<'_>], section: Option<&Place<'_>>) {
+    match section {
+        None => {
+            for placed in routes.iter().filter(|placed| placed.route.access.takes_users()) {
+                placed.access.error(
+                    "lets users in, but nothing says who they are",
+                    "add [user_tokens], or write access = \"key\"",
+                );
+            }
+        }
+        Some(place) if !routes.iter().any(|placed| placed.route.access.takes_users()) => place.warning(
+            "no route lets users in",
+            "write access = \"user\" or access = \"key-or-user\" in a [[routes]]",
+        ),
+        Some(_) => {}
+    }
 }

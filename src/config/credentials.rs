@@ -129,7 +129,7 @@ fn read_one(table: &Table<'_>) -> Option<Source> {
         let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
         read_text(item, fits, "letters, digits, `-`, `_`, `.` or `~`").map(Source::Query)
     } else if let Some(item) = cookie {
-        read_text(item, is_token_byte, "a cookie's name, for example \"api_key\"").map(Source::Cookie)
+        read_cookie(item).map(Source::Cookie)
     } else if let Some(item) = websocket_protocol {
         read_text(item, is_token_byte, "a prefix such as \"keygate.key.\"").map(Source::WebSocketProtocol)
     } else {
@@ -138,7 +138,13 @@ fn read_one(table: &Table<'_>) -> Option<Source> {
     }
 }
 
-fn read_header(item: &Item<'_>, scheme: Option<&Item<'_>>) -> Option<Source> {
+/// Reads a cookie's name.
+pub(super) fn read_cookie(item: &Item<'_>) -> Option<String> {
+    read_text(item, is_token_byte, "a cookie's name, for example \"api_key\"")
+}
+
+/// Reads a header in which a credential stands, with the scheme word before it.
+pub(super) fn read_header(item: &Item<'_>, scheme: Option<&Item<'_>>) -> Option<Source> {
     let header = names::header(item)?;
     if let Some((_, why)) = NOT_SOURCES.iter().find(|(name, _)| *name == header) {
         item.error(format!("a key cannot stand in `{header}`"), *why);

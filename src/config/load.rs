@@ -15,7 +15,7 @@ use super::records::Scope;
 use super::sources::Sources;
 use super::{
     Config, Loaded, admin, checks, credentials, environments, errors, identity, ingress, keys, limits, plans, records,
-    routes, telemetry, upstreams,
+    routes, telemetry, upstreams, user_tokens,
 };
 use crate::clock;
 
@@ -88,6 +88,10 @@ pub(super) fn read(file: &Path, text: &str, sources: &mut Sources, report: &Repo
     let keys = keys::read(&keys_table, &files);
     let (credentials, key_prefixes) = credentials::read(&root);
     let identity = identity::read(&root.section("identity"));
+    let places: Vec<_> = credentials.iter().zip(key_prefixes.iter().map(Vec::as_slice)).collect();
+    let users_place = root.get("user_tokens").map(|item| item.key_place());
+    let user_tokens = user_tokens::read(&root, &files, &plan_names, &places);
+    checks::users(&routes, users_place.as_ref());
     let errors = errors::read(&root.section("errors"));
     let telemetry = telemetry::read(&root.section("telemetry"));
 
@@ -122,6 +126,7 @@ pub(super) fn read(file: &Path, text: &str, sources: &mut Sources, report: &Repo
         keys: keys?,
         credentials,
         key_prefixes,
+        user_tokens,
         environments: environment_values,
         plans: plan_values,
         routes: routes.into_iter().map(|placed| placed.route).collect(),

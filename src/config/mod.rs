@@ -31,6 +31,7 @@ mod template;
 mod tls;
 pub mod units;
 pub mod upstreams;
+pub mod user_tokens;
 
 #[cfg(test)]
 mod tests;
@@ -76,6 +77,8 @@ pub struct Config {
     pub plans: Vec<plans::Plan>,
     /// `[[routes]]`; empty means that every path needs a valid key.
     pub routes: Vec<routes::Route>,
+    /// `[user_tokens]`
+    pub user_tokens: Option<user_tokens::UserTokens>,
     /// `[identity]`
     pub identity: identity::Identity,
     /// `[errors]`

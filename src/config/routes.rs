@@ -30,19 +30,51 @@ pub struct Route {
 pub enum Access {
     /// A valid key (the default).
     Key,
+    /// A user, by `[user_tokens]`.
+    User,
+    /// Either of the two.
+    KeyOrUser,
     /// Anybody.
     Public,
     /// Nobody.
     Deny,
 }
 
-/// What a key needs on a route.
+/// What a caller needs on a route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Permission {
     /// At least one of these.
     Any(Vec<String>),
     /// Every one of these.
     All(Vec<String>),
+}
+
+const ACCESS: [(&str, Access); 5] = [
+    ("key", Access::Key),
+    ("user", Access::User),
+    ("key-or-user", Access::KeyOrUser),
+    ("public", Access::Public),
+    ("deny", Access::Deny),
+];
+
+impl Access {
+    /// Whether a user is let in.
+    #[must_use]
+    pub fn takes_users(self) -> bool {
+        match self {
+            Self::User | Self::KeyOrUser => true,
+            Self::Key | Self::Public | Self::Deny => false,
+        }
+    }
+
+    /// Whether a caller has to say who it is.
+    #[must_use]
+    pub fn has_caller(self) -> bool {
+        match self {
+            Self::Key | Self::User | Self::KeyOrUser => true,
+            Self::Public | Self::Deny => false,
+        }
+    }
 }
 
 /// The most units that one request may spend.
@@ -53,6 +85,8 @@ pub(super) struct Placed<'d> {
     pub(super) route: Route,
     /// Of `path`.
     pub(super) place: Place<'d>,
+    /// Of `access`, or of the route where it has none.
+    pub(super) access: Place<'d>,
     /// Of `cost`, or of the route where it has none.
     pub(super) cost: Place<'d>,
 }
@@ -81,13 +115,14 @@ fn read_one<'d>(table: &Table<'d>, upstreams: &[String]) -> Option<Placed<'d>> {
     let upstream = table.get("upstream");
 
     let methods = methods.map_or_else(Vec::new, |item| read_methods(&item));
-    let access = access
-        .and_then(|item| item.word(&[("key", Access::Key), ("public", Access::Public), ("deny", Access::Deny)]))
-        .unwrap_or(Access::Key);
+    let access_place = access
+        .as_ref()
+        .map_or_else(|| table.place().clone(), |item| item.place().clone());
+    let access = access.and_then(|item| item.word(&ACCESS)).unwrap_or(Access::Key);
     let permission = permission_item.as_ref().and_then(read_permission);
-    if let (Some(item), true) = (permission_item, access != Access::Key) {
+    if let (Some(item), false) = (permission_item, access.has_caller()) {
         item.key_place().error(
-            "has no meaning here, since `access` is not \"key\"",
+            "has no meaning here, since nobody is asked who they are",
             "remove it, or write access = \"key\"",
         );
     }
@@ -109,6 +144,7 @@ fn read_one<'d>(table: &Table<'d>, upstreams: &[String]) -> Option<Placed<'d>> {
             upstream,
         },
         place: path.place().clone(),
+        access: access_place,
         cost: cost_place,
     })
 }

@@ -19,30 +19,34 @@ use super::slow::{SlowCheck, Verdict};
 use crate::clock::Now;
 use crate::secret::{Presented, generated};
 
+/// Who asks, and with what.
+pub(super) struct Asking<'a> {
+    pub(super) head: &'a ClientHead<'a>,
+    /// What an earlier question was answered.
+    pub(super) verdict: Option<Verdict>,
+    pub(super) client: &'a Client,
+    pub(super) now: Now,
+}
+
 impl Policy {
-    /// From the credential to a valid key in the trail.
-    pub(super) fn authenticate_key(
-        &self,
-        head: &ClientHead<'_>,
-        verdict: Option<Verdict>,
-        client: &Client,
-        now: Now,
-        trail: &mut Trail,
-    ) -> Result<Taken, End> {
+    /// `access = "key"`: from the credential to a valid key in the trail.
+    pub(super) fn authenticate_key(&self, asking: &Asking<'_>, trail: &mut Trail) -> Result<Taken, End> {
         let (key, taken) = self
-            .credential(head)
-            .map_err(|refusal| self.bad_key(refusal, client.address, now))?;
-        let by_prefix = self.prefixes.environment_of(&key);
-        let found = match self.look_up(
-            &key,
-            by_prefix.is_some_and(|id| self.checksummed(id)),
-            verdict,
-            client,
-            now,
-        ) {
+            .credential(asking.head)
+            .map_err(|refusal| self.bad_key(refusal, asking.client.address, asking.now))?;
+        self.identify(&key, asking, trail)?;
+        Ok(taken)
+    }
+
+    /// From a key to the standing of a valid one in the trail.
+    pub(super) fn identify(&self, key: &Presented<'_>, asking: &Asking<'_>, trail: &mut Trail) -> Result<(), End> {
+        let &Asking { client, now, .. } = asking;
+        let by_prefix = self.prefixes.environment_of(key);
+        let checksummed = by_prefix.is_some_and(|id| self.checksummed(id));
+        let found = match self.look_up(key, checksummed, asking) {
             Ok(found) => found,
             Err(End::No(refusal)) => return Err(self.bad_key(refusal, client.address, now).into()),
-            Err(ask @ End::Ask(_)) => return Err(ask),
+            Err(other @ (End::Ask(_) | End::AskKeys | End::Failed(_))) => return Err(other),
         };
         if let Err(invalid) = self.keyring.state(found, now.unix) {
             trail.dead = Some(self.standing(found.key, by_prefix));
@@ -57,11 +61,11 @@ impl Policy {
         }
         match (record.environment(), by_prefix) {
             (Some(recorded), Some(named)) if recorded != named => Err(Refusal::EnvironmentDenied.into()),
-            (Some(_) | None, _) => Ok(taken),
+            (Some(_) | None, _) => Ok(()),
         }
     }
 
-    fn credential<'a>(&self, head: &ClientHead<'a>) -> Result<(Presented<'a>, Taken), Refusal> {
+    pub(super) fn credential<'a>(&self, head: &ClientHead<'a>) -> Result<(Presented<'a>, Taken), Refusal> {
         let is_foreign = |source: usize, value: &Presented<'_>| !self.config.may_be_key(source, value);
         match credential::extract(&self.config.credentials, head, self.config.limits.key_bytes, is_foreign) {
             Extraction::Missing => Err(Refusal::CredentialMissing),
@@ -71,14 +75,7 @@ impl Policy {
         }
     }
 
-    fn look_up(
-        &self,
-        key: &Presented<'_>,
-        checksummed: bool,
-        verdict: Option<Verdict>,
-        client: &Client,
-        now: Now,
-    ) -> Result<Found, End> {
+    fn look_up(&self, key: &Presented<'_>, checksummed: bool, asking: &Asking<'_>) -> Result<Found, End> {
         if checksummed && !generated::checksum_ok(key.expose()) {
             return Err(Refusal::CredentialInvalid(Invalid::Checksum).into());
         }
@@ -86,7 +83,7 @@ impl Policy {
             return Ok(found);
         }
         let unknown = End::No(Refusal::CredentialInvalid(Invalid::Unknown));
-        if let Some(Verdict(found)) = verdict {
+        if let Some(Verdict::Record(found)) = asking.verdict {
             return found.ok_or(unknown);
         }
         let candidates: Vec<_> = self
@@ -101,7 +98,7 @@ impl Policy {
         Err(End::Ask(SlowCheck {
             generation: self.generation,
             digest: key.digest(),
-            exhausted: self.failures.is_empty(client.address, now.monotonic),
+            exhausted: self.exhausted_for(asking),
             presented: Zeroizing::new(key.expose().to_vec()),
             candidates,
         }))
@@ -113,7 +110,7 @@ impl Policy {
 
     /// A bad key spends from its source's bucket; once that is empty, it is told so. Sending none is not presenting a bad
     /// one.
-    fn bad_key(&self, refusal: Refusal, source: Option<IpAddr>, now: Now) -> Refusal {
+    pub(super) fn bad_key(&self, refusal: Refusal, source: Option<IpAddr>, now: Now) -> Refusal {
         if refusal == Refusal::CredentialMissing {
             return refusal;
         }
@@ -121,6 +118,16 @@ impl Policy {
             Ok(()) => refusal,
             Err(wait) => Refusal::CredentialFailuresExceeded(wait),
         }
+    }
+
+    /// Seconds to wait when the source has no bad credentials left to present.
+    fn exhausted_for(&self, asking: &Asking<'_>) -> Option<u64> {
+        self.failures.is_empty(asking.client.address, asking.now.monotonic)
+    }
+
+    /// Whether the source has no bad credentials left to present.
+    pub(super) fn is_exhausted(&self, asking: &Asking<'_>) -> bool {
+        self.exhausted_for(asking).is_some()
     }
 
     /// On a public route no key is needed, but one that a record has must not reach the upstream either (or that may have

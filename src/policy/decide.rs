@@ -3,7 +3,7 @@
 //! 1. hygiene: the head is not too large, and means the same to everybody ([`super::hygiene`])
 //! 2. TLS, where it is required
 //! 3. route: there is one, and its access is not `deny`
-//! 4. credential: present, in its form, one ([`super::credential`])
+//! 4. credential: present, in its form, one ([`super::credential`]); a key's or a user's, as the route says
 //! 5. look-up: a record has its hash; a bad key spends from its source's bucket
 //! 6. state: not revoked, not disabled, begun, not expired
 //! 7. network: the client's address is one of the key's `allowed_sources`
@@ -12,14 +12,16 @@
 //! 10. the path, read as the chosen upstream reads it
 //! 11. concurrency, then rate: all windows or none
 //!
-//! A public route leaves out 4 to 9 and 11.
+//! A user's token is verified in place of 5 and 6 ([`super::user`]), and 7 and 8 are a key's alone. A public route leaves out 4
+//! to 9 and 11, and so does a request whose credential the upstream judges, but for 4.
 
 use std::sync::Arc;
 
+use super::authenticate::Asking;
 use super::forwarded::{self, Client};
 use super::head::ClientHead;
 use super::permit::{Permit, Trail};
-use super::refusal::{Hygiene, Refusal};
+use super::refusal::{Failure, Hygiene, Refusal};
 use super::route::Match;
 use super::slow::{SlowCheck, Verdict};
 use super::{Policy, hygiene};
@@ -36,6 +38,10 @@ pub enum Decision {
     Refuse(Refused),
     /// Ask this first, and decide again with the verdict.
     Verify(SlowCheck),
+    /// Ask the issuer of users' tokens for its keys first, and decide again with [`Verdict::KeysAsked`].
+    AskKeys,
+    /// We could not decide; and what was found on the way.
+    Fail(Failure, Trail),
 }
 
 /// A no, and what was found on the way to it.
@@ -51,6 +57,8 @@ pub struct Refused {
 pub(super) enum End {
     No(Refusal),
     Ask(SlowCheck),
+    AskKeys,
+    Failed(Failure),
 }
 
 impl Policy {
@@ -71,6 +79,8 @@ impl Policy {
                 Decision::Refuse(Refused { refusal, trail })
             }
             Err(End::Ask(check)) => Decision::Verify(check),
+            Err(End::AskKeys) => Decision::AskKeys,
+            Err(End::Failed(failure)) => Decision::Fail(failure, trail),
         }
     }
 
@@ -87,10 +97,18 @@ impl Policy {
         let client = forwarded::client(head, &ingress.trusted_proxies, ingress.forwarded);
         self.demand_tls(&client)?;
         let route = self.route(head, trail)?;
+        let asking = Asking {
+            head,
+            verdict,
+            client: &client,
+            now,
+        };
         let taken = match route.map_or(Access::Key, |route| route.access) {
             Access::Deny => return Err(Refusal::RouteUnknown.into()),
             Access::Public => self.live_credential(head),
-            Access::Key => self.authenticate_key(head, verdict, &client, now, trail)?,
+            Access::Key => self.authenticate_key(&asking, trail)?,
+            Access::User => self.authenticate_user(&asking, trail)?,
+            Access::KeyOrUser => self.authenticate_either(&asking, trail)?,
         };
         if let (Some(route), Some(standing)) = (route, &trail.standing)
             && !allows(route, |permission| standing.caller.permissions.contains(permission))

@@ -25,6 +25,7 @@ pub mod refusal;
 pub mod route;
 mod slow;
 pub mod standing;
+pub mod user;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -32,6 +33,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use http::HeaderValue;
 
 use crate::config::Config;
+use crate::config::credentials::Source;
 use crate::config::environments::EnvironmentId;
 use crate::config::problem::{Problem, Problems, Severity};
 use crate::config::upstreams::{Paths, Upstream};
@@ -40,6 +42,7 @@ use keyring::{KeyIndex, Keyring};
 use limits::Failures;
 use route::{Routes, Unroutable};
 use standing::{Accounts, Standing, Terms};
+use user::{FetchedKeys, UserAccounts, Users};
 
 pub use decide::{Decision, Refused};
 pub use slow::{SlowCheck, Verdict};
@@ -64,6 +67,10 @@ pub struct Policy {
     /// The `Host` of upstreams that do not take the client's, by [`crate::config::upstreams::UpstreamId`].
     hosts: Vec<HeaderValue>,
     public_headers: IdentityHeaders,
+    /// [`user::sources`]
+    sources: Vec<Source>,
+    /// Where `[user_tokens]` is configured.
+    users: Option<Users>,
     /// What at least one upstream reads as we do.
     loosest_paths: Paths,
     running: Arc<Running>,
@@ -74,6 +81,8 @@ pub struct Policy {
 #[derive(Debug, Default)]
 struct Running {
     accounts: Accounts,
+    users: UserAccounts,
+    user_keys: FetchedKeys,
     failures: Mutex<Option<Arc<Failures>>>,
 }
 
@@ -100,14 +109,17 @@ impl Policy {
         let routes = Routes::compile(&config.routes).map_err(|unroutable| problem(&config, &unroutable))?;
         let keyring = Keyring::compile(&config.records, &config.keys.peppers);
         let failures = running.failures(&config);
+        let sources = user::sources(&config);
         Ok(Self {
             generation,
-            answers: answer::Answers::compile(&config.errors, &config.credentials),
+            answers: answer::Answers::compile(&config.errors, &sources),
             law: Arc::new(header_law::HeaderLaw::compile(
-                &config.credentials,
+                &sources,
                 &config.identity,
                 config.ingress.forwarded,
             )),
+            users: Users::compile(&config, &sources, &keyring),
+            sources,
             standings: std::iter::repeat_with(OnceLock::new).take(keyring.len()).collect(),
             keyring,
             routes,

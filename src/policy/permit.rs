@@ -11,6 +11,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Uri};
 
 use super::Policy;
+use super::caller::Kind;
 use super::credential::Taken;
 use super::forwarded::{Client, Rendered};
 use super::header_law::Rewrite;
@@ -40,8 +41,23 @@ pub struct Trail {
     pub standing: Option<Arc<Standing>>,
     /// The key of a record that is not good now: for the log alone, since the caller must not learn that there is one.
     pub dead: Option<Arc<Standing>>,
+    /// The credential goes on untouched, for the upstream to judge.
+    pub delegated: bool,
     /// Where the key stands in its windows, once they were asked.
     pub report: Option<Report>,
+}
+
+impl Trail {
+    /// Who calls, as far as it is known: `key`, `user`, `delegated` or `none`.
+    #[must_use]
+    pub fn caller(&self) -> &'static str {
+        match self.standing.as_ref().map(|standing| standing.caller.kind) {
+            Some(Kind::Key) => "key",
+            Some(Kind::User) => "user",
+            None if self.delegated => "delegated",
+            None => "none",
+        }
+    }
 }
 
 /// A head on its way to an upstream.
@@ -93,7 +109,10 @@ impl Permit {
         };
         let identity = match &self.trail.standing {
             Some(standing) => &standing.caller.headers,
-            None => &policy.public_headers,
+            None => match &policy.users {
+                Some(users) if self.trail.delegated => &users.delegated,
+                Some(_) | None => &policy.public_headers,
+            },
         };
         let rewrite = Rewrite {
             taken: &self.taken,

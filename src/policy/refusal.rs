@@ -5,6 +5,8 @@
 
 use http::StatusCode;
 
+use super::user::token::TokenError;
+
 /// Keygate said no.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
@@ -55,6 +57,10 @@ pub enum Invalid {
     NotYetValid,
     /// `expires_at` has come.
     Expired,
+    /// A user's token that is not believed.
+    Token(TokenError),
+    /// A key, or what may be one, where only users are let in.
+    NotAUser,
 }
 
 /// Which window refused, and for how long.
@@ -152,6 +158,8 @@ pub enum Failure {
     TunnelsExhausted,
     /// As many slow hashes as may wait are waiting.
     VerifierBusy,
+    /// No keys to verify users' tokens with have been fetched yet.
+    UserKeysUnavailable,
 }
 
 impl Refusal {
@@ -275,6 +283,8 @@ impl Invalid {
             Self::Revoked => "revoked",
             Self::NotYetValid => "not_yet_valid",
             Self::Expired => "expired",
+            Self::Token(error) => error.reason(),
+            Self::NotAUser => "not_a_user",
         }
     }
 }
@@ -461,7 +471,7 @@ impl Failure {
             }
             Self::ClientBodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::ClientBodyInvalid | Self::ClientGone => StatusCode::BAD_REQUEST,
-            Self::TunnelsExhausted | Self::VerifierBusy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TunnelsExhausted | Self::VerifierBusy | Self::UserKeysUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -480,6 +490,7 @@ impl Failure {
             Self::ClientGone => "client_gone",
             Self::TunnelsExhausted => "tunnels_exhausted",
             Self::VerifierBusy => "verifier_busy",
+            Self::UserKeysUnavailable => "user_keys_unavailable",
         }
     }
 
@@ -498,6 +509,7 @@ impl Failure {
             Self::ClientGone => "The client closed the connection.",
             Self::TunnelsExhausted => "Too many connections of this kind are open.",
             Self::VerifierBusy => "The service is busy; try again.",
+            Self::UserKeysUnavailable => "Tokens cannot be verified at the moment; try again.",
         }
     }
 
@@ -505,7 +517,7 @@ impl Failure {
     #[must_use]
     pub fn retry_after(self) -> Option<u64> {
         match self {
-            Self::TunnelsExhausted | Self::VerifierBusy => Some(1),
+            Self::TunnelsExhausted | Self::VerifierBusy | Self::UserKeysUnavailable => Some(1),
             Self::UpstreamUnreachable
             | Self::UpstreamConnectTimeout
             | Self::UpstreamTimeout

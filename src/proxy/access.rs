@@ -17,10 +17,12 @@ use super::upgrade::Seat;
 use super::worker::Generation;
 use crate::clock::{self, Now};
 use crate::config::telemetry::AccessLog;
+use crate::policy::caller::Caller;
 use crate::policy::header_law::{kept_request_id, kept_traceparent};
 use crate::policy::limits::Slot;
 use crate::policy::permit::Trail;
 use crate::policy::refusal::{Failure, Refusal};
+use crate::telemetry::metrics;
 
 /// What is known of a request so far; written when it is dropped: after the last byte, or when the client is gone.
 pub(super) struct AccessLine {
@@ -204,7 +206,8 @@ impl AccessLine {
             target: "access",
             message,
             request_id = self.request_id.to_str().unwrap_or_default(),
-            key_id = caller.map(|caller| &*caller.id),
+            key_id = caller.and_then(Caller::key_id),
+            user = caller.and_then(Caller::user_id),
             organization = caller.map(|caller| &*caller.organization),
             route = self.trail.route.as_deref(),
             decision = self.decision,
@@ -229,6 +232,8 @@ impl Drop for AccessLine {
         let metrics = &self.client.worker.shared.metrics;
         if self.decision == FORWARD {
             metrics.forwarded.inc();
+            let caller = self.trail.caller();
+            metrics.callers.get_or_create(&metrics::Caller { caller }).inc();
         } else {
             metrics.refused(self.decision);
         }

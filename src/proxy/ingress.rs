@@ -21,11 +21,12 @@ use crate::clock::{self, Now};
 use crate::config::upstreams::UpstreamId;
 use crate::lifecycle::Stage;
 use crate::policy::answer::{self, Facts};
+use crate::policy::caller::Caller;
 use crate::policy::head::ClientHead;
 use crate::policy::header_law::{self, X_REQUEST_ID};
 use crate::policy::permit::{Permit, UpstreamHead};
 use crate::policy::refusal::{Failure, Hygiene, Refusal};
-use crate::policy::{Decision, Policy, Refused};
+use crate::policy::{Decision, Policy, Refused, Verdict};
 
 /// What a client gets: the line is written when the last byte is out.
 pub(super) type ClientResponse = Response<ResponseBody<Option<Box<AccessLine>>>>;
@@ -79,7 +80,7 @@ fn screened(line: &mut AccessLine) -> Result<(), Stop> {
     Err(Refusal::RequestInvalid(refused.hygiene).into())
 }
 
-/// Asks policy; and, where it says so, the slow checker first.
+/// Asks policy; and, where it says so, the slow checker or the issuer of users' tokens first.
 async fn admit(
     generation: &Generation,
     line: &mut AccessLine,
@@ -99,7 +100,11 @@ async fn admit(
             let verdict = line.client.worker.shared.verifier.verify(check).await?;
             policy.decide_ingress(&head, Some(verdict), clock::now())
         }
-        decision @ (Decision::Forward(_) | Decision::Refuse(_)) => decision,
+        Decision::AskKeys => {
+            line.client.worker.shared.refetch.ask().await;
+            policy.decide_ingress(&head, Some(Verdict::KeysAsked), clock::now())
+        }
+        decision @ (Decision::Forward(_) | Decision::Refuse(_) | Decision::Fail(..)) => decision,
     };
     match decision {
         Decision::Forward(permit) => {
@@ -114,8 +119,12 @@ async fn admit(
             line.trail = trail;
             Err(refusal.into())
         }
+        Decision::Fail(failure, trail) => {
+            line.trail = trail;
+            Err(failure.into())
+        }
         // A verdict was given, so policy has nothing more to ask.
-        Decision::Verify(_) => Err(Stop::Failed(Failure::VerifierBusy)),
+        Decision::Verify(_) | Decision::AskKeys => Err(Stop::Failed(Failure::VerifierBusy)),
     }
 }
 
@@ -179,7 +188,7 @@ fn refuse(generation: &Generation, mut line: Box<AccessLine>, stop: Stop, grpc: 
     let caller = line.trail.standing.as_ref().map(|standing| &standing.caller);
     let facts = Facts {
         request_id: line.request_id.to_str().unwrap_or_default(),
-        key_id: caller.map(|caller| &*caller.id),
+        key_id: caller.and_then(Caller::key_id),
         key_name: caller.map(|caller| &*caller.name),
         organization: caller.map(|caller| &*caller.organization),
         grpc,

@@ -34,6 +34,14 @@ pub struct Metrics {
     pub last_reload: Gauge,
     /// `keygate_keys{state}`, counted when the generation was applied.
     pub keys: Family<State, Gauge>,
+    /// `keygate_callers_total{caller="key|user|delegated|none"}`: requests let through, by who called.
+    pub callers: Family<Caller, Counter>,
+    /// `keygate_user_keys`: usable keys for users' tokens, when they were last fetched.
+    pub user_keys: Gauge,
+    /// `keygate_user_keys_timestamp_seconds`: when they were; 0 is never.
+    pub user_keys_fetched: Gauge,
+    /// `keygate_user_key_fetches_total{result="fetched|failed"}`
+    pub user_key_fetches: Family<Outcome, Counter>,
     /// `keygate_panics_total`
     pub panics: Counter,
     log_lines_dropped: Counter,
@@ -47,6 +55,13 @@ pub struct Decision {
     pub decision: &'static str,
 }
 
+/// Who called.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Caller {
+    /// `key`, `user`, `delegated` or `none`.
+    pub caller: &'static str,
+}
+
 /// Which limit was met.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Limit {
@@ -57,7 +72,7 @@ pub struct Limit {
 /// How a reload ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Outcome {
-    /// `applied` or `refused`.
+    /// `applied` or `refused`, of a fetch `fetched` or `failed`.
     pub result: &'static str,
 }
 
@@ -83,6 +98,10 @@ impl Default for Metrics {
             reloads: Family::default(),
             last_reload: Gauge::default(),
             keys: Family::default(),
+            callers: Family::default(),
+            user_keys: Gauge::default(),
+            user_keys_fetched: Gauge::default(),
+            user_key_fetches: Family::default(),
             panics: Counter::default(),
             log_lines_dropped: Counter::default(),
             registry: Registry::with_prefix("keygate"),
@@ -116,6 +135,12 @@ impl Metrics {
     fn begin_at_zero(&self) {
         for result in ["applied", "refused"] {
             self.reloads.get_or_create(&Outcome { result }).inc_by(0);
+        }
+        for caller in ["key", "user", "delegated", "none"] {
+            self.callers.get_or_create(&Caller { caller }).inc_by(0);
+        }
+        for result in ["fetched", "failed"] {
+            self.user_key_fetches.get_or_create(&Outcome { result }).inc_by(0);
         }
         for limit in ["connections", "connections_per_source"] {
             self.connections_refused.get_or_create(&Limit { limit }).inc_by(0);
@@ -161,6 +186,22 @@ impl Metrics {
             "keys",
             "Key records by state when the generation was applied",
             self.keys.clone(),
+        );
+        registry.register("callers", "Requests let through, by who called", self.callers.clone());
+        registry.register(
+            "user_keys",
+            "Usable keys for users' tokens, when they were last fetched",
+            self.user_keys.clone(),
+        );
+        registry.register(
+            "user_keys_timestamp_seconds",
+            "When keys for users' tokens were last fetched",
+            self.user_keys_fetched.clone(),
+        );
+        registry.register(
+            "user_key_fetches",
+            "Fetches of keys for users' tokens, by result",
+            self.user_key_fetches.clone(),
         );
         registry.register("panics", "Tasks ended by a bug", self.panics.clone());
         registry.register(

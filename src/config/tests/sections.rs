@@ -344,8 +344,8 @@ fn identity() {
         identity.headers.iter().map(|(name, _)| name.to_string()).collect()
     };
     let default = loaded("").identity;
-    assert_eq!(default.headers.len(), 8);
-    assert_eq!(default.reserved.len(), 10);
+    assert_eq!(default.headers.len(), 9);
+    assert_eq!(default.reserved.len(), 11);
 
     let changed = loaded(
         "[identity]

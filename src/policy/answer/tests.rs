@@ -72,6 +72,7 @@ fn failures() -> Vec<Failure> {
         Failure::ClientGone,
         Failure::TunnelsExhausted,
         Failure::VerifierBusy,
+        Failure::UserKeysUnavailable,
     ]
 }
 
@@ -89,6 +90,7 @@ fn failure_is_listed(failure: Failure) -> usize {
         Failure::ClientGone => 8,
         Failure::TunnelsExhausted => 9,
         Failure::VerifierBusy => 10,
+        Failure::UserKeysUnavailable => 11,
     }
 }
 
@@ -166,7 +168,7 @@ fn the_lists_hold_every_variant() {
     let refused: BTreeSet<_> = refusals().iter().map(refusal_is_listed).collect();
     let failed: BTreeSet<_> = failures().into_iter().map(failure_is_listed).collect();
     assert_eq!(refused, (0..15).collect());
-    assert_eq!(failed, (0..11).collect());
+    assert_eq!(failed, (0..12).collect());
 }
 
 #[test]

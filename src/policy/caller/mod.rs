@@ -12,20 +12,33 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 
 use super::keyring::{KeyIndex, Keyring, Organization, Permissions};
+use super::user::token::Said;
 use crate::config::Config;
 use crate::config::environments::{Environment, EnvironmentId};
 use crate::config::identity::{Field, Identity, Piece, Template};
 use crate::config::plans::{Limit, PlanId};
+use crate::config::user_tokens::UserTokens;
 
 /// Headers, ready to be injected.
 pub type IdentityHeaders = Vec<(HeaderName, HeaderValue)>;
 
-/// One key, as its requests need it.
+/// What a caller is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A key with a record.
+    Key,
+    /// A user with a token.
+    User,
+}
+
+/// One key or user, as its requests need it.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// The key's id.
+    /// Which of the two.
+    pub kind: Kind,
+    /// The key's or the user's id.
     pub id: Arc<str>,
-    /// The key's name.
+    /// The key's name; a user has none.
     pub name: Arc<str>,
     /// The organization's id.
     pub organization: Arc<str>,
@@ -63,8 +76,10 @@ impl Caller {
             subscriptions: list(grant.subscriptions.iter().map(|name| &**name)),
             plan: chosen_plan.map_or("", |id| config.plans[usize::from(id.0)].name.as_str()),
             status: "key",
+            ..Facts::default()
         };
         Self {
+            kind: Kind::Key,
             id: record.id().into(),
             name: record.name().into(),
             organization: (&*organization.id).into(),
@@ -75,12 +90,63 @@ impl Caller {
             headers: facts.headers(&config.identity),
         }
     }
+
+    /// Renders a user. The plan is that of the organization, where there is a record of it, or that of users.
+    #[must_use]
+    pub fn user(said: &Said, organization: Option<&Organization>, rules: &UserTokens, config: &Config) -> Self {
+        let permissions = Permissions::new(&[said.permissions.as_slice(), &rules.permissions].concat());
+        let chosen_plan = organization.and_then(|organization| organization.plan).or(rules.plan);
+        let facts = Facts {
+            user_id: &said.user,
+            organization_id: &said.organization,
+            organization_name: organization
+                .and_then(|organization| organization.name.as_deref())
+                .unwrap_or_default(),
+            permissions: list(permissions.iter()),
+            plan: chosen_plan.map_or("", |id| config.plans[usize::from(id.0)].name.as_str()),
+            status: "user",
+            ..Facts::default()
+        };
+        Self {
+            kind: Kind::User,
+            id: said.user.as_str().into(),
+            name: "".into(),
+            organization: said.organization.as_str().into(),
+            environment: None,
+            plan: chosen_plan.unwrap_or_else(|| default_plan(config)),
+            limits: None,
+            headers: facts.headers(&config.identity),
+            permissions,
+        }
+    }
+
+    /// The key's id, if it is one.
+    #[must_use]
+    pub fn key_id(&self) -> Option<&str> {
+        (self.kind == Kind::Key).then_some(&*self.id)
+    }
+
+    /// The user's id, if it is one.
+    #[must_use]
+    pub fn user_id(&self) -> Option<&str> {
+        (self.kind == Kind::User).then_some(&*self.id)
+    }
 }
 
 /// The environment that counts for a key: its record's, else the one that the presented key's prefix names.
 #[must_use]
 pub fn environment_of(keyring: &Keyring, key: KeyIndex, by_prefix: Option<EnvironmentId>) -> Option<EnvironmentId> {
     keyring.key(key).environment().or(by_prefix)
+}
+
+/// The identity headers of a request that the upstream judges: as those of a public one, with the status `delegated`.
+#[must_use]
+pub fn delegated_headers(identity: &Identity) -> IdentityHeaders {
+    Facts {
+        status: "delegated",
+        ..Facts::default()
+    }
+    .headers(identity)
 }
 
 /// The identity headers of a request that needs no key: nothing but `{status}`, which is `public`, and constant texts.
@@ -110,6 +176,7 @@ fn default_plan(config: &Config) -> PlanId {
 struct Facts<'a> {
     key_id: &'a str,
     key_name: &'a str,
+    user_id: &'a str,
     organization_id: &'a str,
     organization_name: &'a str,
     permissions: String,
@@ -153,6 +220,7 @@ impl Facts<'_> {
         match field {
             Field::KeyId => encode(self.key_id, is_scalar, value),
             Field::KeyName => encode(self.key_name, is_scalar, value),
+            Field::UserId => encode(self.user_id, is_scalar, value),
             Field::OrganizationId => encode(self.organization_id, is_scalar, value),
             Field::OrganizationName => encode(self.organization_name, is_scalar, value),
             Field::Permissions => value.push_str(&self.permissions),

@@ -40,6 +40,7 @@ fn templates_are_rendered_encoded_and_left_out_when_empty() {
     ]);
     let facts = Facts {
         key_id: "key_1",
+        user_id: "",
         key_name: " Größe 100%\r\nX: y ",
         organization_id: "42",
         organization_name: "",

@@ -135,6 +135,17 @@ pub fn extract<'a>(
     }
 }
 
+/// Every value in one of `sources`, sound or not.
+#[must_use]
+pub fn values<'a>(source: &Source, sources: &[Source], head: &ClientHead<'a>) -> SmallVec<[Presented<'a>; 2]> {
+    let mut values = SmallVec::new();
+    scan::read(source, sources, head, &mut |reading| match reading {
+        Reading::Foreign | Reading::Broken(_) => {}
+        Reading::Key(value) => values.push(value),
+    });
+    values
+}
+
 /// The sources that carry anything in their form, sound or not: what is cut from a request that needs no key.
 #[must_use]
 pub fn carried(sources: &[Source], head: &ClientHead<'_>) -> Taken {
