@@ -130,15 +130,25 @@ impl Policy {
         self.exhausted_for(asking).is_some()
     }
 
-    /// On a public route no key is needed, but one that a record has must not reach the upstream either (or that may have
-    /// one: nobody computes a slow hash for a public route). What only looks like a key may be the upstream's own, and
-    /// stays.
+    /// Where no key is needed, one that a record has must not reach the upstream either (or that may have one: nobody computes a
+    /// slow hash for that), whatever stands beside it. What only looks like a key may be the upstream's own, and stays.
     pub(super) fn live_credential(&self, head: &ClientHead<'_>) -> Taken {
-        match self.credential(head) {
-            Ok((key, taken)) if self.keyring.find(&key).is_some() || !self.keyring.slow_candidates(&key).is_empty() => {
-                taken
+        let sources = &self.config.credentials;
+        let mut taken = Taken::default();
+        for (index, source) in sources.iter().enumerate() {
+            if credential::values(source, sources, head)
+                .iter()
+                .any(|value| self.is_live(value))
+            {
+                taken.insert(index);
             }
-            Ok(_) | Err(_) => Taken::default(),
         }
+        taken
+    }
+
+    fn is_live(&self, value: &Presented<'_>) -> bool {
+        let length = value.expose().len();
+        (1..=self.config.limits.key_bytes).contains(&length)
+            && (self.keyring.find(value).is_some() || !self.keyring.slow_candidates(value).is_empty())
     }
 }

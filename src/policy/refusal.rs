@@ -216,6 +216,7 @@ impl Refusal {
             Self::CredentialMissing => "No API key was sent.",
             Self::CredentialMalformed(_) => "The API key was not sent in the expected form.",
             Self::CredentialConflict => "Two different API keys were sent.",
+            Self::CredentialInvalid(Invalid::Token(_)) => "The token is not valid.",
             Self::CredentialInvalid(_) => "The API key is not valid.",
             Self::CredentialFailuresExceeded(_) => "Too many invalid API keys came from this address.",
             Self::SourceDenied => "The API key may not be used from this address.",

@@ -145,7 +145,8 @@ fn bearer() -> Option<Source> {
 }
 
 fn read_source(item: &Item<'_>) -> Option<Source> {
-    const HELP: &str = "for example { header = \"Authorization\", scheme = \"Bearer\" } or { cookie = \"access_token\" }";
+    const HELP: &str =
+        "for example { header = \"Authorization\", scheme = \"Bearer\" } or { cookie = \"access_token\" }";
     let table = item.table()?;
     let (header, scheme, cookie) = (table.get("header"), table.get("scheme"), table.get("cookie"));
     match (header, cookie) {
