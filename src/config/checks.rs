@@ -6,8 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::environments::Environment;
 use super::ingress::Listen;
+use super::legacy::Legacy;
 use super::plans::{DEFAULT, Limit, Plan, PlanId};
-use super::reader::Place;
+use super::reader::{Item, Place};
 use super::records::Records;
 use super::routes::Placed;
 use super::upstreams::{Endpoint, Upstream};
@@ -129,7 +130,7 @@ pub(super) fn costs(routes: &[Placed<'_>], plans: &[(Plan, Place<'_>)], records:
         .filter_map(|(plan, _)| Some((format!("plan {:?}", plan.name), smallest(&plan.limits)?)))
         .chain(key_limits)
         .collect();
-    for placed in routes.iter().filter(|placed| placed.route.access.has_caller()) {
+    for placed in routes.iter().filter(|placed| placed.route.access.takes_callers()) {
         let cost = placed.route.cost;
         for (who, limit) in all.iter().filter(|(_, limit)| cost > limit.burst) {
             placed.cost.error(
@@ -143,22 +144,37 @@ pub(super) fn costs(routes: &[Placed<'_>], plans: &[(Plan, Place<'_>)], records:
     }
 }
 
+/// Warns about callers that may not come any more.
+pub(super) fn legacy(entries: &[(Legacy, Place<'_>)], now: i64) {
+    for (_, place) in entries.iter().filter(|(legacy, _)| legacy.until <= now) {
+        place.warning(
+            "has passed: these callers are refused now",
+            "remove the entry, or name a later day",
+        );
+    }
+}
+
 fn smallest(limits: &[Limit]) -> Option<&Limit> {
     limits.iter().min_by_key(|limit| limit.burst)
 }
 
-/// Routes and `[user_tokens]` belong together.
-pub(super) fn users(routes: &[Placed<'_>], section: Option<&Place<'_>>) {
+/// What lets users in and `[user_tokens]` belong together. `unmatched` is the option of `[ingress]`, where it lets users in.
+pub(super) fn users<'d>(routes: &[Placed<'d>], unmatched: Option<&Item<'d>>, section: Option<&Item<'d>>) {
+    let takes_users = routes.iter().filter(|placed| placed.route.access.takes_users());
+    let doors: Vec<&Place<'d>> = takes_users
+        .map(|placed| &placed.access)
+        .chain(unmatched.map(Item::place))
+        .collect();
     match section {
         None => {
-            for placed in routes.iter().filter(|placed| placed.route.access.takes_users()) {
-                placed.access.error(
+            for place in doors {
+                place.error(
                     "lets users in, but nothing says who they are",
-                    "add [user_tokens], or write access = \"key\"",
+                    "add [user_tokens], or write \"key\"",
                 );
             }
         }
-        Some(place) if !routes.iter().any(|placed| placed.route.access.takes_users()) => place.warning(
+        Some(section) if doors.is_empty() => section.key_place().warning(
             "no route lets users in",
             "write access = \"user\" or access = \"key-or-user\" in a [[routes]]",
         ),

@@ -1,10 +1,12 @@
 //! `[[credentials]]`: where a caller's key may stand, in order.
 
+use std::fmt;
+
 use http::HeaderName;
 
-use super::document::Value;
 use super::names::{self, is_token_byte};
 use super::reader::{self, Item, Table};
+use crate::secret::Presented;
 
 /// One place to look for a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +29,32 @@ pub enum Source {
     Cookie(String),
     /// `websocket_protocol = "keygate.key."`: an entry of `Sec-WebSocket-Protocol` with this prefix; the others stay.
     WebSocketProtocol(String),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Scheme { header, scheme } => write!(f, "header {header} ({scheme})"),
+            Self::Header(header) => write!(f, "header {header}"),
+            Self::BasicPassword => write!(f, "basic password"),
+            Self::Query(name) => write!(f, "query parameter {name}"),
+            Self::Cookie(name) => write!(f, "cookie {name}"),
+            Self::WebSocketProtocol(prefix) => write!(f, "websocket protocol {prefix}…"),
+        }
+    }
+}
+
+/// The sources of keys, in order, and which of them count where.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// All sources.
+    pub sources: Vec<Source>,
+    /// Their names, where they have one.
+    pub names: Vec<Option<String>>,
+    /// The indices of those that count on every route that names none: all without `default = false`.
+    pub everywhere: Vec<u16>,
+    /// For each, what a key there begins with: one of these. Empty: with anything.
+    pub prefixes: Vec<Vec<String>>,
 }
 
 /// The sources of a configuration without `[[credentials]]`: `Authorization: Bearer` and `X-API-Key`.
@@ -61,33 +89,93 @@ const NOT_SOURCES: &[(&str, &str)] = &[
     ("traceparent", "it names the request in traces"),
 ];
 
-/// Reads `[[credentials]]`: the sources and, for each, the `prefix`es of its keys.
-pub(super) fn read(root: &Table<'_>) -> (Vec<Source>, Vec<Vec<String>>) {
+/// Reads `[[credentials]]`.
+pub(super) fn read(root: &Table<'_>) -> Credentials {
     let Some(item) = root.get("credentials") else {
-        let sources = default_sources();
-        let prefixes = vec![Vec::new(); sources.len()];
-        return (sources, prefixes);
+        return Credentials::everywhere(default_sources());
     };
     let tables = item.tables().unwrap_or_default();
-    if matches!(item.value(), Value::List(list) if list.is_empty()) {
+    if tables.is_empty() {
         item.error(
             "is empty, so no key could ever be presented",
             "remove it for `Authorization: Bearer` and `X-API-Key`, or name a source",
         );
     }
-    let mut sources: Vec<Source> = Vec::new();
-    let mut prefixes = Vec::new();
+    let mut credentials = Credentials::everywhere(Vec::new());
     for table in &tables {
-        let own = table.get("prefix").map_or_else(Vec::new, |item| read_prefixes(&item));
+        let name = table.get("name");
+        let is_default = table.get("default").and_then(|item| item.boolean()).unwrap_or(true);
+        let prefixes = table.get("prefix").map_or_else(Vec::new, |item| read_prefixes(&item));
         let Some(source) = read_one(table) else { continue };
-        if sources.contains(&source) {
+        if credentials.sources.contains(&source) {
             table.place().error("is the same source as one before it", "remove it");
-        } else {
-            sources.push(source);
-            prefixes.push(own);
+            continue;
         }
+        if name.is_none() && !is_default {
+            table.place().error(
+                "counts nowhere: it is no default, and no route can name it",
+                "give it a name, and name it in `credentials` of a route",
+            );
+        }
+        credentials.add(source, name.and_then(|item| read_name(&item)), is_default, prefixes);
     }
-    (sources, prefixes)
+    credentials
+}
+
+fn read_name(item: &Item<'_>) -> Option<String> {
+    let name = item.text()?;
+    names::check("a source of keys", name, item);
+    Some(name.to_owned())
+}
+
+impl Credentials {
+    /// These sources, all of which count on every route.
+    #[must_use]
+    pub fn everywhere(sources: Vec<Source>) -> Self {
+        let mut all = Self {
+            sources: Vec::new(),
+            names: Vec::new(),
+            everywhere: Vec::new(),
+            prefixes: Vec::new(),
+        };
+        for source in sources {
+            all.add(source, None, true, Vec::new());
+        }
+        all
+    }
+
+    /// The sources that count on every route that names none.
+    #[must_use]
+    pub fn counting_everywhere(&self) -> Vec<Source> {
+        let counting = self.everywhere.iter();
+        counting
+            .map(|&index| self.sources[usize::from(index)].clone())
+            .collect()
+    }
+
+    /// What logs call each source: its name, or what it is.
+    pub fn labels(&self) -> impl Iterator<Item = String> {
+        let all = self.sources.iter().zip(&self.names);
+        all.map(|(source, name)| name.clone().unwrap_or_else(|| source.to_string()))
+    }
+
+    /// Whether a value in the source with this index can be a key at all, by the `prefix` of that source.
+    #[must_use]
+    pub fn may_be_key(&self, source: usize, value: &Presented<'_>) -> bool {
+        let prefixes = &self.prefixes[source];
+        let fits = |prefix: &String| value.expose().starts_with(prefix.as_bytes());
+        prefixes.is_empty() || prefixes.iter().any(fits)
+    }
+
+    fn add(&mut self, source: Source, name: Option<String>, is_default: bool, prefixes: Vec<String>) {
+        if is_default {
+            let index = u16::try_from(self.sources.len()).expect("sources are counted in 16 bits");
+            self.everywhere.push(index);
+        }
+        self.sources.push(source);
+        self.names.push(name);
+        self.prefixes.push(prefixes);
+    }
 }
 
 fn read_prefixes(item: &Item<'_>) -> Vec<String> {

@@ -91,6 +91,9 @@ pub const CODES: &[&str] = &[
     "source_denied",
     "environment_denied",
     "permission_denied",
+    "subscription_denied",
+    "tenant_denied",
+    "header_missing",
     "concurrency_exceeded",
     "rate_limited",
     "body_too_large",
@@ -143,7 +146,13 @@ impl Field {
             Self::Window | Self::Limit => code == "rate_limited",
             Self::KeyId | Self::KeyName | Self::Organization => matches!(
                 code,
-                "source_denied" | "environment_denied" | "permission_denied" | "concurrency_exceeded" | "rate_limited"
+                "source_denied"
+                    | "environment_denied"
+                    | "permission_denied"
+                    | "subscription_denied"
+                    | "tenant_denied"
+                    | "concurrency_exceeded"
+                    | "rate_limited"
             ),
         }
     }

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use super::document::Value;
 use super::files::Files;
 use super::reader::{Item, Place, Table};
+use super::routes::{self, Access};
 use super::{tls, upstreams};
 
 /// The client-facing side.
@@ -24,6 +25,8 @@ pub struct Ingress {
     pub require_tls: RequireTls,
     /// `trusted_proxies`: whose `X-Forwarded-*`/`Forwarded`, `X-Request-Id` and `traceparent` are believed.
     pub trusted_proxies: TrustedProxies,
+    /// `unmatched`: what requests get that match no route; `None` is `deny` where there are routes, `key` without any.
+    pub unmatched: Option<Access>,
     /// `forwarded_headers`: which dialect is read from trusted proxies and written to the upstream.
     pub forwarded: ForwardedStyle,
 }
@@ -116,6 +119,7 @@ pub(super) fn read<'d>(table: &Table<'d>, files: &Files) -> (Ingress, Vec<Place<
     let require_tls_item = table.get("require_tls");
     let trusted = table.get("trusted_proxies");
     let forwarded = table.get("forwarded_headers");
+    let unmatched = table.get("unmatched");
 
     let (addresses, places) = match &listen {
         Some(item) => {
@@ -159,6 +163,7 @@ pub(super) fn read<'d>(table: &Table<'d>, files: &Files) -> (Ingress, Vec<Place<
         tls,
         require_tls: require_tls.unwrap_or(RequireTls::No),
         trusted_proxies,
+        unmatched: unmatched.and_then(|item| routes::read_access(&item)),
         forwarded: forwarded.unwrap_or(ForwardedStyle::XForwarded),
     };
     (ingress, places)

@@ -72,13 +72,13 @@ fn read(path: &Path, text: &str, report: &Report) -> Option<KeySettings> {
     let environments = environments::read(&root, &upstream_names, &plan_names);
     let limits = limits::read(&root.section("limits"));
     let keys = keys::read(&root.section("keys"), &files);
-    let (credentials, _) = credentials::read(&root);
+    let credentials = credentials::read(&root);
     root.ignore_rest();
     Some(KeySettings {
         keys: keys?,
         plans,
         environments: environments.into_iter().map(|(environment, _)| environment).collect(),
-        credentials,
+        credentials: credentials.sources,
         key_limit: limits.keys,
         key_bytes: limits.key_bytes,
     })

@@ -11,11 +11,11 @@ use super::files::{self, Files};
 use super::plans::Plan;
 use super::problem::{Problem, Problems, Report, Severity};
 use super::reader::{Item, Table};
-use super::records::Scope;
+use super::records::{Catalogue, Scope};
 use super::sources::Sources;
 use super::{
-    Config, Loaded, admin, checks, credentials, environments, errors, identity, ingress, keys, limits, plans, records,
-    routes, telemetry, upstreams, user_tokens,
+    Config, Loaded, admin, checks, credentials, demands, environments, errors, identity, ingress, keys, legacy, limits,
+    permissions, plans, records, routes, telemetry, upstreams, user_tokens,
 };
 use crate::clock;
 
@@ -81,20 +81,35 @@ pub(super) fn read(file: &Path, text: &str, sources: &mut Sources, report: &Repo
     let plans = plans::read(&root);
     let plan_names: Vec<String> = plans.iter().map(|(plan, _)| plan.name.clone()).collect();
     let environments = environments::read(&root, &upstreams.names, &plan_names);
-    let routes = routes::read(&root, &upstreams.names);
-    let (ingress, ingress_places) = ingress::read(&root.section("ingress"), &files);
+    let credentials = credentials::read(&root);
+    let environment_names: Vec<String> = environments
+        .iter()
+        .map(|(environment, _)| environment.name.clone())
+        .collect();
+    let routes = routes::read(
+        &root,
+        routes::Known {
+            upstreams: &upstreams.names,
+            environments: &environment_names,
+            credentials: &credentials.names,
+        },
+    );
+    let permissions = permissions::read(&root);
+    let legacy = legacy::read(&root);
+    let ingress_table = root.section("ingress");
+    let (ingress, ingress_places) = ingress::read(&ingress_table, &files);
     let (admin, admin_places) = admin::read(&root.section("admin"), &files);
     let keys_table = root.section("keys");
     let keys = keys::read(&keys_table, &files);
-    let (credentials, key_prefixes) = credentials::read(&root);
     let identity = identity::read(&root.section("identity"));
-    let places: Vec<_> = credentials.iter().zip(key_prefixes.iter().map(Vec::as_slice)).collect();
-    let users_place = root.get("user_tokens").map(|item| item.key_place());
-    let user_tokens = user_tokens::read(&root, &files, &plan_names, &places);
-    checks::users(&routes, users_place.as_ref());
+    let user_tokens = user_tokens::read(&root, &files, &plan_names, &credentials);
+    let unmatched = ingress_table.get("unmatched");
+    let unmatched = unmatched.filter(|_| ingress.unmatched.is_some_and(routes::Access::takes_users));
+    checks::users(&routes, unmatched.as_ref(), root.get("user_tokens").as_ref());
     let errors = errors::read(&root.section("errors"));
     let telemetry = telemetry::read(&root.section("telemetry"));
 
+    checks::legacy(&legacy, clock::unix());
     checks::listeners(&ingress.listen, &ingress_places, &admin.listen, &admin_places);
     checks::loops(&upstreams.upstreams, &upstreams.places, &ingress.listen);
 
@@ -106,36 +121,44 @@ pub(super) fn read(file: &Path, text: &str, sources: &mut Sources, report: &Repo
     let records = match (&keys, keys_table.get("file")) {
         (Some(keys), Some(item)) if !source.has_syntax_errors() && is_there(&keys.file, &item, &files) => {
             let mut scope = Scope::new(&plan_values, &environment_values, keys, limits.keys, clock::unix());
+            scope.permissions = Some(Catalogue::new(demands::catalogue(&routes, &permissions)));
             let records = records::load(&keys.file, &mut scope, &mut files.sources(), report);
             checks::plans(&plans, &environments, &records);
             checks::environments(&environments, &records);
             checks::costs(&routes, &plans, &records);
+            demands::check(&routes, &permissions, &records);
             Some(records)
         }
         (_, _) => None,
     };
-    drop(root);
+    drop((ingress_table, root));
     *sources = files.into_sources();
 
     Some(Config {
         file: file.to_owned(),
-        ingress,
         admin,
         upstreams: upstreams.upstreams,
         default_upstream: upstreams.default,
         keys: keys?,
         credentials,
-        key_prefixes,
         user_tokens,
         environments: environment_values,
         plans: plan_values,
+        permissions: permissions.into_iter().map(|(set, _)| set).collect(),
+        unmatched: routes::Route::unmatched(ingress.unmatched.unwrap_or(if routes.is_empty() {
+            routes::Access::Key
+        } else {
+            routes::Access::Deny
+        })),
         routes: routes.into_iter().map(|placed| placed.route).collect(),
+        legacy: legacy.into_iter().map(|(entry, _)| entry).collect(),
         identity,
         errors,
         limits,
         timeouts,
         telemetry,
         records: Arc::new(records?),
+        ingress,
     })
 }
 

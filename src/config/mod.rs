@@ -8,6 +8,7 @@ pub mod admin;
 mod certificate;
 mod checks;
 pub mod credentials;
+mod demands;
 pub mod document;
 pub mod environments;
 pub mod errors;
@@ -16,10 +17,12 @@ pub mod identity;
 pub mod ingress;
 pub mod key_settings;
 pub mod keys;
+pub mod legacy;
 pub mod limits;
 mod load;
 mod mask;
 pub mod names;
+pub mod permissions;
 pub mod plans;
 pub mod problem;
 pub mod reader;
@@ -40,8 +43,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use load::load;
-
-use crate::secret::Presented;
 
 /// What [`load()`] gives.
 #[derive(Debug, Clone)]
@@ -68,15 +69,19 @@ pub struct Config {
     /// `[keys]`
     pub keys: keys::Keys,
     /// `[[credentials]]`, in order.
-    pub credentials: Vec<credentials::Source>,
-    /// For each of `credentials`, what a key there begins with: one of these. Empty: with anything.
-    pub key_prefixes: Vec<Vec<String>>,
+    pub credentials: credentials::Credentials,
     /// `[environments.NAME]`, in the order of the file.
     pub environments: Vec<environments::Environment>,
     /// `[plans.NAME]`; always contains `default`.
     pub plans: Vec<plans::Plan>,
-    /// `[[routes]]`; empty means that every path needs a valid key.
+    /// `[permissions.NAME]`, in the order of the file.
+    pub permissions: Vec<permissions::PermissionSet>,
+    /// `[[routes]]`, in the order of the file.
     pub routes: Vec<routes::Route>,
+    /// What holds for requests that match none of them.
+    pub unmatched: routes::Route,
+    /// `[[legacy]]`, in the order of the file.
+    pub legacy: Vec<legacy::Legacy>,
     /// `[user_tokens]`
     pub user_tokens: Option<user_tokens::UserTokens>,
     /// `[identity]`
@@ -91,14 +96,4 @@ pub struct Config {
     pub telemetry: telemetry::Telemetry,
     /// What the key file holds.
     pub records: Arc<records::Records>,
-}
-
-impl Config {
-    /// Whether a value in the credential source with this index can be a key at all, by the `prefix` of that source.
-    #[must_use]
-    pub fn may_be_key(&self, source: usize, value: &Presented<'_>) -> bool {
-        let prefixes = &self.key_prefixes[source];
-        let fits = |prefix: &String| value.expose().starts_with(prefix.as_bytes());
-        prefixes.is_empty() || prefixes.iter().any(fits)
-    }
 }

@@ -1,12 +1,18 @@
 //! `[[routes]]`: which doors there are, and what opens them.
 
+mod demands;
+
+use std::fmt;
 use std::sync::Arc;
 
 use http::Method;
 
+use super::environments::EnvironmentId;
 use super::names;
 use super::reader::{Item, Place, Table};
 use super::upstreams::UpstreamId;
+
+pub use demands::{Enforcement, Parameter, RequiredHeader, RouteTimeouts, Subscription};
 
 /// One route.
 #[derive(Debug, Clone)]
@@ -19,14 +25,54 @@ pub struct Route {
     pub access: Access,
     /// `permission = "send"`, `{ any = [...] }` or `{ all = [...] }`
     pub permission: Option<Permission>,
+    /// `subscription`: the caller has to have it.
+    pub subscription: Option<Subscription>,
+    /// `environment`: the caller has to be in one of these; empty means any.
+    pub environments: Vec<EnvironmentId>,
+    /// `organization`: has to be the caller's.
+    pub organization: Option<Parameter>,
+    /// `requires_headers`: have to be there, and travel on untouched.
+    pub required_headers: Vec<RequiredHeader>,
+    /// `credentials`: the sources that count here, as indices into [`super::Config::credentials`]; `None` means those that
+    /// count everywhere.
+    pub credentials: Option<Vec<u16>>,
+    /// `enforcement`
+    pub enforcement: Enforcement,
     /// `cost`: how many units of each limit a request spends, default 1; 0 spends nothing.
     pub cost: u32,
     /// `upstream`: goes before the environment's.
     pub upstream: Option<UpstreamId>,
+    /// `body_bytes`: goes before that of `[limits]`; `u64::MAX` is no limit.
+    pub body_bytes: Option<u64>,
+    /// `timeouts`: go before the upstream's.
+    pub timeouts: Option<RouteTimeouts>,
+}
+
+impl Route {
+    /// What holds for requests that match no route.
+    #[must_use]
+    pub fn unmatched(access: Access) -> Self {
+        Self {
+            path: "".into(),
+            methods: Vec::new(),
+            access,
+            permission: None,
+            subscription: None,
+            environments: Vec::new(),
+            organization: None,
+            required_headers: Vec::new(),
+            credentials: None,
+            enforcement: Enforcement::Enforce,
+            cost: 1,
+            upstream: None,
+            body_bytes: None,
+            timeouts: None,
+        }
+    }
 }
 
 /// Who may use a route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Access {
     /// A valid key (the default).
     Key,
@@ -41,7 +87,7 @@ pub enum Access {
 }
 
 /// What a caller needs on a route.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Permission {
     /// At least one of these.
     Any(Vec<String>),
@@ -49,30 +95,11 @@ pub enum Permission {
     All(Vec<String>),
 }
 
-const ACCESS: [(&str, Access); 5] = [
-    ("key", Access::Key),
-    ("user", Access::User),
-    ("key-or-user", Access::KeyOrUser),
-    ("public", Access::Public),
-    ("deny", Access::Deny),
-];
-
-impl Access {
-    /// Whether a user is let in.
-    #[must_use]
-    pub fn takes_users(self) -> bool {
+impl fmt::Display for Permission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::User | Self::KeyOrUser => true,
-            Self::Key | Self::Public | Self::Deny => false,
-        }
-    }
-
-    /// Whether a caller has to say who it is.
-    #[must_use]
-    pub fn has_caller(self) -> bool {
-        match self {
-            Self::Key | Self::User | Self::KeyOrUser => true,
-            Self::Public | Self::Deny => false,
+            Self::Any(names) => write!(f, "any of {}", names.join(", ")),
+            Self::All(names) => write!(f, "{}", names.join(" and ")),
         }
     }
 }
@@ -89,15 +116,39 @@ pub(super) struct Placed<'d> {
     pub(super) access: Place<'d>,
     /// Of `cost`, or of the route where it has none.
     pub(super) cost: Place<'d>,
+    /// Of `permission`, or of the route where it has none.
+    pub(super) permission: Place<'d>,
+    /// Of `subscription`, or of the route where it has none.
+    pub(super) subscription: Place<'d>,
+}
+
+/// The names that routes may refer to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known<'a> {
+    pub(super) upstreams: &'a [String],
+    pub(super) environments: &'a [String],
+    /// The names of the credential sources, by their index.
+    pub(super) credentials: &'a [Option<String>],
+}
+
+/// Reads who may use something.
+pub(super) fn read_access(item: &Item<'_>) -> Option<Access> {
+    item.word(&[
+        ("key", Access::Key),
+        ("user", Access::User),
+        ("key-or-user", Access::KeyOrUser),
+        ("public", Access::Public),
+        ("deny", Access::Deny),
+    ])
 }
 
 /// Reads `[[routes]]`.
-pub(super) fn read<'d>(root: &Table<'d>, upstreams: &[String]) -> Vec<Placed<'d>> {
+pub(super) fn read<'d>(root: &Table<'d>, known: Known<'_>) -> Vec<Placed<'d>> {
     let tables = root.get("routes").and_then(|item| item.tables()).unwrap_or_default();
     let mut routes: Vec<Placed<'d>> = Vec::with_capacity(tables.len());
     let mut patterns: matchit::Router<usize> = matchit::Router::new();
     for table in &tables {
-        let Some(placed) = read_one(table, upstreams) else {
+        let Some(placed) = read_one(table, known) else {
             continue;
         };
         check_pattern(&placed, &routes, &mut patterns);
@@ -106,47 +157,128 @@ pub(super) fn read<'d>(root: &Table<'d>, upstreams: &[String]) -> Vec<Placed<'d>
     routes
 }
 
-fn read_one<'d>(table: &Table<'d>, upstreams: &[String]) -> Option<Placed<'d>> {
-    let path = table.require("path", "for example path = \"/v1/messages/{*rest}\"");
+fn read_one<'d>(table: &Table<'d>, known: Known<'_>) -> Option<Placed<'d>> {
+    let path_item = table.require("path", "for example path = \"/v1/messages/{*rest}\"");
     let methods = table.get("methods");
     let access = table.get("access");
     let permission_item = table.get("permission");
+    let subscription_item = table.get("subscription");
+    let environment_item = table.get("environment");
+    let organization_item = table.get("organization");
+    let required_headers = table.get("requires_headers");
+    let credentials_item = table.get("credentials");
+    let enforcement = table.get("enforcement");
     let cost = table.get("cost");
     let upstream = table.get("upstream");
+    let body_bytes = table.get("body_bytes");
+    let timeouts = table.get("timeouts");
 
-    let methods = methods.map_or_else(Vec::new, |item| read_methods(&item));
-    let access_place = access
-        .as_ref()
-        .map_or_else(|| table.place().clone(), |item| item.place().clone());
-    let access = access.and_then(|item| item.word(&ACCESS)).unwrap_or(Access::Key);
-    let permission = permission_item.as_ref().and_then(read_permission);
-    if let (Some(item), false) = (permission_item, access.has_caller()) {
-        item.key_place().error(
-            "has no meaning here, since nobody is asked who they are",
-            "remove it, or write access = \"key\"",
-        );
+    let access_item = access;
+    let access = access_item.as_ref().and_then(read_access).unwrap_or(Access::Key);
+    for item in [
+        &permission_item,
+        &subscription_item,
+        &environment_item,
+        &organization_item,
+        &credentials_item,
+    ]
+    .into_iter()
+    .flatten()
+    {
+        if !access.takes_callers() {
+            item.key_place().error(
+                "has no meaning here, since `access` lets everybody or nobody in",
+                "remove it, or write access = \"key\"",
+            );
+        }
     }
-    let cost_place = cost
-        .as_ref()
-        .map_or_else(|| table.place().clone(), |item| item.place().clone());
-    let cost = cost.and_then(|item| item.integer(0..=MOST_COST)).unwrap_or(1);
-    let upstream = upstream
-        .and_then(|item| item.reference("upstream", upstreams))
-        .map(UpstreamId);
-    let path = path?;
+    let place_of = |item: &Option<Item<'d>>| item.as_ref().map_or(table.place(), |item| item.place()).clone();
+    let path = path_item.as_ref().and_then(|item| item.text());
+    let pattern = path.unwrap_or_default();
+    let route = Route {
+        path: pattern.into(),
+        methods: methods.map_or_else(Vec::new, |item| read_methods(&item)),
+        access,
+        permission: permission_item.as_ref().and_then(read_permission),
+        subscription: subscription_item
+            .as_ref()
+            .and_then(|item| demands::read_subscription(item, pattern)),
+        environments: environment_item
+            .as_ref()
+            .map_or_else(Vec::new, |item| demands::read_environments(item, known.environments)),
+        organization: organization_item
+            .as_ref()
+            .and_then(|item| demands::read_organization(item, pattern)),
+        required_headers: required_headers
+            .as_ref()
+            .map_or_else(Vec::new, demands::read_required_headers),
+        credentials: credentials_item
+            .as_ref()
+            .and_then(|item| read_credentials(item, known.credentials)),
+        enforcement: enforcement.as_ref().map(demands::read_enforcement).unwrap_or_default(),
+        cost: cost.as_ref().and_then(|item| item.integer(0..=MOST_COST)).unwrap_or(1),
+        upstream: upstream
+            .and_then(|item| item.reference("upstream", known.upstreams))
+            .map(UpstreamId),
+        body_bytes: body_bytes.as_ref().and_then(demands::read_body_bytes),
+        timeouts: timeouts.as_ref().and_then(demands::read_timeouts),
+    };
+    path?;
     Some(Placed {
-        route: Route {
-            path: path.text()?.into(),
-            methods,
-            access,
-            permission,
-            cost,
-            upstream,
-        },
-        place: path.place().clone(),
-        access: access_place,
-        cost: cost_place,
+        route,
+        place: path_item?.place().clone(),
+        access: place_of(&access_item),
+        cost: place_of(&cost),
+        permission: place_of(&permission_item),
+        subscription: place_of(&subscription_item),
     })
+}
+
+/// Reads `credentials` of a route: names of sources.
+fn read_credentials(item: &Item<'_>, known: &[Option<String>]) -> Option<Vec<u16>> {
+    let items = item.list_or_one()?;
+    if items.is_empty() {
+        item.error("names no source", "remove it for the sources that count everywhere");
+    }
+    let names: Vec<&str> = known.iter().flatten().map(String::as_str).collect();
+    let mut sources = Vec::new();
+    for item in &items {
+        let Some(name) = item.text() else { continue };
+        let found = known.iter().position(|known| known.as_deref() == Some(name));
+        match found.and_then(|index| u16::try_from(index).ok()) {
+            Some(index) => sources.push(index),
+            None => {
+                let help = match super::reader::nearest(name, &names) {
+                    Some(near) => format!("did you mean \"{near}\"?"),
+                    None => "give a [[credentials]] entry this name: name = \"…\"".to_owned(),
+                };
+                item.error(format!("there is no [[credentials]] named {name:?}"), help);
+            }
+        }
+    }
+    sources.sort_unstable();
+    sources.dedup();
+    Some(sources)
+}
+
+impl Access {
+    /// Whether callers have to say who they are.
+    #[must_use]
+    pub fn takes_callers(self) -> bool {
+        match self {
+            Self::Key | Self::User | Self::KeyOrUser => true,
+            Self::Public | Self::Deny => false,
+        }
+    }
+
+    /// Whether a user is let in.
+    #[must_use]
+    pub fn takes_users(self) -> bool {
+        match self {
+            Self::User | Self::KeyOrUser => true,
+            Self::Key | Self::Public | Self::Deny => false,
+        }
+    }
 }
 
 /// Reports a pattern that can never match, or that collides with an earlier one.

@@ -4,89 +4,136 @@
 //! a source's bucket of bad credentials.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::Policy;
 use super::credential::{self, Extraction, Taken};
-use super::decide::End;
+use super::decide::{Admitted, End, Walk};
 use super::forwarded::Client;
-use super::head::ClientHead;
 use super::keyring::Found;
-use super::permit::Trail;
+use super::permit::Passage;
 use super::refusal::{Invalid, Refusal};
 use super::slow::{SlowCheck, Verdict};
-use crate::clock::Now;
+use super::trace::Rule;
+use crate::config::environments::EnvironmentId;
+use crate::config::routes::Route;
 use crate::secret::{Presented, generated};
 
-/// Who asks, and with what.
-pub(super) struct Asking<'a> {
-    pub(super) head: &'a ClientHead<'a>,
-    /// What an earlier question was answered.
-    pub(super) verdict: Option<Verdict>,
-    pub(super) client: &'a Client,
-    pub(super) now: Now,
-}
-
-impl Policy {
+impl<'a> Walk<'a> {
     /// `access = "key"`: from the credential to a valid key in the trail.
-    pub(super) fn authenticate_key(&self, asking: &Asking<'_>, trail: &mut Trail) -> Result<Taken, End> {
-        let (key, taken) = self
-            .credential(asking.head)
-            .map_err(|refusal| self.bad_key(refusal, asking.client.address, asking.now))?;
-        self.identify(&key, asking, trail)?;
-        Ok(taken)
+    pub(super) fn authenticate_key(&mut self, route: &Route, client: &Client) -> Result<Admitted, End> {
+        self.record.ask(Rule::Credential);
+        match self.extract(route, |_, _| false) {
+            Extraction::Found { key, taken } => self.identify(route, &key, taken, client),
+            Extraction::Missing => Ok(self.exempted(client)?),
+            Extraction::Malformed(reason) | Extraction::Foreign(reason) => Err(self
+                .bad_key(Refusal::CredentialMalformed(reason), client.address)
+                .into()),
+            Extraction::Conflict => Err(self.bad_key(Refusal::CredentialConflict, client.address).into()),
+        }
     }
 
     /// From a key to the standing of a valid one in the trail.
-    pub(super) fn identify(&self, key: &Presented<'_>, asking: &Asking<'_>, trail: &mut Trail) -> Result<(), End> {
-        let &Asking { client, now, .. } = asking;
-        let by_prefix = self.prefixes.environment_of(key);
-        let checksummed = by_prefix.is_some_and(|id| self.checksummed(id));
-        let found = match self.look_up(key, checksummed, asking) {
+    pub(super) fn identify(
+        &mut self,
+        route: &Route,
+        key: &Presented<'_>,
+        mut taken: Taken,
+        client: &Client,
+    ) -> Result<Admitted, End> {
+        self.stood(taken.indices().next());
+        let by_prefix = self.policy.prefixes.environment_of(key);
+        self.record.ask(Rule::LookUp);
+        let found = match self.look_up(key, by_prefix, client) {
             Ok(found) => found,
-            Err(End::No(refusal)) => return Err(self.bad_key(refusal, client.address, now).into()),
+            Err(End::No(refusal)) => return Err(self.bad_key(refusal, client.address).into()),
             Err(other @ (End::Ask(_) | End::AskKeys | End::Failed(_))) => return Err(other),
         };
-        if let Err(invalid) = self.keyring.state(found, now.unix) {
-            trail.dead = Some(self.standing(found.key, by_prefix));
-            return Err(self
-                .bad_key(Refusal::CredentialInvalid(invalid), client.address, now)
-                .into());
+        let standing = self.policy.standing(found.key, by_prefix);
+        self.record.found(|| {
+            format!(
+                "key {} of organization {}",
+                standing.caller.id, standing.caller.organization
+            )
+        });
+        self.record.ask(Rule::State);
+        if let Err(invalid) = self.policy.keyring.state(found, self.now.unix) {
+            self.trail.dead = Some(standing);
+            return Err(self.bad_key(Refusal::CredentialInvalid(invalid), client.address).into());
         }
-        trail.standing = Some(self.standing(found.key, by_prefix));
-        let record = self.keyring.key(found.key);
+        self.trail.standing = Some(standing);
+        self.record.ask(Rule::Network);
+        let record = self.policy.keyring.key(found.key);
         if !record.grant().allows_source(client.address) {
             return Err(Refusal::SourceDenied.into());
         }
-        match (record.environment(), by_prefix) {
-            (Some(recorded), Some(named)) if recorded != named => Err(Refusal::EnvironmentDenied.into()),
-            (Some(_) | None, _) => Ok(()),
+        self.record.ask(Rule::Environment);
+        if let (Some(recorded), Some(named)) = (record.environment(), by_prefix)
+            && recorded != named
+        {
+            return Err(Refusal::EnvironmentDenied.into());
         }
+        // A source that does not count here may hold a key of ours all the same.
+        taken.join(&self.live_credentials(|source| !self.counts(route, source)));
+        Ok(Admitted {
+            passage: Passage::Key,
+            taken,
+        })
     }
 
-    pub(super) fn credential<'a>(&self, head: &ClientHead<'a>) -> Result<(Presented<'a>, Taken), Refusal> {
-        let is_foreign = |source: usize, value: &Presented<'_>| !self.config.may_be_key(source, value);
-        match credential::extract(&self.config.credentials, head, self.config.limits.key_bytes, is_foreign) {
-            Extraction::Missing => Err(Refusal::CredentialMissing),
-            Extraction::Malformed(reason) | Extraction::Foreign(reason) => Err(Refusal::CredentialMalformed(reason)),
-            Extraction::Conflict => Err(Refusal::CredentialConflict),
-            Extraction::Found { key, taken } => Ok((key, taken)),
-        }
+    /// Nobody said who they are: some may come so for a while.
+    pub(super) fn exempted(&mut self, client: &Client) -> Result<Admitted, Refusal> {
+        let exemptions = &self.policy.exemptions;
+        let exempt = exemptions.find(self.head, client.address, self.now.unix);
+        let exempt = exempt.ok_or(Refusal::CredentialMissing)?;
+        self.record.found(|| format!("none, as legacy {:?} may", exempt.name));
+        Ok(Admitted {
+            passage: Passage::Legacy(Arc::clone(exempt)),
+            taken: Taken::default(),
+        })
     }
 
-    fn look_up(&self, key: &Presented<'_>, checksummed: bool, asking: &Asking<'_>) -> Result<Found, End> {
+    /// The source with this index is where the credential stood.
+    pub(super) fn stood(&mut self, source: Option<usize>) {
+        let source = source.map(|index| &self.policy.sources[index]);
+        self.trail.source = source.cloned();
+        self.record
+            .found(|| source.map(ToString::to_string).unwrap_or_default());
+    }
+
+    /// Whether a source is looked at on this route.
+    fn counts(&self, route: &Route, source: usize) -> bool {
+        let credentials = &self.policy.config.credentials;
+        let counting = route.credentials.as_ref().unwrap_or(&credentials.everywhere);
+        counting.iter().any(|&index| usize::from(index) == source)
+    }
+
+    /// The key that the route's sources hold. What `is_others` says of a source's index and a value there, or what the
+    /// source's prefixes say, is somebody else's.
+    pub(super) fn extract(&self, route: &Route, is_others: impl Fn(usize, &Presented<'_>) -> bool) -> Extraction<'a> {
+        let credentials = &self.policy.config.credentials;
+        let counts = |source| self.counts(route, source);
+        let is_foreign =
+            |source, value: &Presented<'_>| !credentials.may_be_key(source, value) || is_others(source, value);
+        let most = self.policy.config.limits.key_bytes;
+        credential::extract(&credentials.sources, counts, self.head, most, is_foreign)
+    }
+
+    fn look_up(&self, key: &Presented<'_>, by_prefix: Option<EnvironmentId>, client: &Client) -> Result<Found, End> {
+        let policy = self.policy;
+        let checksummed = by_prefix.is_some_and(|id| policy.config.environments[usize::from(id.0)].checksum);
         if checksummed && !generated::checksum_ok(key.expose()) {
             return Err(Refusal::CredentialInvalid(Invalid::Checksum).into());
         }
-        if let Some(found) = self.keyring.find(key) {
+        if let Some(found) = policy.keyring.find(key) {
             return Ok(found);
         }
         let unknown = End::No(Refusal::CredentialInvalid(Invalid::Unknown));
-        if let Some(Verdict::Record(found)) = asking.verdict {
+        if let Some(Verdict::Record(found)) = self.verdict {
             return found.ok_or(unknown);
         }
-        let candidates: Vec<_> = self
+        let candidates: Vec<_> = policy
             .keyring
             .slow_candidates(key)
             .iter()
@@ -96,59 +143,35 @@ impl Policy {
             return Err(unknown);
         }
         Err(End::Ask(SlowCheck {
-            generation: self.generation,
+            generation: policy.generation,
             digest: key.digest(),
-            exhausted: self.exhausted_for(asking),
+            exhausted: self.exhausted(client.address),
             presented: Zeroizing::new(key.expose().to_vec()),
             candidates,
         }))
     }
 
-    fn checksummed(&self, environment: crate::config::environments::EnvironmentId) -> bool {
-        self.config.environments[usize::from(environment.0)].checksum
-    }
-
     /// A bad key spends from its source's bucket; once that is empty, it is told so. Sending none is not presenting a bad
     /// one.
-    pub(super) fn bad_key(&self, refusal: Refusal, source: Option<IpAddr>, now: Now) -> Refusal {
-        if refusal == Refusal::CredentialMissing {
-            return refusal;
-        }
-        match self.failures.spend(source, now.monotonic) {
-            Ok(()) => refusal,
-            Err(wait) => Refusal::CredentialFailuresExceeded(wait),
-        }
+    pub(super) fn bad_key(&self, refusal: Refusal, source: Option<IpAddr>) -> Refusal {
+        let exhausted = if self.spends {
+            self.policy.failures.spend(source, self.now.monotonic).err()
+        } else {
+            self.exhausted(source)
+        };
+        exhausted.map_or(refusal, Refusal::CredentialFailuresExceeded)
     }
 
     /// Seconds to wait when the source has no bad credentials left to present.
-    fn exhausted_for(&self, asking: &Asking<'_>) -> Option<u64> {
-        self.failures.is_empty(asking.client.address, asking.now.monotonic)
+    pub(super) fn exhausted(&self, source: Option<IpAddr>) -> Option<u64> {
+        self.policy.failures.is_empty(source, self.now.monotonic)
     }
 
-    /// Whether the source has no bad credentials left to present.
-    pub(super) fn is_exhausted(&self, asking: &Asking<'_>) -> bool {
-        self.exhausted_for(asking).is_some()
-    }
-
-    /// Where no key is needed, one that a record has must not reach the upstream either (or that may have one: nobody computes a
-    /// slow hash for that), whatever stands beside it. What only looks like a key may be the upstream's own, and stays.
-    pub(super) fn live_credential(&self, head: &ClientHead<'_>) -> Taken {
-        let sources = &self.config.credentials;
-        let mut taken = Taken::default();
-        for (index, source) in sources.iter().enumerate() {
-            if credential::values(source, sources, head)
-                .iter()
-                .any(|value| self.is_live(value))
-            {
-                taken.insert(index);
-            }
-        }
-        taken
-    }
-
-    fn is_live(&self, value: &Presented<'_>) -> bool {
-        let length = value.expose().len();
-        (1..=self.config.limits.key_bytes).contains(&length)
-            && (self.keyring.find(value).is_some() || !self.keyring.slow_candidates(value).is_empty())
+    /// Where no key is needed, one that a record has must not reach the upstream either (or that may have one: nobody
+    /// computes a slow hash for this). What only looks like a key may be the upstream's own, and stays.
+    pub(super) fn live_credentials(&self, of: impl Fn(usize) -> bool) -> Taken {
+        let keyring = &self.policy.keyring;
+        let is_live = |key: &Presented<'_>| keyring.find(key).is_some() || !keyring.slow_candidates(key).is_empty();
+        credential::live(&self.policy.config.credentials.sources, of, self.head, is_live)
     }
 }

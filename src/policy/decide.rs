@@ -2,32 +2,38 @@
 //!
 //! 1. hygiene: the head is not too large, and means the same to everybody ([`super::hygiene`])
 //! 2. TLS, where it is required
-//! 3. route: there is one, and its access is not `deny`
-//! 4. credential: present, in its form, one ([`super::credential`]); a key's or a user's, as the route says
-//! 5. look-up: a record has its hash; a bad key spends from its source's bucket
-//! 6. state: not revoked, not disabled, begun, not expired
-//! 7. network: the client's address is one of the key's `allowed_sources`
-//! 8. environment: the key's prefix and its record agree
-//! 9. permission: what the route demands
-//! 10. the path, read as the chosen upstream reads it
-//! 11. concurrency, then rate: all windows or none
+//! 3. route: the most specific one, or what holds for requests that match none
+//! 4. access: somebody may use it
+//! 5. credential: present, in its form, one ([`super::credential`]), a key's or a user's ([`super::user`]), as the route says; or
+//!    none, from a caller that may come without for a while ([`super::legacy`])
+//! 6. look-up: a record has its hash; a bad key spends from its source's bucket
+//! 7. state: not revoked, not disabled, begun, not expired
+//! 8. network: the client's address is one of the key's `allowed_sources`
+//! 9. environment: the key's prefix and its record agree, and the route takes it
+//! 10. permission, subscription, tenant, required headers: what the route demands ([`super::rules`])
+//! 11. the path, read as the chosen upstream reads it
+//! 12. concurrency, then rate: all windows or none
 //!
-//! A user's token is verified in place of 5 and 6 ([`super::user`]), and 7 and 8 are a key's alone. A public route leaves out 4
-//! to 9 and 11, and so does a request whose credential the upstream judges, but for 4.
+//! A user's token is verified in place of 6 and 7, and has no network. A credential that only the upstream can judge leaves out 6
+//! to 9, all of 10 but the headers, and 12. A public route leaves out 5 to 10 and 12. Where a route only observes, a no of 4 to 10 and 12 lets the request through,
+//! marked; it spends nothing.
 
 use std::sync::Arc;
 
-use super::authenticate::Asking;
+use super::credential::Taken;
 use super::forwarded::{self, Client};
 use super::head::ClientHead;
-use super::permit::{Permit, Trail};
+use super::limits::Slot;
+use super::permit::{Passage, Permit, Trail};
 use super::refusal::{Failure, Hygiene, Refusal};
-use super::route::Match;
+use super::route::{Match, RouteIndex};
 use super::slow::{SlowCheck, Verdict};
-use super::{Policy, hygiene};
+use super::standing::Standing;
+use super::trace::{Record, Rule, Trace};
+use super::{Policy, hygiene, rules};
 use crate::clock::Now;
 use crate::config::ingress::RequireTls;
-use crate::config::routes::{Access, Permission, Route};
+use crate::config::routes::{Access, Enforcement, Route};
 use crate::config::upstreams::UpstreamId;
 
 /// What is to be done with a request.
@@ -53,12 +59,49 @@ pub struct Refused {
     pub trail: Trail,
 }
 
+/// What a decision would be; nothing is spent, and nothing can be forwarded with it.
+pub enum Outlook {
+    /// It would be let through.
+    Forward {
+        /// Where it would go.
+        upstream: UpstreamId,
+        /// What was found.
+        trail: Trail,
+    },
+    /// It would be refused.
+    Refuse(Refused),
+    /// This has to be asked first.
+    Verify(SlowCheck),
+    /// The issuer of users' tokens has to be asked for its keys first.
+    AskKeys,
+    /// It could not be decided.
+    Fail(Failure),
+}
+
 /// Why the way ended.
 pub(super) enum End {
     No(Refusal),
     Ask(SlowCheck),
     AskKeys,
     Failed(Failure),
+}
+
+/// One walk through the rules.
+pub(super) struct Walk<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) head: &'a ClientHead<'a>,
+    pub(super) verdict: Option<Verdict>,
+    pub(super) now: Now,
+    /// Whether limits are really spent.
+    pub(super) spends: bool,
+    pub(super) trail: Trail,
+    pub(super) record: Record<'a>,
+}
+
+/// A caller that may go on.
+pub(super) struct Admitted {
+    pub(super) passage: Passage,
+    pub(super) taken: Taken,
 }
 
 impl Policy {
@@ -68,71 +111,84 @@ impl Policy {
     /// bad keys.
     #[must_use]
     pub fn decide_ingress(&self, head: &ClientHead<'_>, verdict: Option<Verdict>, now: Now) -> Decision {
-        let mut trail = Trail::default();
-        match self.walk(head, verdict, now, &mut trail) {
+        let mut walk = Walk {
+            policy: self,
+            head,
+            verdict,
+            now,
+            spends: true,
+            trail: Trail::default(),
+            record: Record(None),
+        };
+        match walk.walk() {
             Ok(permit) => Decision::Forward(permit),
-            Err(End::No(refusal)) => {
-                // Whoever has a key is told where it stands, whatever the answer; nothing is spent.
-                if let (Some(standing), None) = (&trail.standing, &trail.report) {
-                    trail.report = standing.account.peek(0, now.monotonic).ok();
-                }
-                Decision::Refuse(Refused { refusal, trail })
-            }
+            Err(End::No(refusal)) => Decision::Refuse(walk.refused(refusal)),
             Err(End::Ask(check)) => Decision::Verify(check),
             Err(End::AskKeys) => Decision::AskKeys,
-            Err(End::Failed(failure)) => Decision::Fail(failure, trail),
+            Err(End::Failed(failure)) => Decision::Fail(failure, walk.trail),
         }
     }
 
-    fn walk(
-        &self,
-        head: &ClientHead<'_>,
-        verdict: Option<Verdict>,
-        now: Now,
-        trail: &mut Trail,
-    ) -> Result<Box<Permit>, End> {
-        self.check_size(head)?;
-        let checked = hygiene::check(head, &self.law, &self.loosest_paths)?;
-        let ingress = &self.config.ingress;
-        let client = forwarded::client(head, &ingress.trusted_proxies, ingress.forwarded);
-        self.demand_tls(&client)?;
-        let route = self.route(head, trail)?;
-        let asking = Asking {
+    /// What [`Policy::decide_ingress`] would decide, by the same rules, and how it came to it, which goes to `trace`. Spends
+    /// nothing.
+    #[must_use]
+    pub fn explain(&self, head: &ClientHead<'_>, verdict: Option<Verdict>, now: Now, trace: &mut Trace) -> Outlook {
+        let mut walk = Walk {
+            policy: self,
             head,
             verdict,
-            client: &client,
             now,
+            spends: false,
+            trail: Trail::default(),
+            record: Record(Some(trace)),
         };
-        let taken = match route.map_or(Access::Key, |route| route.access) {
-            Access::Deny => return Err(Refusal::RouteUnknown.into()),
-            Access::Public => self.live_credential(head),
-            Access::Key => self.authenticate_key(&asking, trail)?,
-            Access::User => self.authenticate_user(&asking, trail)?,
-            Access::KeyOrUser => self.authenticate_either(&asking, trail)?,
-        };
-        if let (Some(route), Some(standing)) = (route, &trail.standing)
-            && !allows(route, |permission| standing.caller.permissions.contains(permission))
-        {
-            return Err(Refusal::PermissionDenied.into());
-        }
-        let upstream = self.upstream(route, trail);
-        hygiene::path_check(head.uri.path(), &self.config.upstreams[usize::from(upstream.0)].paths)?;
-        let slot = match &trail.standing {
-            None => None,
-            Some(standing) => {
-                let slot = standing.account.enter().ok_or(Refusal::ConcurrencyExceeded)?;
-                let cost = route.map_or(1, |route| route.cost);
-                let spent = standing.account.spend(cost, now.monotonic);
-                trail.report = Some(spent.map_err(|refused| {
-                    trail.report = Some(refused.report);
-                    Refusal::RateLimited(refused.exceeded)
-                })?);
-                Some(slot)
+        match walk.walk() {
+            Ok(permit) => Outlook::Forward {
+                upstream: permit.upstream,
+                trail: permit.trail,
+            },
+            Err(End::No(refusal)) => {
+                walk.record.refused(&refusal);
+                Outlook::Refuse(walk.refused(refusal))
             }
-        };
+            Err(End::Ask(check)) => Outlook::Verify(check),
+            Err(End::AskKeys) => Outlook::AskKeys,
+            Err(End::Failed(failure)) => Outlook::Fail(failure),
+        }
+    }
+}
+
+impl<'a> Walk<'a> {
+    fn walk(&mut self) -> Result<Box<Permit>, End> {
+        let (policy, head) = (self.policy, self.head);
+        self.record.ask(Rule::Size);
+        self.check_size()?;
+        self.record.ask(Rule::Hygiene);
+        let checked = hygiene::check(head, &policy.law, &policy.loosest_paths)?;
         let host = checked.host(head)?;
+        let ingress = &policy.config.ingress;
+        self.record.ask(Rule::Client);
+        let client = forwarded::client(head, &ingress.trusted_proxies, ingress.forwarded);
+        self.record.found(|| described(&client));
+        self.record.ask(Rule::Tls);
+        self.demand_tls(&client)?;
+        let (index, route) = self.route()?;
+        let admitted = self.admit(route, &client);
+        let Admitted { passage, taken } = self.observe(route, admitted, |walk, refusal| Admitted {
+            passage: Passage::WouldRefuse(refusal),
+            taken: walk.live_credentials(|_| true),
+        })?;
+        self.record.ask(Rule::Path);
+        let upstream = self.upstream(route);
+        let target = &policy.config.upstreams[usize::from(upstream.0)];
+        self.record.found(|| format!("upstream {:?}", target.name));
+        hygiene::path_check(head.uri.path(), &target.paths)?;
+        let (passage, slot) = self.spend(route, passage)?;
+        self.trail.passage = passage;
         Ok(Box::new(Permit {
-            trail: std::mem::take(trail),
+            identity: policy.identity_of(&self.trail),
+            trail: std::mem::take(&mut self.trail),
+            route: index,
             upstream,
             taken,
             forwarded: forwarded::render(head, client, &host, ingress.forwarded),
@@ -143,13 +199,38 @@ impl Policy {
         }))
     }
 
+    /// Whoever has a key is told where it stands, whatever the answer; nothing is spent.
+    fn refused(&mut self, refusal: Refusal) -> Refused {
+        let mut trail = std::mem::take(&mut self.trail);
+        if let (Some(standing), None) = (&trail.standing, &trail.report) {
+            trail.report = standing.account.peek(0, self.now.monotonic).ok();
+        }
+        Refused { refusal, trail }
+    }
+
+    /// Where a route only observes, its no is a mark.
+    fn observe<T>(
+        &mut self,
+        route: &Route,
+        outcome: Result<T, End>,
+        marked: impl FnOnce(&Self, Refusal) -> T,
+    ) -> Result<T, End> {
+        match outcome {
+            Err(End::No(refusal)) if route.enforcement == Enforcement::Observe => {
+                self.record.would_refuse(&refusal);
+                Ok(marked(self, refusal))
+            }
+            other => other,
+        }
+    }
+
     /// The raw limits of HTTP/1.1 heads are the screen's; these hold for HTTP/2 too.
-    fn check_size(&self, head: &ClientHead<'_>) -> Result<(), Hygiene> {
-        let limits = &self.config.limits;
-        let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
-        if target > limits.target_bytes {
+    fn check_size(&self) -> Result<(), Hygiene> {
+        let limits = &self.policy.config.limits;
+        let target = self.head.uri.path_and_query();
+        if target.map_or(0, |target| target.as_str().len()) > limits.target_bytes {
             Err(Hygiene::TargetTooLong)
-        } else if head.headers.len() > limits.header_count {
+        } else if self.head.headers.len() > limits.header_count {
             Err(Hygiene::HeadTooLarge)
         } else {
             Ok(())
@@ -157,7 +238,7 @@ impl Policy {
     }
 
     fn demand_tls(&self, client: &Client) -> Result<(), Refusal> {
-        match self.config.ingress.require_tls {
+        match self.policy.config.ingress.require_tls {
             RequireTls::No => Ok(()),
             RequireTls::ExceptLoopback if client.local => Ok(()),
             RequireTls::Always | RequireTls::ExceptLoopback if client.tls => Ok(()),
@@ -165,35 +246,160 @@ impl Policy {
         }
     }
 
-    /// The route's rules; `None` where the configuration has no routes at all.
-    fn route(&self, head: &ClientHead<'_>, trail: &mut Trail) -> Result<Option<&Route>, Refusal> {
-        match self.routes.find(head.method, head.uri.path()) {
-            Match::Default => Ok(None),
-            Match::MethodNotRouted | Match::None => Err(Refusal::RouteUnknown),
+    /// The route's rules, or those for requests that match none. A path that has routes, for other methods, is not one of
+    /// these.
+    fn route(&mut self) -> Result<(Option<RouteIndex>, &'a Route), Refusal> {
+        self.record.ask(Rule::Route);
+        let policy = self.policy;
+        match policy.routes.find(self.head.method, self.head.uri.path()) {
+            Match::MethodNotRouted => {
+                self.record
+                    .found(|| "a route has this path, for other methods".to_owned());
+                Err(Refusal::RouteUnknown)
+            }
             Match::Ambiguous => Err(Refusal::RequestInvalid(Hygiene::AmbiguousPath)),
+            Match::None => {
+                self.record.found(|| "no route has this path".to_owned());
+                Ok((None, &policy.config.unmatched))
+            }
             Match::Matched(index) => {
-                let route = &self.config.routes[usize::from(index.0)];
-                trail.route = Some(Arc::clone(&route.path));
-                Ok(Some(route))
+                let route = &policy.config.routes[usize::from(index.0)];
+                self.trail.route = Some(Arc::clone(&route.path));
+                self.trail.door = Some(index);
+                self.record.found(|| format!("routes[{}] {}", index.0, route.path));
+                Ok((Some(index), route))
             }
         }
     }
 
+    /// From the route's access to the last of its demands on the caller.
+    fn admit(&mut self, route: &Route, client: &Client) -> Result<Admitted, End> {
+        self.record.ask(Rule::Access);
+        self.record.found(|| access(route).to_owned());
+        if route.enforcement == Enforcement::Off {
+            return Ok(self.anybody());
+        }
+        let admitted = match route.access {
+            Access::Deny => return Err(Refusal::RouteUnknown.into()),
+            Access::Public => self.anybody(),
+            Access::Key => self.authenticate_key(route, client)?,
+            Access::User => self.authenticate_user(client)?,
+            Access::KeyOrUser => self.authenticate_either(route, client)?,
+        };
+        if let Some(standing) = self.trail.standing.clone() {
+            self.demand(route, &standing)?;
+        }
+        if !route.required_headers.is_empty() {
+            self.record.ask(Rule::RequiredHeaders);
+            rules::required_headers(route, self.head)?;
+        }
+        Ok(admitted)
+    }
+
+    fn anybody(&self) -> Admitted {
+        Admitted {
+            passage: Passage::Public,
+            taken: self.live_credentials(|_| true),
+        }
+    }
+
+    /// What the route demands of a caller that is known.
+    fn demand(&mut self, route: &Route, standing: &Standing) -> Result<(), Refusal> {
+        let (caller, head, routes) = (&standing.caller, self.head, &self.policy.routes);
+        if !route.environments.is_empty() {
+            self.record.ask(Rule::Environment);
+            rules::environment(route, caller)?;
+        }
+        if let Some(permission) = &route.permission {
+            self.record.ask(Rule::Permission);
+            self.record.found(|| permission.to_string());
+            rules::permission(route, caller)?;
+        }
+        if route.subscription.is_some() {
+            self.record.ask(Rule::Subscription);
+            rules::subscription(route, caller, head, routes)?;
+        }
+        if route.organization.is_some() {
+            self.record.ask(Rule::Tenant);
+            rules::tenant(route, caller, head, routes)?;
+        }
+        Ok(())
+    }
+
     /// The route's own upstream, else the environment's, else the default.
-    fn upstream(&self, route: Option<&Route>, trail: &Trail) -> UpstreamId {
-        let environment = trail.standing.as_ref().and_then(|standing| standing.caller.environment);
+    fn upstream(&self, route: &Route) -> UpstreamId {
+        let standing = self.trail.standing.as_ref();
+        let environment = standing.and_then(|standing| standing.caller.environment);
+        let config = &self.policy.config;
         route
-            .and_then(|route| route.upstream)
-            .or_else(|| self.config.environments[usize::from(environment?.0)].upstream)
-            .unwrap_or(self.config.default_upstream)
+            .upstream
+            .or_else(|| config.environments[usize::from(environment?.0)].upstream)
+            .unwrap_or(config.default_upstream)
+    }
+
+    /// Spends what a caller with an account has, or says that it would.
+    fn spend(&mut self, route: &Route, passage: Passage) -> Result<(Passage, Option<Slot>), End> {
+        match (&passage, self.trail.standing.clone()) {
+            (Passage::Key | Passage::User, Some(standing)) => {
+                let spent = self.spend_account(route, &standing);
+                let spent = spent.map(|slot| (passage, slot)).map_err(End::No);
+                self.observe(route, spent, |_, refusal| (Passage::WouldRefuse(refusal), None))
+            }
+            (
+                Passage::Key
+                | Passage::User
+                | Passage::Delegated
+                | Passage::Public
+                | Passage::Legacy(_)
+                | Passage::WouldRefuse(_),
+                _,
+            ) => Ok((passage, None)),
+        }
+    }
+
+    fn spend_account(&mut self, route: &Route, standing: &Standing) -> Result<Option<Slot>, Refusal> {
+        let (account, now) = (&standing.account, self.now.monotonic);
+        self.record.ask(Rule::Concurrency);
+        let slot = match self.spends {
+            true => Some(account.enter().ok_or(Refusal::ConcurrencyExceeded)?),
+            false if account.has_room() => None,
+            false => return Err(Refusal::ConcurrencyExceeded),
+        };
+        self.record.ask(Rule::Limits);
+        self.record.found(|| format!("costs {}", route.cost));
+        let spent = match self.spends {
+            true => account.spend(route.cost, now),
+            false => account.peek(route.cost, now),
+        };
+        match spent {
+            Ok(report) => {
+                self.trail.report = Some(report);
+                Ok(slot)
+            }
+            Err(refused) => {
+                self.trail.report = Some(refused.report);
+                Err(Refusal::RateLimited(refused.exceeded))
+            }
+        }
     }
 }
 
-fn allows(route: &Route, has: impl Fn(&str) -> bool) -> bool {
-    match &route.permission {
-        None => true,
-        Some(Permission::Any(names)) => names.iter().any(|name| has(name)),
-        Some(Permission::All(names)) => names.iter().all(|name| has(name)),
+fn described(client: &Client) -> String {
+    let address = client
+        .address
+        .map_or_else(|| "unknown".to_owned(), |address| address.to_string());
+    let tls = if client.tls { " over TLS" } else { "" };
+    format!("{address}{tls}")
+}
+
+fn access(route: &Route) -> &'static str {
+    match (route.enforcement, route.access) {
+        (Enforcement::Off, _) => "not enforced",
+        (Enforcement::Enforce | Enforcement::Observe, Access::Key) => "key",
+        (Enforcement::Enforce | Enforcement::Observe, Access::User) => "user",
+        (Enforcement::Enforce | Enforcement::Observe, Access::KeyOrUser) => "key or user",
+        (Enforcement::Enforce | Enforcement::Observe, Access::Public) => "public",
+        (Enforcement::Enforce | Enforcement::Observe, Access::Deny) => "deny",
     }
 }
 

@@ -19,32 +19,39 @@ pub mod head;
 pub mod header_law;
 pub mod hygiene;
 pub mod keyring;
+pub mod legacy;
 pub mod limits;
+pub mod permissions;
 pub mod permit;
 pub mod refusal;
 pub mod route;
+mod rules;
 mod slow;
 pub mod standing;
+pub mod trace;
 pub mod user;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 
 use crate::config::Config;
 use crate::config::credentials::Source;
 use crate::config::environments::EnvironmentId;
 use crate::config::problem::{Problem, Problems, Severity};
+use crate::config::routes::{Access, Parameter, Subscription};
 use crate::config::upstreams::{Paths, Upstream};
 use caller::{Caller, IdentityHeaders};
 use keyring::{KeyIndex, Keyring};
 use limits::Failures;
-use route::{Routes, Unroutable};
+use permissions::Sets;
+use permit::{Passage, Trail};
+use route::{RouteIndex, Routes, Unroutable};
 use standing::{Accounts, Standing, Terms};
 use user::{FetchedKeys, UserAccounts, Users};
 
-pub use decide::{Decision, Refused};
+pub use decide::{Decision, Outlook, Refused};
 pub use slow::{SlowCheck, Verdict};
 
 /// One generation: configuration and keys, compiled.
@@ -60,6 +67,15 @@ pub struct Policy {
     keyring: Keyring,
     routes: Routes,
     prefixes: credential::Prefixes,
+    /// What logs call the places of credentials, by their index.
+    sources: Box<[Arc<str>]>,
+    /// [`user::places`]
+    places: Vec<Source>,
+    /// Where `[user_tokens]` is configured.
+    users: Option<Users>,
+    /// What the permissions of callers are made with that have no record.
+    sets: Sets,
+    exemptions: legacy::Exemptions,
     /// By [`crate::config::plans::PlanId`].
     plans: Vec<Arc<Terms>>,
     /// By [`KeyIndex`], rendered when the key is first used.
@@ -67,10 +83,6 @@ pub struct Policy {
     /// The `Host` of upstreams that do not take the client's, by [`crate::config::upstreams::UpstreamId`].
     hosts: Vec<HeaderValue>,
     public_headers: IdentityHeaders,
-    /// [`user::sources`]
-    sources: Vec<Source>,
-    /// Where `[user_tokens]` is configured.
-    users: Option<Users>,
     /// What at least one upstream reads as we do.
     loosest_paths: Paths,
     running: Arc<Running>,
@@ -106,27 +118,32 @@ impl Policy {
     }
 
     fn compile(config: Config, generation: u64, running: Arc<Running>) -> Result<Self, Problems> {
-        let routes = Routes::compile(&config.routes).map_err(|unroutable| problem(&config, &unroutable))?;
-        let keyring = Keyring::compile(&config.records, &config.keys.peppers);
+        let routes = Routes::compile(&config.routes, config.unmatched.access)
+            .map_err(|unroutable| problem(&config, &unroutable))?;
+        let sets = Sets::compile(&config.permissions);
+        let keyring = Keyring::compile(&config.records, &config.keys.peppers, &sets);
         let failures = running.failures(&config);
-        let sources = user::sources(&config);
+        let places = user::places(&config);
         Ok(Self {
             generation,
-            answers: answer::Answers::compile(&config.errors, &sources),
-            law: Arc::new(header_law::HeaderLaw::compile(
-                &sources,
-                &config.identity,
-                config.ingress.forwarded,
-            )),
-            users: Users::compile(&config, &sources, &keyring),
-            sources,
+            answers: answer::Answers::compile(&config.errors, &config.credentials.counting_everywhere())
+                .with_routes(routes_with_sources(&config)),
+            law: Arc::new(
+                header_law::HeaderLaw::compile(&places, &config.identity, config.ingress.forwarded)
+                    .relying_on(relied_on(&config)),
+            ),
+            exemptions: legacy::Exemptions::compile(&config.legacy),
             standings: std::iter::repeat_with(OnceLock::new).take(keyring.len()).collect(),
-            keyring,
             routes,
             prefixes: credential::Prefixes::compile(&config.environments),
+            sources: labels(&config, &places),
+            users: Users::compile(&config, &places, &keyring),
+            keyring,
+            places,
+            sets,
             plans: config.plans.iter().map(Terms::of).collect(),
             hosts: config.upstreams.iter().map(own_host).collect(),
-            public_headers: caller::public_headers(&config.identity),
+            public_headers: caller::anonymous_headers("public", &config.identity),
             loosest_paths: hygiene::loosest(&config.upstreams),
             running,
             failures,
@@ -143,6 +160,20 @@ impl Policy {
             Arc::clone(known)
         } else {
             Arc::new(self.render(key, by_prefix))
+        }
+    }
+
+    /// What the upstream is told of a request, where that is not the caller's headers, or anybody's, as they are rendered
+    /// already.
+    fn identity_of(&self, trail: &Trail) -> Option<IdentityHeaders> {
+        match &trail.passage {
+            Passage::Key | Passage::User | Passage::Public => None,
+            passage @ (Passage::Delegated | Passage::Legacy(_) | Passage::WouldRefuse(_)) => {
+                Some(match &trail.standing {
+                    Some(standing) => standing.caller.headers_as(&passage.status(), &self.config),
+                    None => caller::anonymous_headers(&passage.status(), &self.config.identity),
+                })
+            }
         }
     }
 
@@ -181,6 +212,46 @@ impl fmt::Debug for Policy {
             .field("keys", &self.keyring.len())
             .finish_non_exhaustive()
     }
+}
+
+/// The routes on which other places count than everywhere, and these.
+fn routes_with_sources(config: &Config) -> impl Iterator<Item = (RouteIndex, Vec<Source>)> {
+    let routes = (0..).map(RouteIndex).zip(&config.routes);
+    routes.filter_map(|(index, route)| {
+        let credentials = &config.credentials;
+        let keys = route.credentials.as_ref().unwrap_or(&credentials.everywhere).iter();
+        let keys = keys.map(|&source| credentials.sources[usize::from(source)].clone());
+        let users = config.user_tokens.as_ref().map(|tokens| tokens.source.clone());
+        match route.access {
+            Access::User => Some((index, users.into_iter().collect())),
+            Access::KeyOrUser => Some((index, keys.chain(users).collect())),
+            Access::Key | Access::Public | Access::Deny => route.credentials.as_ref().map(|_| (index, keys.collect())),
+        }
+    })
+}
+
+/// What logs call the places of credentials.
+fn labels(config: &Config, places: &[Source]) -> Box<[Arc<str>]> {
+    let known = config.credentials.labels();
+    let others = places[config.credentials.sources.len()..].iter();
+    known.chain(others.map(ToString::to_string)).map(Arc::from).collect()
+}
+
+/// The headers by which a decision was made: whoever sends one must not be able to keep it from the upstream, or to send it
+/// another.
+fn relied_on(config: &Config) -> impl Iterator<Item = &HeaderName> {
+    config.routes.iter().flat_map(|route| {
+        let organization = match &route.organization {
+            Some(Parameter::Header(name)) => Some(name),
+            Some(Parameter::Path(_) | Parameter::Query(_)) | None => None,
+        };
+        let subscription = match &route.subscription {
+            Some(Subscription::Told(Parameter::Header(name))) => Some(name),
+            Some(Subscription::Told(_) | Subscription::Named(_)) | None => None,
+        };
+        let required = route.required_headers.iter().map(|header| &header.name);
+        required.chain(organization).chain(subscription)
+    })
 }
 
 fn own_host(upstream: &Upstream) -> HeaderValue {

@@ -4,6 +4,7 @@
 //! The fields are private to this room and only the decision fills them in: whoever holds a `Permit` holds a decision. It
 //! is spent by value: [`Permit::spend`] turns the client's head into the upstream's, once.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::header::HOST;
@@ -11,17 +12,24 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Uri};
 
 use super::Policy;
-use super::caller::Kind;
+use super::caller::IdentityHeaders;
 use super::credential::Taken;
 use super::forwarded::{Client, Rendered};
 use super::header_law::Rewrite;
+use super::legacy::Exempt;
 use super::limits::{Report, Slot};
+use super::refusal::Refusal;
+use super::route::RouteIndex;
 use super::standing::Standing;
+use crate::config::routes::RouteTimeouts;
 use crate::config::upstreams::UpstreamId;
 
 /// The decision to forward one request.
 pub struct Permit {
     pub(super) trail: Trail,
+    pub(super) route: Option<RouteIndex>,
+    /// What the upstream is told, where that is not what is rendered already.
+    pub(super) identity: Option<IdentityHeaders>,
     pub(super) upstream: UpstreamId,
     pub(super) taken: Taken,
     pub(super) client: Client,
@@ -37,25 +45,58 @@ pub struct Permit {
 pub struct Trail {
     /// The pattern of the route that matched.
     pub route: Option<Arc<str>>,
+    /// Its index.
+    pub door: Option<RouteIndex>,
+    /// Where the key stood: the source's name, or what it is.
+    pub source: Option<Arc<str>>,
     /// The key, once it is known to be valid.
     pub standing: Option<Arc<Standing>>,
     /// The key of a record that is not good now: for the log alone, since the caller must not learn that there is one.
     pub dead: Option<Arc<Standing>>,
-    /// The credential goes on untouched, for the upstream to judge.
-    pub delegated: bool,
     /// Where the key stands in its windows, once they were asked.
     pub report: Option<Report>,
+    /// As what it was let through.
+    pub passage: Passage,
 }
 
-impl Trail {
-    /// Who calls, as far as it is known: `key`, `user`, `delegated` or `none`.
+/// As what a request is let through.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Passage {
+    /// With a valid key.
+    Key,
+    /// With a user's token that was verified.
+    User,
+    /// With a credential that the upstream judges.
+    Delegated,
+    /// As anybody.
+    #[default]
+    Public,
+    /// Without a key, for a while.
+    Legacy(Arc<Exempt>),
+    /// Although it would have been refused, because the route only observes.
+    WouldRefuse(Refusal),
+}
+
+impl Passage {
+    /// `X-Auth-Status`.
     #[must_use]
-    pub fn caller(&self) -> &'static str {
-        match self.standing.as_ref().map(|standing| standing.caller.kind) {
-            Some(Kind::Key) => "key",
-            Some(Kind::User) => "user",
-            None if self.delegated => "delegated",
-            None => "none",
+    pub fn status(&self) -> Cow<'static, str> {
+        match self {
+            Self::WouldRefuse(refusal) => format!("would-refuse; reason={}", refusal.code()).into(),
+            Self::Key | Self::User | Self::Delegated | Self::Public | Self::Legacy(_) => self.word().into(),
+        }
+    }
+
+    /// Which of these it is, for metrics.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::User => "user",
+            Self::Delegated => "delegated",
+            Self::Public => "public",
+            Self::Legacy(_) => "legacy",
+            Self::WouldRefuse(_) => "would_refuse",
         }
     }
 }
@@ -68,6 +109,10 @@ pub struct UpstreamHead {
     pub target: PathAndQuery,
     /// All header fields, `Host` included.
     pub headers: HeaderMap,
+    /// The route's own timeouts.
+    pub timeouts: Option<RouteTimeouts>,
+    /// The route's own limit of the body; `u64::MAX` is none.
+    pub body_bytes: Option<u64>,
     /// The key's place among its requests in flight; to be kept until the last byte.
     pub slot: Option<Slot>,
 }
@@ -107,13 +152,12 @@ impl Permit {
         } else {
             policy.hosts[usize::from(self.upstream.0)].clone()
         };
-        let identity = match &self.trail.standing {
-            Some(standing) => &standing.caller.headers,
-            None => match &policy.users {
-                Some(users) if self.trail.delegated => &users.delegated,
-                Some(_) | None => &policy.public_headers,
-            },
+        let identity = match (&self.identity, &self.trail.standing) {
+            (Some(rendered), _) => rendered,
+            (None, Some(standing)) => &standing.caller.headers,
+            (None, None) => &policy.public_headers,
         };
+        let route = self.route.map(|index| &policy.config.routes[usize::from(index.0)]);
         let rewrite = Rewrite {
             taken: &self.taken,
             trusted: self.client.trusted,
@@ -128,6 +172,8 @@ impl Permit {
             upstream: self.upstream,
             target: policy.law.target(uri),
             headers: with_host(policy.law.request(headers, rewrite), host),
+            timeouts: route.and_then(|route| route.timeouts),
+            body_bytes: route.and_then(|route| route.body_bytes),
             slot: self.slot,
         }
     }

@@ -30,8 +30,14 @@ pub enum Refusal {
     SourceDenied,
     /// The key's prefix and its record name different environments.
     EnvironmentDenied,
-    /// The key lacks a permission that the route demands.
+    /// The caller lacks a permission that the route demands.
     PermissionDenied,
+    /// The caller lacks a subscription that the route, or the request, names.
+    SubscriptionDenied,
+    /// The request is about another organization than the caller's.
+    TenantDenied,
+    /// A header that the route demands is not there.
+    HeaderMissing,
     /// Too many requests in flight for this key.
     ConcurrencyExceeded,
     /// A window is spent.
@@ -171,10 +177,14 @@ impl Refusal {
             Self::CredentialMissing
             | Self::CredentialMalformed(_)
             | Self::CredentialConflict
-            | Self::CredentialInvalid(_) => StatusCode::UNAUTHORIZED,
-            Self::TlsRequired | Self::SourceDenied | Self::EnvironmentDenied | Self::PermissionDenied => {
-                StatusCode::FORBIDDEN
-            }
+            | Self::CredentialInvalid(_)
+            | Self::HeaderMissing => StatusCode::UNAUTHORIZED,
+            Self::TlsRequired
+            | Self::SourceDenied
+            | Self::EnvironmentDenied
+            | Self::PermissionDenied
+            | Self::SubscriptionDenied
+            | Self::TenantDenied => StatusCode::FORBIDDEN,
             Self::RouteUnknown => StatusCode::NOT_FOUND,
             Self::CredentialFailuresExceeded(_) | Self::ConcurrencyExceeded | Self::RateLimited(_) => {
                 StatusCode::TOO_MANY_REQUESTS
@@ -199,6 +209,9 @@ impl Refusal {
             Self::SourceDenied => "source_denied",
             Self::EnvironmentDenied => "environment_denied",
             Self::PermissionDenied => "permission_denied",
+            Self::SubscriptionDenied => "subscription_denied",
+            Self::TenantDenied => "tenant_denied",
+            Self::HeaderMissing => "header_missing",
             Self::ConcurrencyExceeded => "concurrency_exceeded",
             Self::RateLimited(_) => "rate_limited",
             Self::BodyTooLarge => "body_too_large",
@@ -222,6 +235,9 @@ impl Refusal {
             Self::SourceDenied => "The API key may not be used from this address.",
             Self::EnvironmentDenied => "The API key does not belong to this environment.",
             Self::PermissionDenied => "The API key does not have the permission that this request needs.",
+            Self::SubscriptionDenied => "The API key does not have the subscription that this request needs.",
+            Self::TenantDenied => "The API key does not reach this organization.",
+            Self::HeaderMissing => "A header that this request needs is missing.",
             Self::ConcurrencyExceeded => "Too many requests are in flight for this API key.",
             Self::RateLimited(_) => "The rate limit of this API key is spent.",
             Self::BodyTooLarge => "The request's body is too large.",
@@ -244,6 +260,9 @@ impl Refusal {
             | Self::SourceDenied
             | Self::EnvironmentDenied
             | Self::PermissionDenied
+            | Self::SubscriptionDenied
+            | Self::TenantDenied
+            | Self::HeaderMissing
             | Self::ConcurrencyExceeded
             | Self::RateLimited(_)
             | Self::BodyTooLarge
@@ -268,6 +287,9 @@ impl Refusal {
             | Self::SourceDenied
             | Self::EnvironmentDenied
             | Self::PermissionDenied
+            | Self::SubscriptionDenied
+            | Self::TenantDenied
+            | Self::HeaderMissing
             | Self::BodyTooLarge => None,
         }
     }

@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use http::{HeaderValue, Method, Request, StatusCode, Version};
 use hyper::body::Incoming;
@@ -17,12 +18,13 @@ use super::upgrade::Seat;
 use super::worker::Generation;
 use crate::clock::{self, Now};
 use crate::config::telemetry::AccessLog;
-use crate::policy::caller::Caller;
+use crate::policy::caller;
 use crate::policy::header_law::{kept_request_id, kept_traceparent};
 use crate::policy::limits::Slot;
-use crate::policy::permit::Trail;
+use crate::policy::permit::{Passage, Trail};
 use crate::policy::refusal::{Failure, Refusal};
-use crate::telemetry::metrics;
+use crate::telemetry::metrics::{self, Entry, Metrics, Reason};
+use crate::telemetry::migration::Caller;
 
 /// What is known of a request so far; written when it is dropped: after the last byte, or when the client is gone.
 pub(super) struct AccessLine {
@@ -178,12 +180,39 @@ impl AccessLine {
         }
     }
 
+    /// Refused, failed, or let through only because the route observes.
+    fn is_refused(&self) -> bool {
+        self.decision != FORWARD || matches!(self.trail.passage, Passage::WouldRefuse(_))
+    }
+
+    /// Counts who a migration is waiting for.
+    fn count_passage(&self, metrics: &Metrics) {
+        let caller = || match &self.trail.standing {
+            Some(standing) => Caller::Key(Arc::clone(&standing.caller.id)),
+            None => Caller::Address(self.address),
+        };
+        match &self.trail.passage {
+            Passage::Key | Passage::User | Passage::Delegated | Passage::Public => {}
+            Passage::Legacy(exempt) => {
+                let entry = exempt.name.to_string();
+                metrics.legacy_requests.get_or_create(&Entry { entry }).inc();
+                metrics.migration.legacy(&exempt.name, caller(), clock::unix());
+            }
+            Passage::WouldRefuse(refusal) => {
+                let reason = refusal.code();
+                metrics.would_refuse.get_or_create(&Reason { reason }).inc();
+                let route = self.trail.route.clone().unwrap_or_default();
+                metrics.migration.would_refuse(&route, reason, caller(), clock::unix());
+            }
+        }
+    }
+
     fn is_wanted(&self) -> bool {
         match self.log {
             AccessLog::All => true,
-            AccessLog::Refused => self.decision != FORWARD,
+            AccessLog::Refused => self.is_refused(),
             AccessLog::Off => false,
-            AccessLog::Sample(share) => self.decision != FORWARD || self.client.worker.ids.share() < share,
+            AccessLog::Sample(share) => self.is_refused() || self.client.worker.ids.share() < share,
         }
     }
 
@@ -198,6 +227,11 @@ impl AccessLine {
             Some(tunnel) => ("tunnel", tunnel.up, tunnel.down),
             None => ("request", self.exchange.request_bytes(), self.exchange.response_bytes()),
         };
+        let (would_refuse, legacy) = match &trail.passage {
+            Passage::Key | Passage::User | Passage::Delegated | Passage::Public => (None, None),
+            Passage::Legacy(exempt) => (None, Some(&*exempt.name)),
+            Passage::WouldRefuse(refusal) => (Some(refusal.code()), None),
+        };
         let upstream_us = match self.upstream {
             Upstream::Answered(took) => Some(took / 1000),
             Upstream::NotAsked | Upstream::Asked(_) => None,
@@ -206,12 +240,15 @@ impl AccessLine {
             target: "access",
             message,
             request_id = self.request_id.to_str().unwrap_or_default(),
-            key_id = caller.and_then(Caller::key_id),
-            user = caller.and_then(Caller::user_id),
+            key_id = caller.and_then(caller::Caller::key_id),
+            user = caller.and_then(caller::Caller::user_id),
             organization = caller.map(|caller| &*caller.organization),
+            source = self.trail.source.as_deref(),
             route = self.trail.route.as_deref(),
             decision = self.decision,
             reason = self.reason,
+            would_refuse,
+            legacy,
             status = self.status,
             request_bytes,
             response_bytes,
@@ -232,11 +269,12 @@ impl Drop for AccessLine {
         let metrics = &self.client.worker.shared.metrics;
         if self.decision == FORWARD {
             metrics.forwarded.inc();
-            let caller = self.trail.caller();
-            metrics.callers.get_or_create(&metrics::Caller { caller }).inc();
+            let passage = self.trail.passage.word();
+            metrics.passages.get_or_create(&metrics::Passage { passage }).inc();
         } else {
             metrics.refused(self.decision);
         }
+        self.count_passage(metrics);
         if self.is_wanted() {
             self.write();
         }

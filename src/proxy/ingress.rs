@@ -18,13 +18,14 @@ use super::upgrade;
 use super::upstream::{Answer, Switched};
 use super::worker::Generation;
 use crate::clock::{self, Now};
+use crate::config::routes::RouteTimeouts;
 use crate::config::upstreams::UpstreamId;
 use crate::lifecycle::Stage;
 use crate::policy::answer::{self, Facts};
 use crate::policy::caller::Caller;
 use crate::policy::head::ClientHead;
 use crate::policy::header_law::{self, X_REQUEST_ID};
-use crate::policy::permit::{Permit, UpstreamHead};
+use crate::policy::permit::{Passage, Permit, UpstreamHead};
 use crate::policy::refusal::{Failure, Hygiene, Refusal};
 use crate::policy::{Decision, Policy, Refused, Verdict};
 
@@ -33,6 +34,13 @@ pub(super) type ClientResponse = Response<ResponseBody<Option<Box<AccessLine>>>>
 
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const NO_PHRASE: ReasonPhrase = ReasonPhrase::from_static(b"");
+
+/// How a request goes on.
+struct Way {
+    upstream: UpstreamId,
+    timeouts: Option<RouteTimeouts>,
+    body_bytes: Option<u64>,
+}
 
 /// Why a request is not carried.
 pub(super) enum Stop {
@@ -63,10 +71,10 @@ async fn carry(
     screened(line)?;
     let permit = admit(generation, line, &request, now).await?;
     let (mut head, body) = request.into_parts();
-    let upstream = spend(permit, &generation.policy, &mut head, line);
-    let body = RequestBody::new(body, &line.exchange, &generation.body_rules);
+    let way = spend(permit, &generation.policy, &mut head, line);
+    let body = RequestBody::new(body, &line.exchange, generation.body_rules(way.body_bytes));
     line.ask_upstream();
-    let answer = generation.upstreams.send(upstream, head, body).await;
+    let answer = generation.upstreams.send(way.upstream, way.timeouts, head, body).await;
     line.upstream_answered();
     answer.map_err(|cut| Stop::of(cut, line))
 }
@@ -129,11 +137,13 @@ async fn admit(
 }
 
 /// From the client's head to the upstream's: the permit is spent, and the header law applied.
-fn spend(permit: Box<Permit>, policy: &Policy, head: &mut request::Parts, line: &mut AccessLine) -> UpstreamId {
+fn spend(permit: Box<Permit>, policy: &Policy, head: &mut request::Parts, line: &mut AccessLine) -> Way {
     let UpstreamHead {
         upstream,
         target,
         headers,
+        timeouts,
+        body_bytes,
         slot,
     } = permit.spend(
         policy,
@@ -148,7 +158,11 @@ fn spend(permit: Box<Permit>, policy: &Policy, head: &mut request::Parts, line: 
     // What hyper left there concerns the client's connection only.
     head.extensions.clear();
     line.slot = slot;
-    upstream
+    Way {
+        upstream,
+        timeouts,
+        body_bytes,
+    }
 }
 
 /// The upstream's answer on its way to the client.
@@ -191,6 +205,7 @@ fn refuse(generation: &Generation, mut line: Box<AccessLine>, stop: Stop, grpc: 
         key_id: caller.and_then(Caller::key_id),
         key_name: caller.map(|caller| &*caller.name),
         organization: caller.map(|caller| &*caller.organization),
+        route: line.trail.door,
         grpc,
     };
     let answers = &generation.policy.answers;
@@ -222,6 +237,9 @@ fn told(line: &AccessLine, mut headers: HeaderMap, now: Now) -> HeaderMap {
     }
     if let (Some(standing), Some(report)) = (&line.trail.standing, &line.trail.report) {
         standing.terms.headers.write(&mut headers, report, now.unix);
+    }
+    if let Passage::Legacy(exempt) = &line.trail.passage {
+        headers.extend(exempt.headers.iter().cloned());
     }
     headers
 }

@@ -1,6 +1,7 @@
 //! A worker: one thread, one single-threaded runtime, and everything on the data path local to it.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
@@ -91,8 +92,10 @@ pub(super) struct Generation {
     pub(super) policy: Arc<Policy>,
     /// Connections to the services behind.
     pub(super) upstreams: Upstreams,
-    /// What every request's body keeps to.
-    pub(super) body_rules: Rc<BodyRules>,
+    /// What bodies keep to, unless their route says otherwise.
+    body_rules: Rc<BodyRules>,
+    /// By a route's own limit.
+    route_body_rules: HashMap<u64, Rc<BodyRules>>,
 }
 
 /// An open connection of a worker; given back on drop, a panic's included.
@@ -219,17 +222,28 @@ impl Worker {
 
 impl Generation {
     fn new(policy: Arc<Policy>, upstreams: Upstreams) -> Self {
-        let law = Arc::clone(&policy.law);
-        let rules = BodyRules {
-            max_bytes: policy.config.limits.body_bytes,
-            pause: policy.config.timeouts.client_body,
-            trailers: Box::new(move |trailers| law.trailers(trailers)),
+        let config = &policy.config;
+        let rules = |max_bytes| {
+            let law = Arc::clone(&policy.law);
+            Rc::new(BodyRules {
+                max_bytes,
+                pause: config.timeouts.client_body,
+                trailers: Box::new(move |trailers| law.trailers(trailers)),
+            })
         };
+        let own = config.routes.iter().filter_map(|route| route.body_bytes);
         Self {
+            body_rules: rules(config.limits.body_bytes),
+            route_body_rules: own.map(|limit| (limit, rules(Some(limit)))).collect(),
             policy,
             upstreams,
-            body_rules: Rc::new(rules),
         }
+    }
+
+    /// What a request's body keeps to; `own` is its route's limit.
+    pub(super) fn body_rules(&self, own: Option<u64>) -> &Rc<BodyRules> {
+        let own = own.and_then(|limit| self.route_body_rules.get(&limit));
+        own.unwrap_or(&self.body_rules)
     }
 }
 

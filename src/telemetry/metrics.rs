@@ -9,6 +9,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tracing_appender::non_blocking::ErrorCounter;
 
+use super::migration::Migration;
+use crate::clock;
+
 /// Every metric of the process.
 #[derive(Debug)]
 pub struct Metrics {
@@ -34,14 +37,22 @@ pub struct Metrics {
     pub last_reload: Gauge,
     /// `keygate_keys{state}`, counted when the generation was applied.
     pub keys: Family<State, Gauge>,
-    /// `keygate_callers_total{caller="key|user|delegated|none"}`: requests let through, by who called.
-    pub callers: Family<Caller, Counter>,
+    /// `keygate_passages_total{passage="key|user|delegated|public|legacy|would_refuse"}`: requests let through, as what.
+    pub passages: Family<Passage, Counter>,
     /// `keygate_user_keys`: usable keys for users' tokens, when they were last fetched.
     pub user_keys: Gauge,
     /// `keygate_user_keys_timestamp_seconds`: when they were; 0 is never.
     pub user_keys_fetched: Gauge,
     /// `keygate_user_key_fetches_total{result="fetched|failed"}`
     pub user_key_fetches: Family<Outcome, Counter>,
+    /// `keygate_would_refuse_total{reason}`: requests that passed because their route only observes, by the refusal's code.
+    pub would_refuse: Family<Reason, Counter>,
+    /// `keygate_legacy_requests_total{entry}`: requests without a key, by the `[[legacy]]` entry that let them through.
+    pub legacy_requests: Family<Entry, Counter>,
+    /// Who these callers are: told as `keygate_would_refuse_callers` and `keygate_legacy_callers{entry}`.
+    pub migration: Migration,
+    would_refuse_callers: Gauge,
+    legacy_callers: Family<Entry, Gauge>,
     /// `keygate_panics_total`
     pub panics: Counter,
     log_lines_dropped: Counter,
@@ -55,11 +66,11 @@ pub struct Decision {
     pub decision: &'static str,
 }
 
-/// Who called.
+/// As what a request was let through.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Caller {
-    /// `key`, `user`, `delegated` or `none`.
-    pub caller: &'static str,
+pub struct Passage {
+    /// `key`, `user`, `delegated`, `public`, `legacy` or `would_refuse`.
+    pub passage: &'static str,
 }
 
 /// Which limit was met.
@@ -74,6 +85,20 @@ pub struct Limit {
 pub struct Outcome {
     /// `applied` or `refused`, of a fetch `fetched` or `failed`.
     pub result: &'static str,
+}
+
+/// Why a request would have been refused.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Reason {
+    /// The refusal's code.
+    pub reason: &'static str,
+}
+
+/// A `[[legacy]]` entry.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Entry {
+    /// Its name.
+    pub entry: String,
 }
 
 /// A key's state.
@@ -98,10 +123,15 @@ impl Default for Metrics {
             reloads: Family::default(),
             last_reload: Gauge::default(),
             keys: Family::default(),
-            callers: Family::default(),
+            passages: Family::default(),
             user_keys: Gauge::default(),
             user_keys_fetched: Gauge::default(),
             user_key_fetches: Family::default(),
+            would_refuse: Family::default(),
+            legacy_requests: Family::default(),
+            migration: Migration::default(),
+            would_refuse_callers: Gauge::default(),
+            legacy_callers: Family::default(),
             panics: Counter::default(),
             log_lines_dropped: Counter::default(),
             registry: Registry::with_prefix("keygate"),
@@ -125,9 +155,23 @@ impl Metrics {
             let lines = u64::try_from(dropped.dropped_lines()).unwrap_or(u64::MAX);
             self.log_lines_dropped.inner().store(lines, Ordering::Relaxed);
         }
+        self.tell_migration(clock::unix());
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry).expect("a String takes every write");
         text
+    }
+
+    fn tell_migration(&self, now: i64) {
+        let count = |callers: usize| i64::try_from(callers).unwrap_or(i64::MAX);
+        let observed = self.migration.observed(now);
+        self.would_refuse_callers
+            .set(count(observed.iter().map(|observed| observed.seen.callers).sum()));
+        for legacy in self.migration.still_legacy(now) {
+            let entry = legacy.name;
+            self.legacy_callers
+                .get_or_create(&Entry { entry })
+                .set(count(legacy.seen.callers));
+        }
     }
 
     /// What has not happened yet has happened 0 times: a series that only appears with its first event hides that event
@@ -136,8 +180,8 @@ impl Metrics {
         for result in ["applied", "refused"] {
             self.reloads.get_or_create(&Outcome { result }).inc_by(0);
         }
-        for caller in ["key", "user", "delegated", "none"] {
-            self.callers.get_or_create(&Caller { caller }).inc_by(0);
+        for passage in ["key", "user", "delegated", "public", "legacy", "would_refuse"] {
+            self.passages.get_or_create(&Passage { passage }).inc_by(0);
         }
         for result in ["fetched", "failed"] {
             self.user_key_fetches.get_or_create(&Outcome { result }).inc_by(0);
@@ -187,7 +231,27 @@ impl Metrics {
             "Key records by state when the generation was applied",
             self.keys.clone(),
         );
-        registry.register("callers", "Requests let through, by who called", self.callers.clone());
+        registry.register(
+            "would_refuse",
+            "Requests that passed because their route only observes, by the code of the refusal",
+            self.would_refuse.clone(),
+        );
+        registry.register(
+            "would_refuse_callers",
+            "Keys and addresses of the last 24 hours that enforcing all routes would have refused something",
+            self.would_refuse_callers.clone(),
+        );
+        registry.register(
+            "legacy_requests",
+            "Requests without a key, by the legacy entry that let them through",
+            self.legacy_requests.clone(),
+        );
+        registry.register(
+            "legacy_callers",
+            "Addresses of the last 24 hours that came without a key, by legacy entry",
+            self.legacy_callers.clone(),
+        );
+        registry.register("passages", "Requests let through, by as what", self.passages.clone());
         registry.register(
             "user_keys",
             "Usable keys for users' tokens, when they were last fetched",

@@ -44,7 +44,7 @@ fn a_cookie_and_a_bearer_go_on_untouched() {
         assert_eq!(identity, ["x-auth-status"], "{path}");
         assert_eq!(request.header("x-auth-status").as_deref(), Some("delegated"), "{path}");
     }
-    assert_eq!(gate.metric(&["keygate_callers_total", "delegated"]), 4.0);
+    assert_eq!(gate.metric(&["keygate_passages_total", "delegated"]), 4.0);
     assert!(!gate.log_lines().join("\n").contains("s3cr3t"));
 }
 

@@ -125,7 +125,7 @@ fn a_user_is_let_in_and_named_and_the_token_goes_no_further() {
     assert_eq!(line["user"], "Ann Önder");
     assert_eq!(line["organization"], "acme");
     assert_eq!(line["key_id"], Value::Null);
-    assert_eq!(gate.metric(&["keygate_callers_total", "user"]), 1.0);
+    assert_eq!(gate.metric(&["keygate_passages_total", "user"]), 1.0);
 }
 
 #[test]

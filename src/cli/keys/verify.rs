@@ -20,6 +20,7 @@ use crate::config::key_settings::KeySettings;
 use crate::config::records::{Hash, Records};
 use crate::policy::credential::Prefixes;
 use crate::policy::keyring::{Found, Keyring};
+use crate::policy::permissions::Sets;
 use crate::policy::refusal::Invalid;
 use crate::secret::generated::checksum_ok;
 use crate::secret::{Presented, slow};
@@ -197,7 +198,7 @@ fn judge(
     if by_prefix.is_some_and(|id| environments[usize::from(id.0)].checksum) && !checksum_ok(key) {
         return (Verdict::Checksum, None);
     }
-    let keyring = Keyring::compile(records, peppers);
+    let keyring = Keyring::compile(records, peppers, &Sets::default());
     let Some(found) = keyring.find(presented).or_else(|| find_slow(&keyring, presented)) else {
         return (Verdict::Unknown, None);
     };

@@ -194,6 +194,24 @@ impl<'d> Item<'d> {
         }
     }
 
+    /// A point in time, in Unix seconds: as [`Self::datetime`], or a day alone, which is its beginning in UTC.
+    #[must_use]
+    pub fn day_or_time(&self) -> Option<i64> {
+        let text = match &self.node.value {
+            Value::Datetime(text) => Some(text.as_ref()),
+            Value::String(text) => Some(text.as_ref()),
+            Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::List(_) | Value::Table(_) => None,
+        };
+        let is_day = |text: &&str| text.len() == "2026-01-15".len();
+        let day = text
+            .filter(is_day)
+            .and_then(|text| text.parse::<jiff::civil::Date>().ok());
+        match day.map(|day| day.to_zoned(jiff::tz::TimeZone::UTC)) {
+            Some(Ok(midnight)) => Some(midnight.timestamp().as_second()),
+            Some(Err(_)) | None => self.datetime(),
+        }
+    }
+
     /// One of a few words.
     #[must_use]
     pub fn word<T: Copy>(&self, words: &[(&str, T)]) -> Option<T> {

@@ -18,7 +18,8 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub use load::{File, Notation, files, load, parse, read_file};
-pub use scope::{Names, Scope};
+pub(super) use record::networks as read_networks;
+pub use scope::{Catalogue, Names, Scope};
 
 use ipnet::IpNet;
 

@@ -104,7 +104,7 @@ pub(super) fn read_key<'d>(table: &Table<'d>, scope: &mut Scope) -> KeyDraft<'d>
     let plaintext = fields.plaintext.clone();
     let read_secrets = fields.read(table, scope);
     let hint = optional(hint, |item| label(&item));
-    let permissions = optional(permissions, |item| words(&item));
+    let permissions = optional(permissions, |item| read_permissions(&item, scope));
     let subscriptions = optional(subscriptions, |item| words(&item));
     let environment = optional(environment, |item| {
         reference(&item, "an environment", "environments", &mut scope.environments).map(EnvironmentId)
@@ -329,7 +329,30 @@ fn words(item: &Item<'_>) -> Option<Vec<String>> {
     (words.len() == items.len()).then_some(words)
 }
 
-fn networks(item: &Item<'_>) -> Option<Vec<IpNet>> {
+/// Permissions; what probably is a slip of the pen is said once.
+fn read_permissions(item: &Item<'_>, scope: &mut Scope) -> Option<Vec<String>> {
+    let permissions = words(item)?;
+    let Some(catalogue) = &mut scope.permissions else {
+        return Some(permissions);
+    };
+    for (name, item) in permissions.iter().zip(item.list()?) {
+        if catalogue.is_news(name) {
+            let known = catalogue.all();
+            let help = match nearest(name, &known) {
+                Some(near) => format!("did you mean \"{near}\"?"),
+                None => format!(
+                    "known are {}; if the service asks for it, declare it: [permissions.\"{name}\"] includes = []",
+                    list(&known)
+                ),
+            };
+            item.warning("is a permission that no route asks for", help);
+        }
+    }
+    Some(permissions)
+}
+
+/// Reads networks of callers: at least one.
+pub(in crate::config) fn networks(item: &Item<'_>) -> Option<Vec<IpNet>> {
     let items = short_list(item)?;
     if items.is_empty() {
         item.error(

@@ -1,7 +1,10 @@
 //! What records may refer to, and what is allowed in them.
 
+use std::collections::HashSet;
+
 use crate::config::environments::Environment;
 use crate::config::keys::Keys;
+use crate::config::permissions::covers;
 use crate::config::plans::Plan;
 
 /// Names that records refer to by text, and that are kept as an index.
@@ -52,6 +55,43 @@ impl Names {
     }
 }
 
+/// The permissions that mean something: a key's are compared with them.
+#[derive(Debug, Clone, Default)]
+pub struct Catalogue {
+    known: Vec<String>,
+    /// What was asked about already.
+    told: HashSet<String>,
+}
+
+impl Catalogue {
+    /// These. None at all means that anything may mean something.
+    #[must_use]
+    pub fn new(known: Vec<String>) -> Self {
+        Self {
+            known,
+            told: HashSet::new(),
+        }
+    }
+
+    /// Whether `name`, which may be a wildcard, is unknown, and that has not been said before.
+    pub fn is_news(&mut self, name: &str) -> bool {
+        if self.known.is_empty() || self.told.contains(name) {
+            return false;
+        }
+        self.told.insert(name.to_owned());
+        !self
+            .known
+            .iter()
+            .any(|known| covers(name, known) || covers(known, name))
+    }
+
+    /// What is known.
+    #[must_use]
+    pub fn all(&self) -> Vec<&str> {
+        self.known.iter().map(String::as_str).collect()
+    }
+}
+
 /// What records may refer to, and what is allowed in them.
 #[derive(Debug, Clone)]
 pub struct Scope {
@@ -61,6 +101,8 @@ pub struct Scope {
     pub environments: Names,
     /// Ids of peppers, by their index in [`Keys::peppers`].
     pub peppers: Names,
+    /// The permissions that mean something; `None` is all of them.
+    pub permissions: Option<Catalogue>,
     /// Whether a record may hold its key in plain text.
     pub allow_plaintext: bool,
     /// How many keys there may be.
@@ -76,6 +118,7 @@ impl Scope {
         Self {
             plans: Names::closed(plans.iter().map(|plan| plan.name.as_str())),
             environments: Names::closed(environments.iter().map(|environment| environment.name.as_str())),
+            permissions: None,
             peppers: Names::closed(keys.peppers.iter().map(|pepper| pepper.id.as_str())),
             allow_plaintext: keys.allow_plaintext,
             key_limit,
@@ -90,6 +133,7 @@ impl Scope {
             plans: Names::open(),
             environments: Names::open(),
             peppers: Names::open(),
+            permissions: None,
             allow_plaintext: true,
             key_limit: usize::MAX,
             now_unix,

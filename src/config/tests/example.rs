@@ -53,7 +53,7 @@ fn its_examples_are_valid() {
         .replace("cookie = \"access_token\"\n", "");
     let loaded = place.load(&text).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(loaded.warnings, []);
-    assert_eq!(loaded.config.credentials.len(), 6);
+    assert_eq!(loaded.config.credentials.sources.len(), 6);
     assert_eq!(loaded.config.routes.len(), 5);
 }
 
@@ -98,6 +98,7 @@ fn collect(node: &Node<'_>, path: &str, shown: &mut BTreeSet<String>) {
                     "upstreams"
                         | "environments"
                         | "plans"
+                        | "permissions"
                         | "identity.headers"
                         | "errors.templates"
                         | "errors.templates.*.headers"

@@ -125,7 +125,7 @@ fn the_smallest_configuration_loads() {
     let loaded = place.load(SMALLEST).unwrap();
     assert_eq!(loaded.warnings, []);
     let config = loaded.config;
-    assert_eq!(config.credentials, super::credentials::default_sources());
+    assert_eq!(config.credentials.sources, super::credentials::default_sources());
     assert_eq!(config.plans, [super::plans::unlimited()]);
     assert!(config.routes.is_empty());
     assert_eq!(config.upstreams.len(), 1);

@@ -220,7 +220,7 @@ fn credentials() {
         ]",
     );
     assert_eq!(
-        config.credentials,
+        config.credentials.sources,
         [
             Source::Scheme {
                 header: header::AUTHORIZATION,
@@ -233,11 +233,11 @@ fn credentials() {
             Source::WebSocketProtocol("keygate.key.".to_owned()),
         ]
     );
-    assert_eq!(config.key_prefixes[2], [""; 0]);
-    assert_eq!(config.key_prefixes[3], ["kg_", "wa_"]);
+    assert_eq!(config.credentials.prefixes[2], [""; 0]);
+    assert_eq!(config.credentials.prefixes[3], ["kg_", "wa_"]);
     for (source, value, may) in [(2, "x", true), (3, "wa_x", true), (3, "x", false)] {
         let value = Presented::borrowed(value.as_bytes());
-        assert_eq!(config.may_be_key(source, &value), may);
+        assert_eq!(config.credentials.may_be_key(source, &value), may);
     }
 }
 

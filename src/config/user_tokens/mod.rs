@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
 
-use super::credentials::{self, Source};
+use super::credentials::{self, Credentials, Source};
 use super::files::Files;
 use super::plans::PlanId;
 use super::reader::{Item, Table};
@@ -104,13 +104,8 @@ const ALGORITHMS: [(&str, Algorithm); 3] = [
 ];
 const JWKS_HELP: &str = "for example jwks = { url = \"https://id.example/jwks.json\" } or { file = \"jwks.json\" }";
 
-/// Reads `[user_tokens]`. `credentials` are the sources of keys, each with the prefixes that keys have there.
-pub(super) fn read(
-    root: &Table<'_>,
-    files: &Files,
-    plans: &[String],
-    credentials: &[(&Source, &[String])],
-) -> Option<UserTokens> {
+/// Reads `[user_tokens]`. `credentials` are the sources of keys.
+pub(super) fn read(root: &Table<'_>, files: &Files, plans: &[String], credentials: &Credentials) -> Option<UserTokens> {
     let item = root.get("user_tokens")?;
     let table = item.table()?;
     let delegate_item = table.get("delegate");
@@ -272,18 +267,18 @@ fn read_claim<'d>(table: &Table<'d>, key: &'d str) -> Option<Claim> {
     })
 }
 
-fn read_delegate(item: &Item<'_>, credentials: &[(&Source, &[String])]) -> Delegate {
+fn read_delegate(item: &Item<'_>, credentials: &Credentials) -> Delegate {
     let mut delegate = Delegate::default();
     for table in item.tables().unwrap_or_default() {
         let (cookie, bearer) = (table.get("cookie"), table.get("bearer"));
         match (cookie, bearer) {
             (Some(cookie), None) => {
                 let Some(name) = cookie.text() else { continue };
-                let is_key = |(source, _): &(&Source, _)| matches!(source, Source::Cookie(other) if other == name);
+                let is_key = |source: &Source| matches!(source, Source::Cookie(other) if other == name);
                 if credentials::read_cookie(&cookie).is_none() {
                     continue;
                 }
-                if credentials.iter().any(is_key) {
+                if credentials.sources.iter().any(is_key) {
                     cookie.error("is where keys stand, by [[credentials]]", "name another cookie");
                 } else {
                     delegate.cookies.push(name.to_owned());
@@ -309,10 +304,9 @@ fn read_delegate(item: &Item<'_>, credentials: &[(&Source, &[String])]) -> Deleg
 }
 
 /// A bearer can only be known not to be a key where keys are known by what they begin with.
-fn check_bearer(item: &Item<'_>, credentials: &[(&Source, &[String])]) {
-    let unknown = credentials
-        .iter()
-        .any(|(source, prefixes)| is_bearer(source) && prefixes.is_empty());
+fn check_bearer(item: &Item<'_>, credentials: &Credentials) {
+    let mut sources = credentials.sources.iter().zip(&credentials.prefixes);
+    let unknown = sources.any(|(source, prefixes)| is_bearer(source) && prefixes.is_empty());
     if unknown {
         item.error(
             "needs keys that can be told from other bearers",

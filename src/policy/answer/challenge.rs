@@ -45,6 +45,9 @@ impl Complaint {
             | Refusal::SourceDenied
             | Refusal::EnvironmentDenied
             | Refusal::PermissionDenied
+            | Refusal::SubscriptionDenied
+            | Refusal::TenantDenied
+            | Refusal::HeaderMissing
             | Refusal::ConcurrencyExceeded
             | Refusal::RateLimited(_)
             | Refusal::BodyTooLarge

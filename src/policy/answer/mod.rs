@@ -24,6 +24,7 @@ use serde::Serialize;
 use self::challenge::{Challenges, Complaint};
 use self::template::Values;
 use super::refusal::{Failure, Refusal};
+use super::route::RouteIndex;
 use crate::config::credentials::Source;
 use crate::config::errors::{ErrorTemplate, Errors};
 
@@ -36,6 +37,8 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PAT
 #[derive(Debug)]
 pub struct Answers {
     challenges: Challenges,
+    /// Of routes with sources of their own.
+    of_routes: HashMap<RouteIndex, Challenges>,
     templates: HashMap<String, ErrorTemplate>,
 }
 
@@ -50,6 +53,8 @@ pub struct Facts<'a> {
     pub key_name: Option<&'a str>,
     /// The id of the key's organization, once it is known.
     pub organization: Option<&'a str>,
+    /// The route, once it is known.
+    pub route: Option<RouteIndex>,
     /// Whether the caller speaks gRPC ([`speaks_grpc`]).
     pub grpc: bool,
 }
@@ -104,8 +109,17 @@ impl Answers {
     pub fn compile(errors: &Errors, sources: &[Source]) -> Self {
         Self {
             challenges: Challenges::compile(sources),
+            of_routes: HashMap::new(),
             templates: errors.templates.iter().cloned().collect(),
         }
+    }
+
+    /// Adds the challenges of routes where other sources count.
+    #[must_use]
+    pub fn with_routes(mut self, routes: impl Iterator<Item = (RouteIndex, Vec<Source>)>) -> Self {
+        let challenges = |(route, sources): (_, Vec<_>)| (route, Challenges::compile(&sources));
+        self.of_routes = routes.map(challenges).collect();
+        self
     }
 
     /// The answer to a request that was refused.
@@ -131,6 +145,9 @@ impl Answers {
                     | Refusal::SourceDenied
                     | Refusal::EnvironmentDenied
                     | Refusal::PermissionDenied
+                    | Refusal::SubscriptionDenied
+                    | Refusal::TenantDenied
+                    | Refusal::HeaderMissing
                     | Refusal::ConcurrencyExceeded
                     | Refusal::BodyTooLarge
                     | Refusal::Draining => None,
@@ -167,7 +184,8 @@ impl Answers {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         if status == StatusCode::UNAUTHORIZED {
-            for challenge in self.challenges.of(verdict.complaint) {
+            let of_route = facts.route.and_then(|route| self.of_routes.get(&route));
+            for challenge in of_route.unwrap_or(&self.challenges).of(verdict.complaint) {
                 headers.append(WWW_AUTHENTICATE, challenge.clone());
             }
         }

@@ -17,6 +17,7 @@ const FACTS: Facts<'_> = Facts {
     key_id: Some("key_1"),
     key_name: Some("backend \"prod\""),
     organization: Some("42"),
+    route: None,
     grpc: false,
 };
 
@@ -51,6 +52,9 @@ fn refusals() -> Vec<Refusal> {
         Refusal::SourceDenied,
         Refusal::EnvironmentDenied,
         Refusal::PermissionDenied,
+        Refusal::SubscriptionDenied,
+        Refusal::TenantDenied,
+        Refusal::HeaderMissing,
         Refusal::ConcurrencyExceeded,
         Refusal::RateLimited(exceeded()),
         Refusal::BodyTooLarge,
@@ -111,6 +115,9 @@ fn refusal_is_listed(refusal: &Refusal) -> usize {
         Refusal::RateLimited(_) => 12,
         Refusal::BodyTooLarge => 13,
         Refusal::Draining => 14,
+        Refusal::SubscriptionDenied => 15,
+        Refusal::TenantDenied => 16,
+        Refusal::HeaderMissing => 17,
     }
 }
 
@@ -167,7 +174,7 @@ fn lines(answer: &Answer, name: HeaderName) -> Vec<&str> {
 fn the_lists_hold_every_variant() {
     let refused: BTreeSet<_> = refusals().iter().map(refusal_is_listed).collect();
     let failed: BTreeSet<_> = failures().into_iter().map(failure_is_listed).collect();
-    assert_eq!(refused, (0..15).collect());
+    assert_eq!(refused, (0..18).collect());
     assert_eq!(failed, (0..12).collect());
 }
 

@@ -11,13 +11,13 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 
-use super::keyring::{KeyIndex, Keyring, Organization, Permissions};
+use super::keyring::{KeyIndex, Keyring, Organization};
+use super::permissions::Permissions;
 use super::user::token::Said;
 use crate::config::Config;
 use crate::config::environments::{Environment, EnvironmentId};
 use crate::config::identity::{Field, Identity, Piece, Template};
 use crate::config::plans::{Limit, PlanId};
-use crate::config::user_tokens::UserTokens;
 
 /// Headers, ready to be injected.
 pub type IdentityHeaders = Vec<(HeaderName, HeaderValue)>;
@@ -42,10 +42,16 @@ pub struct Caller {
     pub name: Arc<str>,
     /// The organization's id.
     pub organization: Arc<str>,
+    /// The organization's name for people; empty where it has none.
+    pub organization_name: Arc<str>,
     /// What it may do.
     pub permissions: Permissions,
+    /// What it is subscribed to.
+    pub subscriptions: Arc<[Box<str>]>,
     /// The environment that counts: the record's, or the one that the presented key's prefix named.
     pub environment: Option<EnvironmentId>,
+    /// Whether somebody names a plan for it; nobody is told of the one that applies to all others.
+    has_plan: bool,
     /// The plan that counts: the key's own, else the environment's, else the organization's, else `default`.
     pub plan: PlanId,
     /// The key's own limits, in place of the plan's.
@@ -66,58 +72,71 @@ impl Caller {
         let environment = environment_of(keyring, key, by_prefix);
         let named = environment.map(|id| &config.environments[usize::from(id.0)]);
         let chosen_plan = chosen_plan(grant.plan, named, organization);
-        let facts = Facts {
-            key_id: record.id(),
-            key_name: record.name(),
-            organization_id: &organization.id,
-            organization_name: organization.name.as_deref().unwrap_or_default(),
-            permissions: list(grant.permissions.iter()),
-            environment: named.map_or("", |environment| environment.name.as_str()),
-            subscriptions: list(grant.subscriptions.iter().map(|name| &**name)),
-            plan: chosen_plan.map_or("", |id| config.plans[usize::from(id.0)].name.as_str()),
-            status: "key",
-            ..Facts::default()
-        };
-        Self {
+        let mut caller = Self {
             kind: Kind::Key,
             id: record.id().into(),
             name: record.name().into(),
             organization: (&*organization.id).into(),
+            organization_name: organization.name.as_deref().unwrap_or_default().into(),
             permissions: grant.permissions.clone(),
+            subscriptions: Arc::clone(&grant.subscriptions),
             environment,
+            has_plan: chosen_plan.is_some(),
             plan: chosen_plan.unwrap_or_else(|| default_plan(config)),
             limits: grant.limits.clone(),
-            headers: facts.headers(&config.identity),
+            headers: IdentityHeaders::new(),
+        };
+        caller.headers = caller.headers_as("key", config);
+        caller
+    }
+
+    /// The identity headers under another `{status}`.
+    #[must_use]
+    pub fn headers_as(&self, status: &str, config: &Config) -> IdentityHeaders {
+        let environment = self.environment.map(|id| &config.environments[usize::from(id.0)]);
+        let plan = &config.plans[usize::from(self.plan.0)];
+        Facts {
+            key_id: self.key_id().unwrap_or_default(),
+            key_name: &self.name,
+            user_id: self.user_id().unwrap_or_default(),
+            organization_id: &self.organization,
+            organization_name: &self.organization_name,
+            permissions: list(self.permissions.iter()),
+            environment: environment.map_or("", |environment| environment.name.as_str()),
+            subscriptions: list(self.subscriptions.iter().map(|name| &**name)),
+            plan: if self.has_plan { &plan.name } else { "" },
+            status,
         }
+        .headers(&config.identity)
     }
 
     /// Renders a user. The plan is that of the organization, where there is a record of it, or that of users.
     #[must_use]
-    pub fn user(said: &Said, organization: Option<&Organization>, rules: &UserTokens, config: &Config) -> Self {
-        let permissions = Permissions::new(&[said.permissions.as_slice(), &rules.permissions].concat());
-        let chosen_plan = organization.and_then(|organization| organization.plan).or(rules.plan);
-        let facts = Facts {
-            user_id: &said.user,
-            organization_id: &said.organization,
-            organization_name: organization
-                .and_then(|organization| organization.name.as_deref())
-                .unwrap_or_default(),
-            permissions: list(permissions.iter()),
-            plan: chosen_plan.map_or("", |id| config.plans[usize::from(id.0)].name.as_str()),
-            status: "user",
-            ..Facts::default()
-        };
-        Self {
+    pub fn user(
+        said: &Said,
+        organization: Option<&Organization>,
+        permissions: Permissions,
+        plan: Option<PlanId>,
+        config: &Config,
+    ) -> Self {
+        let chosen_plan = organization.and_then(|organization| organization.plan).or(plan);
+        let name = organization.and_then(|organization| organization.name.as_deref());
+        let mut caller = Self {
             kind: Kind::User,
             id: said.user.as_str().into(),
             name: "".into(),
             organization: said.organization.as_str().into(),
+            organization_name: name.unwrap_or_default().into(),
+            permissions,
+            subscriptions: Arc::default(),
             environment: None,
+            has_plan: chosen_plan.is_some(),
             plan: chosen_plan.unwrap_or_else(|| default_plan(config)),
             limits: None,
-            headers: facts.headers(&config.identity),
-            permissions,
-        }
+            headers: IdentityHeaders::new(),
+        };
+        caller.headers = caller.headers_as("user", config);
+        caller
     }
 
     /// The key's id, if it is one.
@@ -139,21 +158,11 @@ pub fn environment_of(keyring: &Keyring, key: KeyIndex, by_prefix: Option<Enviro
     keyring.key(key).environment().or(by_prefix)
 }
 
-/// The identity headers of a request that the upstream judges: as those of a public one, with the status `delegated`.
+/// The identity headers of a request of somebody who is not known: nothing but `{status}`, and constant texts.
 #[must_use]
-pub fn delegated_headers(identity: &Identity) -> IdentityHeaders {
+pub fn anonymous_headers(status: &str, identity: &Identity) -> IdentityHeaders {
     Facts {
-        status: "delegated",
-        ..Facts::default()
-    }
-    .headers(identity)
-}
-
-/// The identity headers of a request that needs no key: nothing but `{status}`, which is `public`, and constant texts.
-#[must_use]
-pub fn public_headers(identity: &Identity) -> IdentityHeaders {
-    Facts {
-        status: "public",
+        status,
         ..Facts::default()
     }
     .headers(identity)
@@ -183,7 +192,7 @@ struct Facts<'a> {
     environment: &'a str,
     subscriptions: String,
     plan: &'a str,
-    status: &'static str,
+    status: &'a str,
 }
 
 impl Facts<'_> {

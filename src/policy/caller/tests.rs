@@ -64,7 +64,7 @@ fn templates_are_rendered_encoded_and_left_out_when_empty() {
         ]
     );
     assert_eq!(
-        rendered(&public_headers(&identity)),
+        rendered(&anonymous_headers("public", &identity)),
         [("x-status", "public"), ("x-by", "keygate 100%")]
     );
 }

@@ -75,11 +75,20 @@ impl Taken {
         self.0.is_empty()
     }
 
-    /// Adds a source, in any order.
-    pub fn insert(&mut self, source: usize) {
-        let source = u16::try_from(source).expect("sources are counted in 16 bits");
-        if let Err(place) = self.0.binary_search(&source) {
-            self.0.insert(place, source);
+    /// One source.
+    #[must_use]
+    pub fn only(source: usize) -> Self {
+        let mut taken = Self::default();
+        taken.add(source);
+        taken
+    }
+
+    /// Adds what `other` holds.
+    pub(super) fn join(&mut self, other: &Self) {
+        if !other.is_empty() {
+            self.0.extend_from_slice(&other.0);
+            self.0.sort_unstable();
+            self.0.dedup();
         }
     }
 
@@ -91,11 +100,12 @@ impl Taken {
     }
 }
 
-/// Reads every source of `head`. Keys longer than `max_bytes` are malformed. What `is_foreign` says of a source's index and
-/// a value in it is not a key, but somebody else's.
+/// Reads every source of `head` that `counts`. Keys longer than `max_bytes` are malformed. What `is_foreign` says of a
+/// source's index and a value in it is not a key, but somebody else's.
 #[must_use]
 pub fn extract<'a>(
     sources: &[Source],
+    counts: impl Fn(usize) -> bool,
     head: &ClientHead<'a>,
     max_bytes: usize,
     is_foreign: impl Fn(usize, &Presented<'_>) -> bool,
@@ -105,7 +115,7 @@ pub fn extract<'a>(
     let mut defect = None;
     let mut conflict = false;
     let mut foreign = None;
-    for (index, source) in sources.iter().enumerate() {
+    for (index, source) in sources.iter().enumerate().filter(|(index, _)| counts(*index)) {
         scan::read(source, sources, head, &mut |reading| match reading {
             Reading::Foreign => foreign = foreign.or(Some("scheme")),
             Reading::Key(presented) if !presented.expose().is_empty() && is_foreign(index, &presented) => {
@@ -146,14 +156,19 @@ pub fn values<'a>(source: &Source, sources: &[Source], head: &ClientHead<'a>) ->
     values
 }
 
-/// The sources that carry anything in their form, sound or not: what is cut from a request that needs no key.
+/// The sources among `of` that carry a live key: what is cut from a request whose caller needs none, or has another.
 #[must_use]
-pub fn carried(sources: &[Source], head: &ClientHead<'_>) -> Taken {
+pub fn live(
+    sources: &[Source],
+    of: impl Fn(usize) -> bool,
+    head: &ClientHead<'_>,
+    is_live: impl Fn(&Presented<'_>) -> bool,
+) -> Taken {
     let mut taken = Taken::default();
-    for (index, source) in sources.iter().enumerate() {
+    for (index, source) in sources.iter().enumerate().filter(|(index, _)| of(*index)) {
         scan::read(source, sources, head, &mut |reading| match reading {
-            Reading::Foreign => {}
-            Reading::Broken(_) | Reading::Key(_) => taken.add(index),
+            Reading::Key(key) if is_live(&key) => taken.add(index),
+            Reading::Foreign | Reading::Broken(_) | Reading::Key(_) => {}
         });
     }
     taken

@@ -10,7 +10,13 @@ fn extracted(sources: &[Source], target: &str, lines: &[(&str, &str)]) -> String
     let uri: Uri = target.parse().unwrap();
     let headers = headers(lines);
     let head = head(&uri, &headers);
-    match extract(sources, &head, 32, |_, key| key.expose().starts_with(b"foreign")) {
+    match extract(
+        sources,
+        |_| true,
+        &head,
+        32,
+        |_, key| key.expose().starts_with(b"foreign"),
+    ) {
         Extraction::Missing => "missing".to_owned(),
         Extraction::Malformed(reason) => format!("malformed: {reason}"),
         Extraction::Foreign(reason) => format!("foreign: {reason}"),
@@ -243,15 +249,25 @@ fn websocket_protocol() {
 }
 
 #[test]
-fn what_a_public_request_carries_is_known_too() {
+fn live_keys_are_found_wherever_they_stand() {
     let sources = default_sources();
     let uri: Uri = "/".parse().unwrap();
     let carried_by = |lines: &[(&str, &str)]| -> Vec<usize> {
         let headers = headers(lines);
-        carried(&sources, &head(&uri, &headers)).indices().collect()
+        let is_live = |key: &Presented<'_>| key.expose() == b"live";
+        live(&sources, |_| true, &head(&uri, &headers), is_live)
+            .indices()
+            .collect()
     };
-    assert_eq!(carried_by(&[("authorization", "Bearer a"), ("x-api-key", "")]), [0, 1]);
-    assert_eq!(carried_by(&[("authorization", "Digest a")]), [0; 0]);
+    assert_eq!(
+        carried_by(&[("authorization", "Bearer live"), ("x-api-key", "live")]),
+        [0, 1]
+    );
+    assert_eq!(
+        carried_by(&[("authorization", "Bearer theirs"), ("x-api-key", "live")]),
+        [1]
+    );
+    assert_eq!(carried_by(&[("authorization", "Digest live")]), [0; 0]);
 }
 
 #[test]

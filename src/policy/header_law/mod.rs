@@ -74,6 +74,14 @@ impl HeaderLaw {
         }
     }
 
+    /// Headers that decisions are made by besides, or that the upstream must get: they go through as they are, may not be
+    /// named by `Connection`, and nothing that resembles them passes.
+    #[must_use]
+    pub fn relying_on<'n>(mut self, names: impl Iterator<Item = &'n HeaderName>) -> Self {
+        names.for_each(|name| self.names.rely_on(name));
+        self
+    }
+
     /// The law for requests, in one pass:
     ///
     /// 1. **Remove** what belongs to one connection: `Connection` (every line) and every name on it, `Keep-Alive`,

@@ -73,7 +73,8 @@ pub(crate) enum Class {
     HopByHop,
     /// `TE`: of one connection too, but `trailers` is said again.
     Te,
-    /// `Host`, `Content-Length`, `Trailer`: go through, and mean too much to be dropped at a client's wish.
+    /// `Host`, `Content-Length`, `Trailer`, and what routes rely on: go through, and mean too much to be dropped at a client's
+    /// wish.
     Framing,
     /// Where some configured source stands.
     Credential,
@@ -119,6 +120,13 @@ impl Names {
             names.add(name, Class::Credential);
         }
         names
+    }
+
+    /// A name that means something to a route, unless it means more already.
+    pub(crate) fn rely_on(&mut self, name: &HeaderName) {
+        if matches!(self.class_of(name), Class::Plain | Class::Misspelled) {
+            self.add(name, Class::Framing);
+        }
     }
 
     /// What `name` means.

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::identity::{Field, Piece, Template};
-use crate::policy::credential::{Extraction, carried, extract};
+use crate::policy::credential::{Extraction, extract, live};
 use crate::policy::head::{ClientHead, Peer};
 
 const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -55,8 +55,9 @@ fn lines(headers: &HeaderMap) -> Vec<String> {
 }
 
 fn taken(headers: &HeaderMap) -> Taken {
-    carried(
+    live(
         &sources(),
+        |_| true,
         &ClientHead {
             method: &http::Method::GET,
             uri: &Uri::from_static("/"),
@@ -64,6 +65,7 @@ fn taken(headers: &HeaderMap) -> Taken {
             headers,
             peer: &Peer::new(None, false),
         },
+        |_| true,
     )
 }
 
@@ -491,7 +493,7 @@ proptest! {
             headers: &headers,
             peer: &Peer::new(None, false),
         };
-        let found = matches!(extract(&sources(), &head, 64, |_, _| false), Extraction::Found { .. });
+        let found = matches!(extract(&sources(), |_| true, &head, 64, |_, _| false), Extraction::Found { .. });
         prop_assert!(found);
         let left = rewritten(&PLAIN, &client);
         prop_assert!(!left.iter().any(|line| line.contains("SECRET")), "{left:?}");

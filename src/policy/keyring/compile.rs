@@ -10,6 +10,7 @@ use crate::config::environments::EnvironmentId;
 use crate::config::keys::Pepper;
 use crate::config::plans::{Limit, PlanId};
 use crate::config::records::{Hash, Hashed, Key, Records};
+use crate::policy::permissions::Sets;
 use crate::secret::Digest;
 
 /// A position as the keyring stores it.
@@ -20,10 +21,10 @@ pub(super) fn index(position: usize) -> u32 {
     }
 }
 
-pub(super) fn keyring(records: &Records, peppers: &[Pepper]) -> Keyring {
+pub(super) fn keyring(records: &Records, peppers: &[Pepper], sets: &Sets) -> Keyring {
     let mut compiler = Compiler::sized_for(records);
     for key in &records.keys {
-        compiler.add(key);
+        compiler.add(key, sets);
     }
     compiler.finish(records, peppers)
 }
@@ -74,7 +75,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn add(&mut self, key: &'a Key) {
+    fn add(&mut self, key: &'a Key, sets: &Sets) {
         let number = index(self.rows.len());
         for hashed in &key.secrets {
             self.add_hash(number, hashed);
@@ -85,7 +86,7 @@ impl<'a> Compiler<'a> {
             not_before: self.moment(key.not_before),
             revoked_at: self.moment(key.revoked_at),
             organization: key.organization,
-            grant: self.grant(key),
+            grant: self.grant(key, sets),
             name_len: index(key.name.len()),
             id_len: u16::try_from(key.id.len()).expect("ids have at most 128 bytes"),
             active: key.active,
@@ -129,7 +130,7 @@ impl<'a> Compiler<'a> {
         index(self.times.len() - 1)
     }
 
-    fn grant(&mut self, key: &'a Key) -> u32 {
+    fn grant(&mut self, key: &'a Key, sets: &Sets) -> u32 {
         let shared = GrantKey {
             permissions: &key.permissions,
             allowed_sources: &key.allowed_sources,
@@ -140,7 +141,7 @@ impl<'a> Compiler<'a> {
         };
         let grants = &mut self.grants;
         *self.grant_of.entry(shared).or_insert_with(|| {
-            grants.push(Grant::of(key));
+            grants.push(Grant::of(key, sets));
             index(grants.len() - 1)
         })
     }

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use crate::config::environments::EnvironmentId;
 use crate::config::plans::{Limit, PlanId};
 use crate::config::records::Key;
+use crate::policy::permissions::{Permissions, Sets};
 
 /// What a key may do, from where, and how much.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub struct Grant {
     /// Where it may be used from; empty means everywhere.
     pub allowed_sources: Box<[IpNet]>,
     /// Told to the upstream.
-    pub subscriptions: Box<[Box<str>]>,
+    pub subscriptions: Arc<[Box<str>]>,
     /// `environment`, where the record names one.
     pub environment: Option<EnvironmentId>,
     /// The record's own `plan`.
@@ -25,10 +26,6 @@ pub struct Grant {
     /// The record's own `limits`, in place of the plan's.
     pub limits: Option<Arc<[Limit]>>,
 }
-
-/// A set of permission names, sorted; cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Permissions(Arc<[Box<str>]>);
 
 impl Grant {
     /// Whether the key may be used by a client at this address. A client whose address is not known (a Unix socket, a
@@ -43,36 +40,14 @@ impl Grant {
             .is_some_and(|address| self.allowed_sources.iter().any(|network| network.contains(&address)))
     }
 
-    pub(super) fn of(key: &Key) -> Self {
+    pub(super) fn of(key: &Key, sets: &Sets) -> Self {
         Self {
-            permissions: Permissions::new(&key.permissions),
+            permissions: sets.expand(&key.permissions),
             allowed_sources: key.allowed_sources.as_slice().into(),
             subscriptions: key.subscriptions.iter().map(|name| name.as_str().into()).collect(),
             environment: key.environment,
             plan: key.plan,
             limits: key.limits.as_deref().map(Arc::from),
         }
-    }
-}
-
-impl Permissions {
-    /// The set of these names.
-    #[must_use]
-    pub fn new(names: &[String]) -> Self {
-        let mut names: Vec<Box<str>> = names.iter().map(|name| name.as_str().into()).collect();
-        names.sort_unstable();
-        names.dedup();
-        Self(names.into())
-    }
-
-    /// Whether exactly this name is in the set.
-    #[must_use]
-    pub fn contains(&self, name: &str) -> bool {
-        self.0.binary_search_by(|held| (**held).cmp(name)).is_ok()
-    }
-
-    /// The names, sorted.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.0.iter().map(|name| &**name)
     }
 }

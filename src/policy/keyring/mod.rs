@@ -24,9 +24,10 @@ use crate::config::plans::PlanId;
 use crate::config::records::{Records, SHARED_LEAD_MAX};
 use crate::secret::{Digest, Presented, Secret};
 
+use super::permissions::Sets;
 use super::refusal::Invalid;
 
-pub use grant::{Grant, Permissions};
+pub use grant::Grant;
 
 /// The immutable index of one generation's keys.
 pub struct Keyring {
@@ -136,8 +137,8 @@ impl Keyring {
     ///
     /// With 2³² − 1 keys or hashes, or more.
     #[must_use]
-    pub fn compile(records: &Records, peppers: &[Pepper]) -> Self {
-        compile::keyring(records, peppers)
+    pub fn compile(records: &Records, peppers: &[Pepper], sets: &Sets) -> Self {
+        compile::keyring(records, peppers, sets)
     }
 
     /// How many keys there are, valid or not.

@@ -56,7 +56,7 @@ fn records(keys: Vec<records::Key>) -> Records {
 }
 
 fn keyring(keys: Vec<records::Key>) -> Keyring {
-    Keyring::compile(&records(keys), &[])
+    Keyring::compile(&records(keys), &[], &Sets::default())
 }
 
 fn present(key: &str) -> Presented<'_> {
@@ -119,13 +119,13 @@ fn hmac_digests_are_found_under_their_pepper_only() {
     };
     let keys = vec![record("a", vec![hmac]), record("b", vec![sha256("kg_b")])];
 
-    let keyring = Keyring::compile(&records(keys.clone()), &peppers);
+    let keyring = Keyring::compile(&records(keys.clone()), &peppers, &Sets::default());
     assert_eq!(keyring.peppers.len(), 1, "only the pepper in use is kept");
     assert_eq!(found_id(&keyring, "kg_a"), Some("a"));
     assert_eq!(found_id(&keyring, "kg_b"), Some("b"));
 
     let swapped = [pepper("unused", "second"), pepper("2026", "first")];
-    let keyring = Keyring::compile(&records(keys), &swapped);
+    let keyring = Keyring::compile(&records(keys), &swapped, &Sets::default());
     assert_eq!(found_id(&keyring, "kg_a"), None);
 }
 

@@ -108,6 +108,12 @@ impl Account {
             .map(|_| Slot(Arc::clone(&self.books)))
     }
 
+    /// Whether [`Self::enter`] would find a place now.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.concurrency.is_none_or(|most| self.in_flight() < most)
+    }
+
     /// Requests and tunnels in flight, of all generations.
     #[must_use]
     pub fn in_flight(&self) -> u32 {

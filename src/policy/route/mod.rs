@@ -13,10 +13,15 @@ mod readings;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
+
 use http::Method;
 use matchit::{InsertError, Router};
 
-use crate::config::routes::{Access, Permission, Route};
+use crate::config::environments::EnvironmentId;
+use crate::config::routes::{
+    Access, Enforcement, Parameter, Permission, RequiredHeader, Route, RouteTimeouts, Subscription,
+};
 use crate::config::upstreams::UpstreamId;
 
 /// All routes, compiled.
@@ -27,6 +32,8 @@ pub struct Routes {
     paths: Vec<Path>,
     /// By route: routes with the same demands have the same number.
     demands: Vec<usize>,
+    /// Whether what matches no route is refused.
+    closed: bool,
 }
 
 /// Index into [`crate::config::Config::routes`].
@@ -36,8 +43,6 @@ pub struct RouteIndex(pub u16);
 /// Where a request leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Match {
-    /// There are no routes: everything needs a valid key, and costs 1.
-    Default,
     /// To this route.
     Matched(RouteIndex),
     /// Some route has this path, but none of them this method.
@@ -69,8 +74,24 @@ struct Door {
     slash: bool,
 }
 
-/// What a route demands, beside its pattern and methods.
-type Demands<'a> = (Access, Option<&'a Permission>, u32, Option<UpstreamId>);
+/// Everything that makes it matter which route it is: all of it but pattern and methods, and the pattern itself where a
+/// parameter of its path has to be the caller's.
+#[derive(PartialEq, Eq, Hash)]
+struct Demands<'a> {
+    access: Access,
+    permission: Option<&'a Permission>,
+    subscription: Option<&'a Subscription>,
+    environments: &'a [EnvironmentId],
+    organization: Option<&'a Parameter>,
+    required_headers: &'a [RequiredHeader],
+    credentials: Option<&'a [u16]>,
+    enforcement: Enforcement,
+    cost: u32,
+    upstream: Option<UpstreamId>,
+    body_bytes: Option<u64>,
+    timeouts: Option<RouteTimeouts>,
+    bound: Option<usize>,
+}
 
 impl Routes {
     /// Compiles all routes.
@@ -78,14 +99,15 @@ impl Routes {
     /// # Errors
     ///
     /// The first pattern that does not parse, or that overlaps an earlier one without either being more specific.
-    pub fn compile(routes: &[Route]) -> Result<Self, Unroutable> {
+    pub fn compile(routes: &[Route], unmatched: Access) -> Result<Self, Unroutable> {
         let mut compiled = Self {
             router: Router::new(),
             paths: Vec::new(),
             demands: Vec::new(),
+            closed: unmatched == Access::Deny,
         };
         let mut patterns: Vec<String> = Vec::new();
-        let mut demands: Vec<Demands<'_>> = Vec::new();
+        let mut demands: HashMap<Demands<'_>, usize> = HashMap::new();
         for (index, route) in routes.iter().enumerate() {
             let index = RouteIndex(u16::try_from(index).expect("routes are counted in 16 bits"));
             let pattern = readings::anonymous(&route.path);
@@ -102,11 +124,8 @@ impl Routes {
                 }
             };
             compiled.paths[path].push((route.methods.as_slice().into(), index));
-            let own: Demands<'_> = (route.access, route.permission.as_ref(), route.cost, route.upstream);
-            let number = demands.iter().position(|known| *known == own).unwrap_or_else(|| {
-                demands.push(own);
-                demands.len() - 1
-            });
+            let next = demands.len();
+            let number = *demands.entry(Demands::of(route, path)).or_insert(next);
             compiled.demands.push(number);
         }
         compiled.insert_equivalents(&patterns);
@@ -118,10 +137,10 @@ impl Routes {
     #[must_use]
     pub fn find(&self, method: &Method, path: &str) -> Match {
         if self.demands.is_empty() {
-            return Match::Default;
+            return Match::None;
         }
         let Ok(matched) = self.router.at(path) else {
-            return Match::None;
+            return self.unmatched(path);
         };
         let found = self.route(*matched.value, method);
         let same_demands = |reading: &String| {
@@ -133,6 +152,23 @@ impl Routes {
             return Match::Ambiguous;
         }
         found.map_or(Match::MethodNotRouted, Match::Matched)
+    }
+
+    /// The text of a parameter of the pattern that has this path, by its position, as it stands in the path.
+    #[must_use]
+    pub fn parameter<'p>(&self, path: &'p str, position: u16) -> Option<&'p str> {
+        let matched = self.router.at(path).ok()?;
+        matched.params.iter().nth(usize::from(position)).map(|(_, value)| value)
+    }
+
+    /// What no route has may only pass, where it may, if nobody reads it as what a route has.
+    fn unmatched(&self, path: &str) -> Match {
+        let is_known = |reading: &String| self.router.at(reading).is_ok();
+        if !self.closed && readings::of(path, false).iter().any(is_known) {
+            Match::Ambiguous
+        } else {
+            Match::None
+        }
     }
 
     fn route(&self, door: Door, method: &Method) -> Option<RouteIndex> {
@@ -162,6 +198,32 @@ impl Routes {
             for equivalent in readings::equivalents(pattern) {
                 let _ = self.insert(&equivalent, path);
             }
+        }
+    }
+}
+
+impl<'a> Demands<'a> {
+    fn of(route: &'a Route, pattern: usize) -> Self {
+        let told = match &route.subscription {
+            Some(Subscription::Told(parameter)) => Some(parameter),
+            Some(Subscription::Named(_)) | None => None,
+        };
+        let in_path = |parameter: &Parameter| matches!(parameter, Parameter::Path(_));
+        let is_bound = route.organization.as_ref().is_some_and(in_path) || told.is_some_and(in_path);
+        Self {
+            access: route.access,
+            permission: route.permission.as_ref(),
+            subscription: route.subscription.as_ref(),
+            environments: &route.environments,
+            organization: route.organization.as_ref(),
+            required_headers: &route.required_headers,
+            credentials: route.credentials.as_deref(),
+            enforcement: route.enforcement,
+            cost: route.cost,
+            upstream: route.upstream,
+            body_bytes: route.body_bytes,
+            timeouts: route.timeouts,
+            bound: is_bound.then_some(pattern),
         }
     }
 }

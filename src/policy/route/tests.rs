@@ -1,17 +1,15 @@
 use http::Method;
 use proptest::prelude::*;
 
-use super::Match::{Ambiguous, Default, Matched, MethodNotRouted, None as NoRoute};
+use super::Match::{Ambiguous, Matched, MethodNotRouted, None as NoRoute};
 use super::*;
 
 fn route(path: &str, methods: &[Method], permission: &str) -> Route {
     Route {
         path: path.into(),
         methods: methods.to_vec(),
-        access: Access::Key,
         permission: Some(Permission::Any(vec![permission.to_owned()])),
-        cost: 1,
-        upstream: None,
+        ..Route::unmatched(Access::Key)
     }
 }
 
@@ -20,7 +18,7 @@ fn routes(table: &[(&str, &[Method], &str)]) -> Routes {
         .iter()
         .map(|(path, methods, permission)| route(path, methods, permission))
         .collect();
-    Routes::compile(&routes).unwrap()
+    Routes::compile(&routes, Access::Deny).unwrap()
 }
 
 fn to(index: u16) -> Match {
@@ -28,10 +26,10 @@ fn to(index: u16) -> Match {
 }
 
 #[test]
-fn without_routes_everything_is_default() {
-    let routes = Routes::compile(&[]).unwrap();
-    assert_eq!(routes.find(&Method::GET, "/x"), Default);
-    assert_eq!(routes.find(&Method::OPTIONS, "*"), Default);
+fn without_routes_nothing_matches() {
+    let routes = Routes::compile(&[], Access::Key).unwrap();
+    assert_eq!(routes.find(&Method::GET, "/x"), NoRoute);
+    assert_eq!(routes.find(&Method::OPTIONS, "*"), NoRoute);
 }
 
 #[test]
@@ -126,7 +124,9 @@ fn patterns_that_cannot_stand_are_refused_with_their_route() {
             .iter()
             .map(|path| super::tests::route(path, &[], "a"))
             .collect();
-        let refused = Routes::compile(&table).err().map(|unroutable| unroutable.route);
+        let refused = Routes::compile(&table, Access::Deny)
+            .err()
+            .map(|unroutable| unroutable.route);
         assert_eq!(refused, Some(RouteIndex(route)), "{patterns:?}");
     }
 }

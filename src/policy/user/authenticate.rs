@@ -4,19 +4,22 @@
 //! tokens stand: one with three parts must verify, and is never left to the upstream instead; another may be delegated. A
 //! request with a valid key is the key's.
 
+use std::net::IpAddr;
+
 use smallvec::SmallVec;
 
 use super::Users;
 use super::token::{self, TokenError};
-use crate::clock::Now;
+use crate::config::routes::Route;
 use crate::config::user_tokens::is_bearer;
-use crate::policy::Policy;
-use crate::policy::authenticate::Asking;
 use crate::policy::credential::{self, Extraction, Taken, fields};
-use crate::policy::decide::End;
-use crate::policy::permit::Trail;
+use crate::policy::decide::{Admitted, End, Walk};
+use crate::policy::forwarded::Client;
+use crate::policy::head::ClientHead;
+use crate::policy::permit::Passage;
 use crate::policy::refusal::{Failure, Invalid, Refusal};
 use crate::policy::slow::Verdict;
+use crate::policy::trace::Rule;
 use crate::secret::Presented;
 
 /// What stands where a user's credential may stand.
@@ -33,82 +36,97 @@ enum Shown<'a> {
     Conflict,
 }
 
-impl Policy {
+impl<'a> Walk<'a> {
     /// `access = "user"`: keys do not count, but one that a record has does not reach the upstream either.
-    pub(in crate::policy) fn authenticate_user(&self, asking: &Asking<'_>, trail: &mut Trail) -> Result<Taken, End> {
-        let refuse = |refusal| Err(self.bad_key(refusal, asking.client.address, asking.now).into());
+    pub(in crate::policy) fn authenticate_user(&mut self, client: &Client) -> Result<Admitted, End> {
+        self.record.ask(Rule::Credential);
+        let live = self.live_credentials(|_| true);
         let not_a_user = Refusal::CredentialInvalid(Invalid::NotAUser);
-        let mut live = self.live_credential(asking.head);
-        match self.user(asking, trail)? {
-            Some(_) if trail.delegated && !live.is_empty() => {
-                trail.delegated = false;
-                refuse(not_a_user)
+        match self.user(client.address)? {
+            Some(admitted) if admitted.passage == Passage::Delegated && !live.is_empty() => {
+                Err(self.bad_key(not_a_user, client.address).into())
             }
-            Some(taken) => {
-                taken.indices().for_each(|source| live.insert(source));
-                Ok(live)
+            Some(mut admitted) => {
+                admitted.taken.join(&live);
+                Ok(admitted)
             }
-            None => match self.credential(asking.head) {
-                Err(Refusal::CredentialMissing) => refuse(Refusal::CredentialMissing),
-                Ok(_) | Err(_) => refuse(not_a_user),
-            },
+            None if self.shows_key() => Err(self.bad_key(not_a_user, client.address).into()),
+            None => Ok(self.exempted(client)?),
         }
     }
 
     /// `access = "key-or-user"`: the key's, if there is one.
-    pub(in crate::policy) fn authenticate_either(&self, asking: &Asking<'_>, trail: &mut Trail) -> Result<Taken, End> {
-        let refuse = |refusal| Err(self.bad_key(refusal, asking.client.address, asking.now).into());
-        let is_foreign = |source: usize, value: &Presented<'_>| {
-            !self.config.may_be_key(source, value) || self.is_users(source, value)
-        };
-        let most = self.config.limits.key_bytes;
-        match credential::extract(&self.config.credentials, asking.head, most, is_foreign) {
-            Extraction::Malformed(reason) => refuse(Refusal::CredentialMalformed(reason)),
-            Extraction::Conflict => refuse(Refusal::CredentialConflict),
+    pub(in crate::policy) fn authenticate_either(&mut self, route: &Route, client: &Client) -> Result<Admitted, End> {
+        self.record.ask(Rule::Credential);
+        match self.extract(route, |source, value| self.is_users(source, value)) {
+            Extraction::Malformed(reason) => Err(self
+                .bad_key(Refusal::CredentialMalformed(reason), client.address)
+                .into()),
+            Extraction::Conflict => Err(self.bad_key(Refusal::CredentialConflict, client.address).into()),
             Extraction::Found { key, taken } => {
-                self.identify(&key, asking, trail)?;
-                if self.verifies(asking) {
-                    return refuse(Refusal::CredentialConflict);
+                let admitted = self.identify(route, &key, taken, client)?;
+                if self.verifies() {
+                    return Err(self.bad_key(Refusal::CredentialConflict, client.address).into());
                 }
-                Ok(taken)
+                Ok(admitted)
             }
-            Extraction::Foreign(reason) => match self.user(asking, trail)? {
-                Some(taken) => Ok(taken),
-                None => refuse(Refusal::CredentialMalformed(reason)),
+            Extraction::Foreign(reason) => match self.user(client.address)? {
+                Some(admitted) => Ok(self.beside_keys(admitted)),
+                None => Err(self
+                    .bad_key(Refusal::CredentialMalformed(reason), client.address)
+                    .into()),
             },
-            Extraction::Missing => match self.user(asking, trail)? {
-                Some(taken) => Ok(taken),
-                None => refuse(Refusal::CredentialMissing),
+            Extraction::Missing => match self.user(client.address)? {
+                Some(admitted) => Ok(self.beside_keys(admitted)),
+                None => Ok(self.exempted(client)?),
             },
         }
+    }
+
+    /// A key in a source that does not count here does not reach the upstream either.
+    fn beside_keys(&self, mut admitted: Admitted) -> Admitted {
+        admitted.taken.join(&self.live_credentials(|_| true));
+        admitted
     }
 
     /// The user in the trail, or a request to be delegated; `None` where nothing of a user's is there.
-    fn user(&self, asking: &Asking<'_>, trail: &mut Trail) -> Result<Option<Taken>, End> {
-        let Some(users) = &self.users else { return Ok(None) };
-        let refuse = |refusal| Err(self.bad_key(refusal, asking.client.address, asking.now).into());
-        match self.shown(users, asking) {
+    fn user(&mut self, source: Option<IpAddr>) -> Result<Option<Admitted>, End> {
+        let Some(users) = &self.policy.users else {
+            return Ok(None);
+        };
+        match self.shown(users) {
             Shown::Nothing => Ok(None),
-            Shown::Conflict => refuse(Refusal::CredentialConflict),
-            Shown::Other => refuse(Refusal::CredentialInvalid(Invalid::Token(TokenError::Form))),
+            Shown::Conflict => Err(self.bad_key(Refusal::CredentialConflict, source).into()),
+            Shown::Other => {
+                let refusal = Refusal::CredentialInvalid(Invalid::Token(TokenError::Form));
+                Err(self.bad_key(refusal, source).into())
+            }
             Shown::Delegated => {
-                trail.delegated = true;
-                Ok(Some(Taken::default()))
+                self.record.found(|| "for the upstream to judge".to_owned());
+                Ok(Some(Admitted {
+                    passage: Passage::Delegated,
+                    taken: Taken::default(),
+                }))
             }
             Shown::Token(token) => {
-                self.verify(users, &token, asking, trail)?;
-                let mut taken = Taken::default();
-                if !users.rules.forward {
-                    taken.insert(users.source);
-                }
-                Ok(Some(taken))
+                self.stood(Some(users.source));
+                self.verify(users, &token, source)?;
+                let taken = if users.rules.forward {
+                    Taken::default()
+                } else {
+                    Taken::only(users.source)
+                };
+                Ok(Some(Admitted {
+                    passage: Passage::User,
+                    taken,
+                }))
             }
         }
     }
 
-    fn shown<'a>(&self, users: &Users, asking: &Asking<'a>) -> Shown<'a> {
-        let mut values: SmallVec<[Presented<'a>; 2]> =
-            credential::values(&self.sources[users.source], &self.sources, asking.head);
+    fn shown(&self, users: &Users) -> Shown<'a> {
+        let places = &self.policy.places;
+        let mut values: SmallVec<[Presented<'a>; 2]> = credential::values(&places[users.source], places, self.head);
         values.retain(|value| !value.expose().is_empty() && !self.is_key(users.source, value));
         let delegates_bearer = users.rules.delegate.bearer && is_bearer(&users.rules.source);
         let differs = values
@@ -119,50 +137,66 @@ impl Policy {
             (Some(value), Some(_)) if token::has_three_parts(value.expose()) => Shown::Token(value),
             (Some(_), _) if delegates_bearer => Shown::Delegated,
             (Some(_), Some(_)) => Shown::Other,
-            (Some(_), None) | (None, _) if users.has_delegated_cookie(asking) => Shown::Delegated,
+            (Some(_), None) | (None, _) if users.has_delegated_cookie(self.head) => Shown::Delegated,
             (Some(_), None) | (None, _) => Shown::Nothing,
         }
     }
 
-    fn verify(&self, users: &Users, token: &Presented<'_>, asking: &Asking<'_>, trail: &mut Trail) -> Result<(), End> {
+    fn verify(&mut self, users: &Users, token: &Presented<'_>, source: Option<IpAddr>) -> Result<(), End> {
+        self.record.ask(Rule::Token);
         let rules = users.verified().expect("only what can be verified is shown as a token");
-        let asked = matches!(asking.verdict, Some(Verdict::KeysAsked));
-        let Some(keys) = self.user_keys(users) else {
+        let asked = matches!(self.verdict, Some(Verdict::KeysAsked));
+        let Some(keys) = self.policy.user_keys(users) else {
             return Err(if asked {
                 End::Failed(Failure::UserKeysUnavailable)
             } else {
                 End::AskKeys
             });
         };
-        let refused = match self.user_standing(users, rules, &keys, token, asking.now.unix) {
+        let refused = match self.policy.user_standing(users, rules, &keys, token, self.now.unix) {
             Ok(standing) => {
-                trail.standing = Some(standing);
+                self.record.found(|| {
+                    format!(
+                        "user {} of organization {}",
+                        standing.caller.id, standing.caller.organization
+                    )
+                });
+                self.trail.standing = Some(standing);
                 return Ok(());
             }
             Err(refused) => refused,
         };
         let may_ask = !asked && users.remote().is_some();
-        if refused == TokenError::KeyUnknown && may_ask && !self.is_exhausted(asking) {
+        if refused == TokenError::KeyUnknown && may_ask && self.exhausted(source).is_none() {
             return Err(End::AskKeys);
         }
         let refusal = Refusal::CredentialInvalid(Invalid::Token(refused));
-        Err(self.bad_key(refusal, asking.client.address, asking.now).into())
+        Err(self.bad_key(refusal, source).into())
     }
 
     /// Whether a token of a user's is there besides, and holds, as far as it can be said at once.
-    fn verifies(&self, asking: &Asking<'_>) -> bool {
-        let Some(users) = &self.users else { return false };
-        let (Shown::Token(token), Some(rules)) = (self.shown(users, asking), users.verified()) else {
+    fn verifies(&self) -> bool {
+        let Some(users) = &self.policy.users else { return false };
+        let (Shown::Token(token), Some(rules)) = (self.shown(users), users.verified()) else {
             return false;
         };
-        let Now { unix, .. } = asking.now;
-        self.user_keys(users)
-            .is_some_and(|keys| self.user_standing(users, rules, &keys, &token, unix).is_ok())
+        self.policy.user_keys(users).is_some_and(|keys| {
+            self.policy
+                .user_standing(users, rules, &keys, &token, self.now.unix)
+                .is_ok()
+        })
+    }
+
+    /// Whether anything stands where keys do.
+    fn shows_key(&self) -> bool {
+        let sources = &self.policy.config.credentials.sources;
+        let shows = |source| !credential::values(source, sources, self.head).is_empty();
+        sources.iter().any(shows)
     }
 
     /// Whether a value in a source of keys is a user's token.
     fn is_users(&self, source: usize, value: &Presented<'_>) -> bool {
-        let Some(users) = &self.users else { return false };
+        let Some(users) = &self.policy.users else { return false };
         users.source == source
             && users.verified().is_some()
             && token::is_token_shaped(value.expose())
@@ -171,24 +205,25 @@ impl Policy {
 
     /// Whether a value is known to be a key: by what it begins with, or because a record has it.
     fn is_key(&self, source: usize, value: &Presented<'_>) -> bool {
-        let Some(prefixes) = self.config.key_prefixes.get(source) else {
+        let policy = self.policy;
+        let Some(prefixes) = policy.config.credentials.prefixes.get(source) else {
             return false;
         };
         if prefixes.is_empty() {
-            self.prefixes.environment_of(value).is_some() || self.keyring.find(value).is_some()
+            policy.prefixes.environment_of(value).is_some() || policy.keyring.find(value).is_some()
         } else {
-            self.config.may_be_key(source, value)
+            policy.config.credentials.may_be_key(source, value)
         }
     }
 }
 
 impl Users {
-    fn has_delegated_cookie(&self, asking: &Asking<'_>) -> bool {
+    fn has_delegated_cookie(&self, head: &ClientHead<'_>) -> bool {
         let cookies = &self.rules.delegate.cookies;
         if cookies.is_empty() {
             return false;
         }
-        let lines = asking.head.headers.get_all(http::header::COOKIE).iter();
+        let lines = head.headers.get_all(http::header::COOKIE).iter();
         let mut pairs = lines.flat_map(|line| fields::cookies(line.as_bytes()));
         pairs.any(|pair| {
             cookies

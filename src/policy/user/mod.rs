@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use moka::sync::Cache;
 
 use super::Policy;
-use super::caller::{self, Caller, IdentityHeaders};
+use super::caller::Caller;
 use super::keyring::Keyring;
 use super::standing::Standing;
 use crate::config::Config;
@@ -37,10 +37,8 @@ const CACHED: u64 = 65_536;
 /// How users are dealt with in one generation.
 pub struct Users {
     rules: UserTokens,
-    /// Where a token stands: an index into [`sources`].
+    /// Where a token stands: an index into [`places`].
     source: usize,
-    /// What the upstream is told about a request that it has to judge itself.
-    pub(super) delegated: IdentityHeaders,
     /// Those of the configuration, where they are not fetched.
     fixed: Option<Arc<IssuerKeys>>,
     /// Indices of organizations, sorted by id.
@@ -72,8 +70,8 @@ struct Known {
 
 /// Where credentials stand: those of keys, and behind them that of users, if it is another one.
 #[must_use]
-pub fn sources(config: &Config) -> Vec<Source> {
-    let mut sources = config.credentials.clone();
+pub fn places(config: &Config) -> Vec<Source> {
+    let mut sources = config.credentials.sources.clone();
     if let Some(rules) = &config.user_tokens
         && !sources.contains(&rules.source)
     {
@@ -83,9 +81,9 @@ pub fn sources(config: &Config) -> Vec<Source> {
 }
 
 impl Users {
-    /// Compiles `[user_tokens]`; `sources` are [`sources`].
+    /// Compiles `[user_tokens]`; `places` are [`places`].
     #[must_use]
-    pub fn compile(config: &Config, sources: &[Source], keyring: &Keyring) -> Option<Self> {
+    pub fn compile(config: &Config, places: &[Source], keyring: &Keyring) -> Option<Self> {
         let rules = config.user_tokens.clone()?;
         let fixed = match rules.verified.as_ref().map(|verified| &verified.keys) {
             Some(Keys::File(set)) => Some(Arc::new(IssuerKeys {
@@ -99,8 +97,7 @@ impl Users {
         let mut organizations: Vec<u32> = (0..count).collect();
         organizations.sort_by_key(|&index| &keyring.organization(index).id);
         Some(Self {
-            source: sources.iter().position(|source| *source == rules.source)?,
-            delegated: caller::delegated_headers(&config.identity),
+            source: places.iter().position(|source| *source == rules.source)?,
             fixed,
             organizations: organizations.into(),
             known: Cache::new(CACHED),
@@ -195,7 +192,9 @@ impl Policy {
             .binary_search_by(|&index| (*self.keyring.organization(index).id).cmp(id))
             .ok()
             .map(|place| self.keyring.organization(users.organizations[place]));
-        let caller = Caller::user(said, organization, &users.rules, &self.config);
+        let names = [said.permissions.as_slice(), &users.rules.permissions].concat();
+        let permissions = self.sets.expand(&names);
+        let caller = Caller::user(said, organization, permissions, users.rules.plan, &self.config);
         let terms = Arc::clone(&self.plans[usize::from(caller.plan.0)]);
         Standing {
             account: self.running.users.of(subject, &terms),

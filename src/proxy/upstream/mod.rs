@@ -28,6 +28,7 @@ use self::http1::Http1;
 use self::http2::{Http2, Slot};
 use self::pool::Lease;
 use self::retry::Replay;
+use crate::config::routes::RouteTimeouts;
 use crate::config::upstreams::{Protocol, Upstream, UpstreamId, UpstreamTimeouts};
 use crate::policy::refusal::Failure;
 use crate::proxy::relay::{Cut, Exchange, RequestBody, UpstreamBody};
@@ -121,7 +122,7 @@ impl Upstreams {
         }
     }
 
-    /// Sends a request and waits for its answer's head. `head` has an origin-form target and a `Host`; what it says about
+    /// Sends a request and waits for its answer's head. `timeouts` go before the upstream's own. `head` has an origin-form target and a `Host`; what it says about
     /// the body's length is made to agree with `body`. Dropping the future, or the answer's body, closes what it used.
     ///
     /// # Errors
@@ -129,20 +130,27 @@ impl Upstreams {
     ///
     /// # Panics
     /// When `id` is from another generation's configuration and out of range.
-    pub async fn send(&self, id: UpstreamId, head: request::Parts, body: RequestBody) -> Result<Answer, Cut> {
+    pub async fn send(
+        &self,
+        id: UpstreamId,
+        timeouts: Option<RouteTimeouts>,
+        head: request::Parts,
+        body: RequestBody,
+    ) -> Result<Answer, Cut> {
         let target = &self.targets[usize::from(id.0)];
         let exchange = Rc::clone(body.exchange());
         if body.is_declared_too_large() {
             exchange.end();
             return Err(exchange.cut_by(Cut::BodyTooLarge));
         }
-        if let Some(total) = target.timeouts.total {
+        let timeouts = timeouts.map_or(target.timeouts, |own| own.over(target.timeouts));
+        if let Some(total) = timeouts.total {
             exchange.watch().limit(Phase::Total, total);
         }
         let request = Request::from_parts(head, body);
         let answer = match &target.transport {
-            Transport::Http1(upstream) => upstream.send(request, &exchange, &target.timeouts).await,
-            Transport::Http2(upstream) => upstream.send(request, &exchange, &target.timeouts).await,
+            Transport::Http1(upstream) => upstream.send(request, &exchange, &timeouts).await,
+            Transport::Http2(upstream) => upstream.send(request, &exchange, &timeouts).await,
         };
         if answer.is_err() {
             exchange.end();

@@ -20,6 +20,7 @@ fn digits(of: &str) -> String {
 
 fn scope() -> Scope {
     Scope {
+        permissions: None,
         plans: Names::closed(["default", "standard"]),
         environments: Names::closed(["live", "sandbox"]),
         peppers: Names::closed(["2026"]),

@@ -82,7 +82,7 @@ fn a_head_cannot_announce_a_body_that_is_not_there() {
             head.headers.insert(name, value.parse().unwrap());
             let exchange = Exchange::new(upstreams.sweep.watch());
             let body = RequestBody::empty(&exchange);
-            let (answer, ()) = join!(upstreams.send(ID, head, body), async {
+            let (answer, ()) = join!(upstreams.send(ID, None, head, body), async {
                 let mut peer = raw.accept().await;
                 assert_eq!(
                     peer.head().await,
@@ -159,7 +159,7 @@ fn a_switch_hands_over_the_stream_and_its_first_bytes() {
         head.headers.insert("upgrade", "websocket".parse().unwrap());
         let exchange = Exchange::new(upstreams.sweep.watch());
         let body = RequestBody::empty(&exchange);
-        let (answer, mut peer) = join!(upstreams.send(ID, head, body), async {
+        let (answer, mut peer) = join!(upstreams.send(ID, None, head, body), async {
             let mut peer = raw.accept().await;
             assert_eq!(
                 peer.head().await,
@@ -196,7 +196,7 @@ fn a_declined_switch_is_an_ordinary_answer_on_a_reusable_connection() {
         head.headers.insert("upgrade", "websocket".parse().unwrap());
         let exchange = Exchange::new(upstreams.sweep.watch());
         let body = RequestBody::empty(&exchange);
-        let (answer, mut peer) = join!(upstreams.send(ID, head, body), async {
+        let (answer, mut peer) = join!(upstreams.send(ID, None, head, body), async {
             let mut peer = raw.accept().await;
             peer.head().await;
             peer.say("HTTP/1.1 426 Upgrade Required\r\nContent-Length: 2\r\n\r\nno")

@@ -457,7 +457,7 @@ fn the_upstreams_authority_stands_in_for_a_missing_host() {
         hostless.headers.clear();
         let exchange = crate::proxy::relay::Exchange::new(upstreams.sweep.watch());
         let body = crate::proxy::relay::RequestBody::empty(&exchange);
-        let (answer, ()) = join!(upstreams.send(super::rig::ID, hostless, body), async {
+        let (answer, ()) = join!(upstreams.send(super::rig::ID, None, hostless, body), async {
             let mut streams = serve(&raw, h2::server::Builder::new()).await;
             let (request, mut respond) = streams.recv().await.unwrap();
             assert_eq!(request.uri().authority().unwrap(), "upstream.example");

@@ -322,7 +322,7 @@ impl Front {
                     head.headers.remove(name);
                 }
                 let body = RequestBody::new(incoming, &exchange, &rules);
-                Ok(answer(upstreams.send(ID, head, body).await))
+                Ok(answer(upstreams.send(ID, None, head, body).await))
             })
         }
     }
@@ -372,7 +372,7 @@ pub(super) fn head(method: Method, target: &str) -> request::Parts {
 pub(super) async fn send(upstreams: &Upstreams, method: Method, target: &str) -> Result<Answer, Cut> {
     let exchange = Exchange::new(upstreams.sweep.watch());
     upstreams
-        .send(ID, head(method, target), RequestBody::empty(&exchange))
+        .send(ID, None, head(method, target), RequestBody::empty(&exchange))
         .await
 }
 

@@ -1,0 +1,123 @@
+//! What a route demands of a caller whose key is good, each rule by itself.
+//!
+//! A room of its own because every rule is a sentence that an operator wrote, and is read, tested and explained alone. None
+//! of them spends anything or looks at another.
+//!
+//! # Security
+//! A request that names an organization or a subscription names exactly one: where the parameter is missing or repeated, or
+//! its encoding is broken, nobody is it. A mismatch is answered as if there were no other: what is refused is the same for a
+//! tenant that exists and for one that does not.
+
+use std::borrow::Cow;
+
+use super::caller::Caller;
+use super::credential::fields::{self, Decoded};
+use super::head::ClientHead;
+use super::refusal::Refusal;
+use super::route::Routes;
+use crate::config::routes::{Parameter, RequiredHeader, Route, Subscription};
+
+/// The caller's environment is one of the route's.
+pub(super) fn environment(route: &Route, caller: &Caller) -> Result<(), Refusal> {
+    let admitted = |id| route.environments.contains(&id);
+    if route.environments.is_empty() || caller.environment.is_some_and(admitted) {
+        Ok(())
+    } else {
+        Err(Refusal::EnvironmentDenied)
+    }
+}
+
+/// The caller may do what the route is for.
+pub(super) fn permission(route: &Route, caller: &Caller) -> Result<(), Refusal> {
+    if caller.permissions.satisfy(route.permission.as_ref()) {
+        Ok(())
+    } else {
+        Err(Refusal::PermissionDenied)
+    }
+}
+
+/// The caller has the subscription that the route, or the request, names.
+pub(super) fn subscription(
+    route: &Route,
+    caller: &Caller,
+    head: &ClientHead<'_>,
+    routes: &Routes,
+) -> Result<(), Refusal> {
+    let told;
+    let wanted = match &route.subscription {
+        None => return Ok(()),
+        Some(Subscription::Named(name)) => name.as_str(),
+        Some(Subscription::Told(parameter)) => {
+            told = named(parameter, head, routes).ok_or(Refusal::SubscriptionDenied)?;
+            &told
+        }
+    };
+    if caller.subscriptions.iter().any(|held| **held == *wanted) {
+        Ok(())
+    } else {
+        Err(Refusal::SubscriptionDenied)
+    }
+}
+
+/// The organization that the request names is the caller's.
+pub(super) fn tenant(route: &Route, caller: &Caller, head: &ClientHead<'_>, routes: &Routes) -> Result<(), Refusal> {
+    let Some(parameter) = &route.organization else {
+        return Ok(());
+    };
+    match named(parameter, head, routes) {
+        Some(named) if *named == *caller.organization => Ok(()),
+        Some(_) | None => Err(Refusal::TenantDenied),
+    }
+}
+
+/// The other credentials that the service asks for are there; what they say is the service's business.
+pub(super) fn required_headers(route: &Route, head: &ClientHead<'_>) -> Result<(), Refusal> {
+    let is_there = |header: &RequiredHeader| {
+        let mut lines = head.headers.get_all(&header.name).iter();
+        lines.any(|value| holds_something(header, fields::trim(value.as_bytes())))
+    };
+    if route.required_headers.iter().all(is_there) {
+        Ok(())
+    } else {
+        Err(Refusal::HeaderMissing)
+    }
+}
+
+fn holds_something(header: &RequiredHeader, value: &[u8]) -> bool {
+    let Some(scheme) = &header.scheme else {
+        return !value.is_empty();
+    };
+    let word = value.get(..scheme.len());
+    let rest = value.get(scheme.len()..).and_then(|rest| rest.strip_prefix(b" "));
+    word.is_some_and(|word| word.eq_ignore_ascii_case(scheme.as_bytes()))
+        && rest.is_some_and(|rest| !fields::trim(rest).is_empty())
+}
+
+/// What the request names, percent-decoded where it stands in the target.
+fn named<'a>(parameter: &Parameter, head: &ClientHead<'a>, routes: &Routes) -> Option<Cow<'a, str>> {
+    match parameter {
+        Parameter::Path(position) => decoded(routes.parameter(head.uri.path(), *position)?),
+        Parameter::Query(name) => {
+            let query = head.uri.query().unwrap_or_default();
+            let parts = fields::query(query).filter(|part| fields::is_parameter(part, name));
+            decoded(fields::parameter_value(only(parts)?))
+        }
+        Parameter::Header(name) => {
+            let value = only(head.headers.get_all(name).iter())?;
+            let value = std::str::from_utf8(fields::trim(value.as_bytes())).ok()?;
+            Some(Cow::Borrowed(value))
+        }
+    }
+}
+
+fn only<T>(mut several: impl Iterator<Item = T>) -> Option<T> {
+    let first = several.next()?;
+    several.next().is_none().then_some(first)
+}
+
+fn decoded(text: &str) -> Option<Cow<'_, str>> {
+    match fields::decode(text)? {
+        Decoded::Verbatim(_) => Some(Cow::Borrowed(text)),
+        Decoded::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
+    }
+}
