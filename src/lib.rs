@@ -24,7 +24,7 @@
 //!
 //! ```text
 //! accept ▸ TLS ▸ screen ▸ parse ▸ hygiene ▸ route ▸ extract credential ▸ look up ▸ state ▸ network ▸ environment
-//! ▸ permission ▸ concurrency ▸ rate ▸ strip ▸ inject ▸ forward ▸ relay ▸ account
+//! ▸ permission ▸ subscription ▸ tenant ▸ required headers ▸ concurrency ▸ rate ▸ strip ▸ inject ▸ forward ▸ relay ▸ account
 //! ```
 //!
 //! - `proxy::ingress::serve` shows it on one screen; [`policy::Policy::decide_ingress`] is the decision in the middle.
@@ -32,6 +32,7 @@
 //!   nothing reaches an upstream without one.
 //! - A [`Refusal`](policy::refusal::Refusal) (we said no) and a [`Failure`](policy::refusal::Failure) (we could not) are
 //!   different types, each with a status and a stable code. What the caller is told and what the log says differ.
+//! - The same walk explains itself ([`policy::Policy::explain`]), rule by rule, without spending anything.
 //! - Header order is a law in one function, [`policy::header_law`]: remove hop-by-hop → strip → inject.
 //! - Configuration, keys and certificates are one generation, compiled off the data path and swapped at once. A request uses
 //!   one generation from start to end. What limits have counted survives the swap.

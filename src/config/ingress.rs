@@ -27,6 +27,8 @@ pub struct Ingress {
     pub trusted_proxies: TrustedProxies,
     /// `unmatched`: what requests get that match no route; `None` is `deny` where there are routes, `key` without any.
     pub unmatched: Option<Access>,
+    /// `override_headers = "pass"`: headers that ask the upstream to read another method or target reach it.
+    pub override_headers: bool,
     /// `forwarded_headers`: which dialect is read from trusted proxies and written to the upstream.
     pub forwarded: ForwardedStyle,
 }
@@ -120,6 +122,7 @@ pub(super) fn read<'d>(table: &Table<'d>, files: &Files) -> (Ingress, Vec<Place<
     let trusted = table.get("trusted_proxies");
     let forwarded = table.get("forwarded_headers");
     let unmatched = table.get("unmatched");
+    let override_headers = table.get("override_headers");
 
     let (addresses, places) = match &listen {
         Some(item) => {
@@ -163,6 +166,9 @@ pub(super) fn read<'d>(table: &Table<'d>, files: &Files) -> (Ingress, Vec<Place<
         tls,
         require_tls: require_tls.unwrap_or(RequireTls::No),
         trusted_proxies,
+        override_headers: override_headers
+            .and_then(|item| item.word(&[("strip", false), ("pass", true)]))
+            .unwrap_or(false),
         unmatched: unmatched.and_then(|item| routes::read_access(&item)),
         forwarded: forwarded.unwrap_or(ForwardedStyle::XForwarded),
     };

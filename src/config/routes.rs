@@ -192,6 +192,16 @@ fn read_one<'d>(table: &Table<'d>, known: Known<'_>) -> Option<Placed<'d>> {
             );
         }
     }
+    if access == Access::User {
+        let of_keys = [&subscription_item, &environment_item, &credentials_item];
+        for item in of_keys.into_iter().flatten() {
+            item.key_place().error(
+                "concerns keys, and `access` lets none in",
+                "remove it, or write access = \"key-or-user\"",
+            );
+        }
+    }
+    let enforcement = read_enforcement(access, enforcement.as_ref());
     let place_of = |item: &Option<Item<'d>>| item.as_ref().map_or(table.place(), |item| item.place()).clone();
     let path = path_item.as_ref().and_then(|item| item.text());
     let pattern = path.unwrap_or_default();
@@ -215,7 +225,7 @@ fn read_one<'d>(table: &Table<'d>, known: Known<'_>) -> Option<Placed<'d>> {
         credentials: credentials_item
             .as_ref()
             .and_then(|item| read_credentials(item, known.credentials)),
-        enforcement: enforcement.as_ref().map(demands::read_enforcement).unwrap_or_default(),
+        enforcement,
         cost: cost.as_ref().and_then(|item| item.integer(0..=MOST_COST)).unwrap_or(1),
         upstream: upstream
             .and_then(|item| item.reference("upstream", known.upstreams))
@@ -232,6 +242,26 @@ fn read_one<'d>(table: &Table<'d>, known: Known<'_>) -> Option<Placed<'d>> {
         permission: place_of(&permission_item),
         subscription: place_of(&subscription_item),
     })
+}
+
+/// Reads `enforcement`; one that means nothing, or the opposite of what the route's access says, is reported.
+fn read_enforcement(access: Access, item: Option<&Item<'_>>) -> Enforcement {
+    let Some(item) = item else {
+        return Enforcement::Enforce;
+    };
+    let enforcement = demands::read_enforcement(item);
+    match (access, enforcement) {
+        (Access::Public, Enforcement::Observe | Enforcement::Off) => item.error(
+            "has no meaning here, since everybody is let in",
+            "remove it, or write another `access`",
+        ),
+        (Access::Deny, Enforcement::Off) => item.error(
+            "would let everybody in where `access` lets nobody in",
+            "write access = \"public\" if that is meant, or enforcement = \"observe\"",
+        ),
+        (Access::Key | Access::User | Access::KeyOrUser | Access::Public | Access::Deny, _) => {}
+    }
+    enforcement
 }
 
 /// Reads `credentials` of a route: names of sources.
@@ -393,7 +423,7 @@ fn read_methods(item: &Item<'_>) -> Vec<Method> {
 fn read_permission(item: &Item<'_>) -> Option<Permission> {
     const HELP: &str = "a name, or { any = [\"a\", \"b\"] }, or { all = [\"a\", \"b\"] }";
     if !item.is_table() {
-        return read_permission_name(item).map(|name| Permission::All(vec![name]));
+        return read_demanded(item).map(|name| Permission::All(vec![name]));
     }
     let table = item.table()?;
     let (any, all) = (table.get("any"), table.get("all"));
@@ -413,7 +443,20 @@ fn read_permission(item: &Item<'_>) -> Option<Permission> {
     if items.is_empty() {
         list.error("names no permission", HELP);
     }
-    Some(wrap(items.iter().filter_map(read_permission_name).collect()))
+    Some(wrap(items.iter().filter_map(read_demanded).collect()))
+}
+
+/// Reads the name of a permission that a route asks for.
+fn read_demanded(item: &Item<'_>) -> Option<String> {
+    let name = read_permission_name(item)?;
+    if name.split(':').any(|segment| segment == "*") {
+        item.error(
+            "asks for a wildcard, which is for keys and sets",
+            "write the permission that the request needs, for example \"messages:send\"",
+        );
+        return None;
+    }
+    Some(name)
 }
 
 /// Reads a permission's name, of a route or of a key: visible ASCII without spaces.

@@ -43,6 +43,7 @@ use crate::config::problem::{Problem, Problems, Severity};
 use crate::config::routes::{Access, Parameter, Subscription};
 use crate::config::upstreams::{Paths, Upstream};
 use caller::{Caller, IdentityHeaders};
+use header_law::HeaderLaw;
 use keyring::{KeyIndex, Keyring};
 use limits::Failures;
 use permissions::Sets;
@@ -63,7 +64,7 @@ pub struct Policy {
     /// The shape of refusals and failures.
     pub answers: answer::Answers,
     /// What of a head may pass.
-    pub law: Arc<header_law::HeaderLaw>,
+    pub law: Arc<HeaderLaw>,
     keyring: Keyring,
     routes: Routes,
     prefixes: credential::Prefixes,
@@ -128,10 +129,7 @@ impl Policy {
             generation,
             answers: answer::Answers::compile(&config.errors, &config.credentials.counting_everywhere())
                 .with_routes(routes_with_sources(&config)),
-            law: Arc::new(
-                header_law::HeaderLaw::compile(&places, &config.identity, config.ingress.forwarded)
-                    .relying_on(relied_on(&config)),
-            ),
+            law: Arc::new(law(&config, &places)),
             exemptions: legacy::Exemptions::compile(&config.legacy),
             standings: std::iter::repeat_with(OnceLock::new).take(keyring.len()).collect(),
             routes,
@@ -211,6 +209,15 @@ impl fmt::Debug for Policy {
             .field("generation", &self.generation)
             .field("keys", &self.keyring.len())
             .finish_non_exhaustive()
+    }
+}
+
+fn law(config: &Config, places: &[Source]) -> HeaderLaw {
+    let law = HeaderLaw::compile(places, &config.identity, config.ingress.forwarded).relying_on(relied_on(config));
+    if config.ingress.override_headers {
+        law
+    } else {
+        law.without_overrides()
     }
 }
 

@@ -480,3 +480,24 @@ fn a_live_key_never_reaches_a_public_routes_upstream_whatever_stands_beside_it()
         assert_eq!(request.header("authorization").as_deref(), Some(beside));
     }
 }
+
+#[test]
+fn nobody_asks_the_service_for_another_method_or_target_than_the_one_decided_on() {
+    let upstream = Upstream::hello();
+    let mut setup = Setup::before(&upstream);
+    let request = format!(
+        "POST / HTTP/1.1\r\nHost: api\r\nX-API-Key: {ALPHA}\r\nConnection: close\r\nX-HTTP-Method-Override: DELETE\r\n\
+         X_HTTP_Method: DELETE\r\nX-Method-Override: DELETE\r\nX-Original-URL: /admin\r\nX-Rewrite-URL: /admin\r\n\
+         Content-Length: 0\r\n\r\n"
+    );
+    let gate = Gate::start(&setup);
+    assert_eq!(exchange(gate.ingress(), &request).status(), 200);
+    let head = upstream.last_request().head.text().to_lowercase();
+    assert!(!head.contains("delete") && !head.contains("/admin"), "{head}");
+    drop(gate);
+    setup.ingress = "override_headers = \"pass\"".to_owned();
+    let gate = Gate::start(&setup);
+    assert_eq!(exchange(gate.ingress(), &request).status(), 200);
+    let passed = upstream.last_request().header("x-http-method-override");
+    assert_eq!(passed.as_deref(), Some("DELETE"));
+}

@@ -216,6 +216,45 @@ fn problems_of_key_files_come_with_those_of_the_configuration() {
 }
 
 #[test]
+fn a_keys_permissions_are_compared_with_what_routes_ask_for() {
+    let place = Place::new();
+    let hash = |digit: &str| format!("sha256:{}", digit.repeat(64));
+    let key = |id: &str, digit, permissions: &str| {
+        format!(
+            "[[keys]]\nid = {id:?}\nname = \"a\"\norganization = \"42\"\nhash = {:?}\npermissions = {permissions}\n",
+            hash(digit)
+        )
+    };
+    let keys = [
+        key("k1", "a", "[\"sends\", \"audit\", \"messages:*\", \"admin\"]"),
+        key("k2", "b", "[\"sends\", \"bills:*\", \"read\"]"),
+    ];
+    place.put(
+        "keys.toml",
+        &format!("[[organizations]]\nid = \"42\"\n{}", keys.concat()),
+    );
+    let routes = "[[routes]]\npath = \"/a\"\npermission = { any = [\"send\", \"messages:send\"] }\n";
+    let told = |more: &str| -> Vec<String> {
+        let loaded = place.load(&completed(&format!("{routes}{more}"))).unwrap();
+        let warnings = loaded.warnings.iter();
+        warnings
+            .map(|problem| format!("{:?} {} {}", problem.position.unwrap(), problem.path, problem.help))
+            .collect()
+    };
+    let sets = "[permissions.admin]\nincludes = [\"read\"]\n[permissions.audit]\nincludes = []\n";
+    assert_eq!(
+        told(sets),
+        [
+            "(3, 14) routes[0].permission did you mean \"sends\"?",
+            "(8, 16) keys[0].permissions[0] did you mean \"send\"?",
+            "(14, 25) keys[1].permissions[1] known are `admin`, `audit`, `messages:send`, `read`, `send`; if the service asks \
+             for it, declare it: [permissions.\"bills:*\"] includes = []",
+        ]
+    );
+    assert_eq!(told("").len(), 6);
+}
+
+#[test]
 fn plans_and_limits_of_records_are_checked_against_the_configuration() {
     let place = Place::new();
     let hash = "0".repeat(64);

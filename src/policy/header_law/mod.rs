@@ -36,7 +36,7 @@ pub struct HeaderLaw {
 
 /// What [`HeaderLaw::request`] needs to know about one request.
 pub struct Rewrite<'a> {
-    /// The sources that carried the key; [`super::credential::carried`] for a request that needs none.
+    /// The sources that carried the key; [`super::credential::live`] for a request that needs none.
     pub taken: &'a Taken,
     /// Whether the peer may speak for its clients ([`super::forwarded::Client::trusted`]).
     pub trusted: bool,
@@ -44,7 +44,7 @@ pub struct Rewrite<'a> {
     pub protocol: Protocol,
     /// The protocol to upgrade to, when the permit is for a tunnel ([`super::hygiene::Checked::upgrade`]).
     pub upgrade: Option<HeaderValue>,
-    /// The identity headers: [`super::caller::Caller::headers`] or [`super::caller::public_headers`].
+    /// The identity headers: [`super::caller::Caller::headers`] or [`super::caller::anonymous_headers`].
     pub identity: &'a [(HeaderName, HeaderValue)],
     /// From [`super::forwarded::render`].
     pub forwarded: Rendered,
@@ -72,6 +72,13 @@ impl HeaderLaw {
             sources: sources.into(),
             style,
         }
+    }
+
+    /// Strips what asks the upstream to read another method or target than the ones that were decided on.
+    #[must_use]
+    pub fn without_overrides(mut self) -> Self {
+        names::OVERRIDES.iter().for_each(|name| self.names.reserve(name));
+        self
     }
 
     /// Headers that decisions are made by besides, or that the upstream must get: they go through as they are, may not be

@@ -53,6 +53,15 @@ fn fixed() -> impl Iterator<Item = (HeaderName, Class)> {
     .chain(HOP_BY_HOP.map(|name| (name, Class::HopByHop)))
 }
 
+/// What frameworks take for the method, or for the target, in place of the request's own.
+pub(crate) const OVERRIDES: [HeaderName; 5] = [
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-method-override"),
+    HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-rewrite-url"),
+];
+
 const HOP_BY_HOP: [HeaderName; 8] = [
     CONNECTION,
     KEEP_ALIVE,
@@ -120,6 +129,11 @@ impl Names {
             names.add(name, Class::Credential);
         }
         names
+    }
+
+    /// A name that no client may send.
+    pub(crate) fn reserve(&mut self, name: &HeaderName) {
+        self.add(name, Class::Reserved);
     }
 
     /// A name that means something to a route, unless it means more already.
