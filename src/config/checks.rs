@@ -4,6 +4,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::credentials::Credentials;
 use super::environments::Environment;
 use super::ingress::Listen;
 use super::legacy::Legacy;
@@ -113,6 +114,22 @@ pub(super) fn environments(environments: &[(Environment, Place<'_>)], records: &
             place.warning(
                 "no key is in this environment, and none can come to it by its prefix",
                 "add prefixes = [\"…\"], name it in a key, or remove it",
+            );
+        }
+    }
+}
+
+/// Warns about environments whose keys no source takes.
+pub(super) fn key_prefixes(environments: &[(Environment, Place<'_>)], credentials: &Credentials) {
+    let takes = |key: &str| {
+        let mut sources = credentials.prefixes.iter();
+        sources.any(|prefixes| prefixes.is_empty() || prefixes.iter().any(|prefix| key.starts_with(prefix.as_str())))
+    };
+    for (environment, place) in environments {
+        for prefix in environment.prefixes.iter().filter(|prefix| !takes(prefix)) {
+            place.warning(
+                format!("keys that begin with {prefix:?} are taken nowhere"),
+                "every [[credentials]] has a `prefix` of its own; add this one to one of them",
             );
         }
     }

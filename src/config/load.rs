@@ -125,6 +125,7 @@ pub(super) fn read(file: &Path, text: &str, sources: &mut Sources, report: &Repo
             let records = records::load(&keys.file, &mut scope, &mut files.sources(), report);
             checks::plans(&plans, &environments, &records);
             checks::environments(&environments, &records);
+            checks::key_prefixes(&environments, &credentials);
             checks::costs(&routes, &plans, &records);
             demands::check(&routes, &permissions, &records);
             Some(records)

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
-use crate::harness::{Gate, Home, Setup, SigningKey, Upstream, exchange, get, key_set, wait_until};
+use crate::harness::{Authority, Gate, Home, Setup, SigningKey, Upstream, exchange, get, key_set, wait_until};
 use crate::users::{ROUTES, bearer, claims, refused, said};
 
 /// An issuer that publishes what is set.
@@ -211,4 +211,39 @@ fn a_file_of_keys_is_watched() {
             .is_some_and(|text| text.starts_with("reload refused"))
     });
     assert_eq!(ask(&gate, &new).0, 200);
+}
+
+#[test]
+fn the_issuers_certificate_is_checked() {
+    let upstream = Upstream::hello();
+    let key = SigningKey::ed("k1");
+    let issuer = Issuer::new(&[&key]);
+    let authority = Authority::new();
+    let (certificate, private) = authority.server("id");
+    let home = Home::new();
+    home.write("tls.crt", certificate);
+    home.write("tls.key", private);
+    // The issuer behind TLS.
+    let front = Gate::start_in(
+        home,
+        &Setup {
+            ingress: "tls = { certificate = \"tls.crt\", key = \"tls.key\" }".to_owned(),
+            more: "[[routes]]\npath = \"/keys\"\naccess = \"public\"\n".to_owned(),
+            ..Setup::before(&issuer.server)
+        },
+    );
+    let url = format!("https://{}", front.ingress());
+    let stranger = Gate::start(&setup(&upstream, &url, "refresh = \"1h\""));
+    stranger.wait_for_log("the refusal", |line| {
+        line["message"]
+            .as_str()
+            .is_some_and(|text| text.starts_with("keys for users' tokens cannot be fetched"))
+    });
+    assert_eq!(ask(&stranger, &key), refused(503, "user_keys_unavailable"));
+
+    let home = Home::new();
+    home.write("ca.pem", authority.pem());
+    let gate = Gate::start_in(home, &setup(&upstream, &url, "refresh = \"1h\", ca = \"ca.pem\""));
+    wait_for_keys(&gate);
+    assert_eq!(ask(&gate, &key), refused(200, ""));
 }

@@ -126,6 +126,8 @@ fn a_user_is_let_in_and_named_and_the_token_goes_no_further() {
     assert_eq!(line["organization"], "acme");
     assert_eq!(line["key_id"], Value::Null);
     assert_eq!(gate.metric(&["keygate_passages_total", "user"]), 1.0);
+    let log = gate.log_lines().join("\n");
+    assert!(token.split('.').all(|part| !log.contains(part)));
 }
 
 #[test]

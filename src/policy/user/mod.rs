@@ -32,7 +32,7 @@ use token::{Said, TokenError};
 pub use accounts::UserAccounts;
 
 /// Verified tokens that are remembered.
-const CACHED: u64 = 65_536;
+const CACHED: u64 = 16_384;
 
 /// How users are dealt with in one generation.
 pub struct Users {
