@@ -41,7 +41,8 @@
 //!
 //! N workers, each with a single-threaded runtime and its own upstream connections, carry requests; with more than one, a
 //! thread hands each new connection to the least-loaded. The control thread, the log writer and a few threads for slow hashes
-//! stand beside them and are never waited for by a request, the slow hashes excepted.
+//! stand beside them and are never waited for by a request, except for a slow hash, and for two seconds at most for a look at
+//! an issuer's new keys.
 
 pub mod app;
 pub mod cli;

@@ -25,11 +25,12 @@ use super::forwarded::{self, Client};
 use super::head::ClientHead;
 use super::limits::Slot;
 use super::permit::{Passage, Permit, Trail};
-use super::refusal::{Failure, Hygiene, Refusal};
+use super::refusal::{Failure, Hygiene, Invalid, Refusal};
 use super::route::{Match, RouteIndex};
 use super::slow::{SlowCheck, Verdict};
 use super::standing::Standing;
 use super::trace::{Record, Rule, Trace};
+use super::user::token::TokenError;
 use super::{Policy, hygiene, rules};
 use crate::clock::Now;
 use crate::config::ingress::RequireTls;
@@ -217,6 +218,12 @@ impl<'a> Walk<'a> {
     ) -> Result<T, End> {
         match outcome {
             Err(End::No(refusal)) if route.enforcement == Enforcement::Observe => {
+                self.record.would_refuse(&refusal);
+                Ok(marked(self, refusal))
+            }
+            // What cannot be said would not let anybody in either.
+            Err(End::Failed(_)) if route.enforcement == Enforcement::Observe => {
+                let refusal = Refusal::CredentialInvalid(Invalid::Token(TokenError::KeysMissing));
                 self.record.would_refuse(&refusal);
                 Ok(marked(self, refusal))
             }

@@ -158,6 +158,11 @@ fn before_the_first_keys_a_good_user_is_not_told_that_its_token_is_bad() {
     assert_eq!(said(&answer), refused(503, "user_keys_unavailable"));
     assert_eq!(answer.header("retry-after").as_deref(), Some("1"));
     assert_eq!(gate.access_line("/user/a")["decision"], "user_keys_unavailable");
+    // Where a route only observes, not even that keeps anybody out.
+    let observed = exchange(gate.ingress(), get("/observed", &bearer(&token)));
+    assert_eq!(observed.status(), 200);
+    let marked = upstream.last_request().header("x-auth-status");
+    assert_eq!(marked.as_deref(), Some("would-refuse; reason=credential_invalid"));
 
     let body = key_set(&[&key]);
     let _issuer = Upstream::tcp_on(address, move |it| it.answer("200 OK", "", &body));

@@ -24,6 +24,11 @@ path = "/key/{*rest}"
 access = "key"
 
 [[routes]]
+path = "/observed"
+access = "user"
+enforcement = "observe"
+
+[[routes]]
 path = "/send"
 access = "key-or-user"
 permission = "send"

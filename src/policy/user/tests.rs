@@ -353,6 +353,7 @@ fn no_reason_is_told_twice() {
         TokenError::Critical,
         TokenError::KeyUnnamed,
         TokenError::KeyUnknown,
+        TokenError::KeysMissing,
         TokenError::KeyMismatch,
         TokenError::Signature,
         TokenError::Issuer,

@@ -40,6 +40,8 @@ pub enum TokenError {
     KeyUnnamed,
     /// The header names a key that is not in the set.
     KeyUnknown,
+    /// There are no keys yet.
+    KeysMissing,
     /// The key that it names is for another algorithm.
     KeyMismatch,
     /// The signature is not the key's.
@@ -304,6 +306,7 @@ impl TokenError {
             Self::Critical => "token_critical",
             Self::KeyUnnamed => "token_key_unnamed",
             Self::KeyUnknown => "token_key_unknown",
+            Self::KeysMissing => "token_keys_missing",
             Self::KeyMismatch => "token_key_mismatch",
             Self::Signature => "token_signature",
             Self::Issuer => "token_issuer",
