@@ -11,6 +11,7 @@ use tracing::{error, info};
 use crate::config::Config;
 use crate::config::sources::Sources;
 use crate::control::{self, Control};
+use crate::ledger::Ledger;
 use crate::lifecycle::{Conductor, Stage};
 use crate::listen::Bound;
 use crate::policy::Policy;
@@ -27,6 +28,7 @@ pub struct Running {
     conductor: Conductor,
     proxy: JoinHandle<()>,
     control: JoinHandle<()>,
+    ledger: Ledger,
 }
 
 /// Starts everything; returns once every listener is bound and served. `read` is what `config` was read from; `log` is the
@@ -44,7 +46,12 @@ pub fn start(config: Config, read: Sources, log: Option<&log::Writer>) -> anyhow
     announce("ingress", &ingress);
     announce("admin", &admin);
 
-    let current = Arc::new(Current::new(Arc::new(Policy::first(config)?)));
+    let state = config.state.clone();
+    let policy = Policy::first(config)?;
+    // Before the first request, so that nobody spends twice what the last process knows.
+    let ledger =
+        Ledger::start(state.as_ref(), policy.balances(), Arc::clone(&metrics)).context("cannot start the ledger")?;
+    let current = Arc::new(Current::new(Arc::new(policy)));
     let refetch = Arc::<Refetch>::default();
     let control = Control {
         current: Arc::clone(&current),
@@ -60,6 +67,7 @@ pub fn start(config: Config, read: Sources, log: Option<&log::Writer>) -> anyhow
         // What is in flight elsewhere may finish.
         vital: conductor.vital(Stage::Closing),
         metrics,
+        tallies: Arc::clone(&ledger.tallies),
     };
     let proxy = proxy::start(data_path, ingress).context("cannot start the data path")?;
     let control = control::start(control, admin, read).context("cannot start the control plane")?;
@@ -69,6 +77,7 @@ pub fn start(config: Config, read: Sources, log: Option<&log::Writer>) -> anyhow
         conductor,
         proxy,
         control,
+        ledger,
     })
 }
 
@@ -80,6 +89,8 @@ impl Running {
     pub fn wait(self) -> anyhow::Result<()> {
         // A panic of either thread has been counted and logged, and makes the conductor crippled.
         let _ = self.proxy.join();
+        // Nobody counts any more.
+        self.ledger.close();
         self.conductor.advance(Stage::Ended);
         let _ = self.control.join();
         info!(message = "ended");

@@ -3,7 +3,7 @@
 //! # The house
 //!
 //! ```text
-//! main ─▶ cli ─▶ app ─▶ { proxy │ control } ─▶ policy ─▶ config ─▶ { secret, clock }
+//! main ─▶ cli ─▶ app ─▶ { proxy │ control │ ledger } ─▶ policy ─▶ config ─▶ { secret, clock }
 //! ```
 //!
 //! | room | its verb | holds | must not |
@@ -11,6 +11,7 @@
 //! | [`policy`] | **decide** | the immutable [`Policy`](policy::Policy) snapshot: keyring, routes, credential sources, limits, header law, refusals | `async`, tokio, hyper, files, sockets, reading the clock, logging |
 //! | [`proxy`] | **carry** | listeners' connections, TLS, the request on one screen, upstream pool, tunnels, the access line | decide anything; read files; name `control` |
 //! | [`control`] | **change** | reload, drain and signals, the admin listener, edits of the key file | touch a live connection; name `proxy` |
+//! | [`ledger`] | **remember** | quota balances, usage, last use: the state file and the thread that writes it | be waited for by a request |
 //! | [`cli`] | **operate** | one file per command: `run check keys demo completions` | hold logic that the rooms need |
 //! | [`config`] | | TOML text → raw → valid domain types | name any room above it |
 //! | [`app`] | | the only file that knows every room | |
@@ -24,7 +25,8 @@
 //!
 //! ```text
 //! accept ▸ TLS ▸ screen ▸ parse ▸ hygiene ▸ route ▸ extract credential ▸ look up ▸ state ▸ network ▸ environment
-//! ▸ permission ▸ subscription ▸ tenant ▸ required headers ▸ concurrency ▸ rate ▸ strip ▸ inject ▸ forward ▸ relay ▸ account
+//! ▸ permission ▸ subscription ▸ tenant ▸ required headers ▸ concurrency ▸ rate ▸ quota ▸ strip ▸ inject ▸ forward ▸ relay
+//! ▸ account
 //! ```
 //!
 //! - `proxy::ingress::serve` shows it on one screen; [`policy::Policy::decide_ingress`] is the decision in the middle.
@@ -40,15 +42,16 @@
 //! # Threads
 //!
 //! N workers, each with a single-threaded runtime and its own upstream connections, carry requests; with more than one, a
-//! thread hands each new connection to the least-loaded. The control thread, the log writer and a few threads for slow hashes
-//! stand beside them and are never waited for by a request, except for a slow hash, and for two seconds at most for a look at
-//! an issuer's new keys.
+//! thread hands each new connection to the least-loaded. The control thread, the ledger, the log writer and a few threads for slow
+//! hashes stand beside them and are never waited for by a request, except for a slow hash, and for two seconds at most for a
+//! look at an issuer's new keys.
 
 pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod ledger;
 pub mod lifecycle;
 pub mod listen;
 pub mod policy;

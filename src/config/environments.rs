@@ -23,6 +23,8 @@ pub struct Environment {
     pub upstream: Option<UpstreamId>,
     /// `plan`: goes before the organization's plan, behind the key's own.
     pub plan: Option<PlanId>,
+    /// `quota = false`: its requests neither need nor spend quota; default true.
+    pub quota: bool,
 }
 
 /// How long a prefix may be.
@@ -50,6 +52,7 @@ pub(super) fn read<'d>(root: &Table<'d>, upstreams: &[String], plans: &[String])
                 .get("plan")
                 .and_then(|item| item.reference("plan", plans))
                 .map(PlanId),
+            quota: table.get("quota").and_then(|item| item.boolean()).unwrap_or(true),
         };
         environments.push((environment, item.key_place()));
     }

@@ -53,10 +53,12 @@ pub enum Field {
     RequestId,
     /// `{retry_after}`: whole seconds.
     RetryAfter,
-    /// `{window}`: the name of the limit that is spent.
+    /// `{window}`: the name of the limit or quota that is spent.
     Window,
     /// `{limit}`: its `requests`.
     Limit,
+    /// `{renews_at}`: when the quota that is spent begins again (RFC 3339).
+    RenewsAt,
     /// `{key.id}`
     KeyId,
     /// `{key.name}`
@@ -96,6 +98,7 @@ pub const CODES: &[&str] = &[
     "header_missing",
     "concurrency_exceeded",
     "rate_limited",
+    "quota_exceeded",
     "body_too_large",
     "draining",
     "upstream_unreachable",
@@ -121,6 +124,7 @@ const FIELDS: &[(&str, Field, &str)] = &[
     ("retry_after", Field::RetryAfter, "1"),
     ("window", Field::Window, "sec"),
     ("limit", Field::Limit, "80"),
+    ("renews_at", Field::RenewsAt, "2026-02-01T00:00:00Z"),
     ("key.id", Field::KeyId, "key_01"),
     ("key.name", Field::KeyName, "backend"),
     ("organization", Field::Organization, "42"),
@@ -131,6 +135,7 @@ const WITH_RETRY_AFTER: &[&str] = &[
     "credential_failures_exceeded",
     "concurrency_exceeded",
     "rate_limited",
+    "quota_exceeded",
     "draining",
     "tunnels_exhausted",
     "verifier_busy",
@@ -143,7 +148,8 @@ impl Field {
         match self {
             Self::Code | Self::Status | Self::Detail | Self::RequestId => true,
             Self::RetryAfter => WITH_RETRY_AFTER.contains(&code),
-            Self::Window | Self::Limit => code == "rate_limited",
+            Self::Window | Self::Limit => matches!(code, "rate_limited" | "quota_exceeded"),
+            Self::RenewsAt => code == "quota_exceeded",
             Self::KeyId | Self::KeyName | Self::Organization => matches!(
                 code,
                 "source_denied"
@@ -153,6 +159,7 @@ impl Field {
                     | "tenant_denied"
                     | "concurrency_exceeded"
                     | "rate_limited"
+                    | "quota_exceeded"
             ),
         }
     }

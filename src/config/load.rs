@@ -15,7 +15,7 @@ use super::records::{Catalogue, Scope};
 use super::sources::Sources;
 use super::{
     Config, Loaded, admin, checks, credentials, demands, environments, errors, identity, ingress, keys, legacy, limits,
-    permissions, plans, records, routes, telemetry, upstreams, user_tokens,
+    permissions, plans, quotas, records, routes, state, telemetry, upstreams, user_tokens,
 };
 use crate::clock;
 
@@ -108,6 +108,9 @@ pub(super) fn read(file: &Path, text: &str, sources: &mut Sources, report: &Repo
     checks::users(&routes, unmatched.as_ref(), root.get("user_tokens").as_ref());
     let errors = errors::read(&root.section("errors"));
     let telemetry = telemetry::read(&root.section("telemetry"));
+    let key_file = keys.as_ref().map_or(file, |keys| &keys.file);
+    let state_item = root.get("state");
+    let state = state::read(state_item.as_ref(), &files, &[file, key_file]);
 
     checks::legacy(&legacy, clock::unix());
     checks::listeners(&ingress.listen, &ingress_places, &admin.listen, &admin_places);
@@ -128,6 +131,8 @@ pub(super) fn read(file: &Path, text: &str, sources: &mut Sources, report: &Repo
             checks::key_prefixes(&environments, &credentials);
             checks::costs(&routes, &plans, &records);
             demands::check(&routes, &permissions, &records);
+            quotas::check_costs(&routes, &plans, &records);
+            quotas::check_state(&plans, &records, state_item.is_some(), &item.key_place());
             Some(records)
         }
         (_, _) => None,
@@ -158,6 +163,7 @@ pub(super) fn read(file: &Path, text: &str, sources: &mut Sources, report: &Repo
         limits,
         timeouts,
         telemetry,
+        state,
         records: Arc::new(records?),
         ingress,
     })

@@ -25,10 +25,12 @@ pub mod names;
 pub mod permissions;
 pub mod plans;
 pub mod problem;
+pub mod quotas;
 pub mod reader;
 pub mod records;
 pub mod routes;
 pub mod sources;
+pub mod state;
 pub mod telemetry;
 mod template;
 mod tls;
@@ -94,6 +96,8 @@ pub struct Config {
     pub timeouts: limits::Timeouts,
     /// `[telemetry]`
     pub telemetry: telemetry::Telemetry,
+    /// `[state]`; `None` is stateless.
+    pub state: Option<state::State>,
     /// What the key file holds.
     pub records: Arc<records::Records>,
 }

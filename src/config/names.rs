@@ -75,6 +75,19 @@ fn header_name(text: &str) -> (Option<HeaderName>, Option<(String, &'static str)
     }
 }
 
+/// A name that becomes part of header names: a token.
+pub(super) fn token(item: &Item<'_>) -> Option<String> {
+    let name = item.text()?;
+    if is_token(name) {
+        return Some(name.to_owned());
+    }
+    item.error(
+        "cannot stand in a header name",
+        "letters, digits, `-` and `_`, for example \"sec\"",
+    );
+    None
+}
+
 /// Whether `text` is a token (RFC 9110 §5.6.2).
 pub(super) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_token_byte)

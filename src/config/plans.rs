@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::names;
+use super::quotas::{self, Quota};
 use super::reader::{Item, Place, Table};
 
 /// Index into [`super::Config::plans`].
@@ -16,6 +17,8 @@ pub struct Plan {
     pub name: String,
     /// `limits`: all of them admit a request, or none is spent.
     pub limits: Vec<Limit>,
+    /// `quota`: what a calendar day or month holds, spent together with `limits`.
+    pub quota: Vec<Quota>,
     /// `concurrency`: requests and tunnels in flight at once per key; `None` is unlimited.
     pub concurrency: Option<u32>,
     /// `rate_limit_headers`: the dialects told to the caller, default `["ratelimit"]`.
@@ -35,6 +38,26 @@ pub struct Limit {
     pub burst: u32,
     /// No interval of the window's length ever admits more than `requests`.
     pub strict: bool,
+    /// Who shares it.
+    pub scope: Scope,
+}
+
+/// Whose requests a limit or a quota counts together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scope {
+    /// `organization`: of all keys of one organization; a limit's, of those that have the same plan.
+    Organization,
+    /// `key`: of one key.
+    Key,
+}
+
+/// Whose a list of limits is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    /// A plan: any scope.
+    Plan,
+    /// A key: its own.
+    Key,
 }
 
 /// A dialect of rate-limit headers.
@@ -61,6 +84,7 @@ pub fn unlimited() -> Plan {
     Plan {
         name: DEFAULT.to_owned(),
         limits: Vec::new(),
+        quota: Vec::new(),
         concurrency: None,
         headers: vec![Dialect::RateLimit],
     }
@@ -75,7 +99,12 @@ pub(super) fn read<'d>(root: &Table<'d>) -> Vec<(Plan, Place<'d>)> {
         let Some(table) = item.table() else { continue };
         let plan = Plan {
             name: name.to_owned(),
-            limits: table.get("limits").map_or_else(Vec::new, |item| read_limits(&item)),
+            limits: table
+                .get("limits")
+                .map_or_else(Vec::new, |item| read_limits(&item, Holder::Plan)),
+            quota: table
+                .get("quota")
+                .map_or_else(Vec::new, |item| quotas::read(&item, quotas::Owner::Plan)),
             concurrency: table
                 .get("concurrency")
                 .and_then(|item| item.or_off(|item| item.integer(1..=MOST_REQUESTS))),
@@ -83,6 +112,7 @@ pub(super) fn read<'d>(root: &Table<'d>) -> Vec<(Plan, Place<'d>)> {
                 .get("rate_limit_headers")
                 .map_or_else(|| unlimited().headers, |item| read_dialects(&item)),
         };
+        check_names(&plan, &item);
         plans.push((plan, item.key_place()));
     }
     if !plans.iter().any(|(plan, _)| plan.name == DEFAULT) {
@@ -91,9 +121,23 @@ pub(super) fn read<'d>(root: &Table<'d>) -> Vec<(Plan, Place<'d>)> {
     plans
 }
 
+/// Headers and errors tell limits and quotas apart by their names.
+fn check_names(plan: &Plan, item: &Item<'_>) {
+    let both = |quota: &&Quota| {
+        let mut limits = plan.limits.iter();
+        limits.any(|limit| limit.name.eq_ignore_ascii_case(&quota.name))
+    };
+    if let Some(quota) = plan.quota.iter().find(both) {
+        item.key_place().error(
+            format!("has a limit and a quota named {:?}", quota.name),
+            "give each a name of its own",
+        );
+    }
+}
+
 /// Reads a list of limits, of a plan or of a key.
 #[must_use]
-pub fn read_limits(item: &Item<'_>) -> Vec<Limit> {
+pub fn read_limits(item: &Item<'_>, holder: Holder) -> Vec<Limit> {
     let Some(tables) = item.tables() else {
         return Vec::new();
     };
@@ -102,7 +146,9 @@ pub fn read_limits(item: &Item<'_>) -> Vec<Limit> {
     }
     let mut limits: Vec<Limit> = Vec::with_capacity(tables.len());
     for table in &tables {
-        let Some(limit) = read_limit(table) else { continue };
+        let Some(limit) = read_limit(table, holder) else {
+            continue;
+        };
         // Header names, which limits' names are part of, are the same in any case.
         if limits.iter().any(|other| other.name.eq_ignore_ascii_case(&limit.name)) {
             table.place().error(
@@ -115,20 +161,27 @@ pub fn read_limits(item: &Item<'_>) -> Vec<Limit> {
     limits
 }
 
-fn read_limit(table: &Table<'_>) -> Option<Limit> {
+fn read_limit(table: &Table<'_>, holder: Holder) -> Option<Limit> {
     const EXAMPLE: &str = "for example { name = \"sec\", requests = 80, per = \"1s\" }";
     let name = table.require("name", EXAMPLE);
     let requests = table.require("requests", EXAMPLE);
     let per = table.require("per", EXAMPLE);
     let burst_item = table.get("burst");
     let strict = table.get("strict");
+    let scope = table.get("scope");
 
-    let name = name.and_then(|item| read_name(&item));
+    let name = name.and_then(|item| names::token(&item));
     let requests = requests.and_then(|item| item.integer(1..=MOST_REQUESTS));
     let per_place = per.as_ref().map(|item| item.place().clone());
     let per = per.and_then(|item| item.duration());
     let burst = burst_item.as_ref().map(|item| item.integer(1..=MOST_REQUESTS));
     let strict = strict.map_or(Some(false), |item| item.boolean());
+
+    let scope = match (scope, holder) {
+        (None, _) => Some(Scope::Key),
+        (Some(item), Holder::Plan) => Scope::read(&item),
+        (Some(item), Holder::Key) => own_scope(&item),
+    };
 
     let (name, requests, per, strict) = (name?, requests?, per?, strict?);
     let burst = burst.unwrap_or(Some(requests))?;
@@ -147,19 +200,37 @@ fn read_limit(table: &Table<'_>) -> Option<Limit> {
         per,
         burst,
         strict,
+        scope: scope?,
     })
 }
 
-fn read_name(item: &Item<'_>) -> Option<String> {
-    let name = item.text()?;
-    if names::is_token(name) {
-        return Some(name.to_owned());
+/// A key shares its own limits with nobody.
+fn own_scope(item: &Item<'_>) -> Option<Scope> {
+    let scope = Scope::read(item)?;
+    if scope == Scope::Organization {
+        item.error(
+            "is not possible for a key's own limits",
+            "what an organization's keys share stands in their plan",
+        );
+        return None;
     }
-    item.error(
-        "cannot stand in a header name",
-        "letters, digits, `-` and `_`, for example \"sec\"",
-    );
-    None
+    Some(scope)
+}
+
+impl Scope {
+    /// Stable, for people and machines alike.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Organization => "organization",
+            Self::Key => "key",
+        }
+    }
+
+    pub(super) fn read(item: &Item<'_>) -> Option<Self> {
+        let words = [Self::Key, Self::Organization].map(|scope| (scope.word(), scope));
+        item.word(&words)
+    }
 }
 
 fn read_dialects(item: &Item<'_>) -> Vec<Dialect> {

@@ -4,6 +4,7 @@
 
 use crate::config::Config;
 use crate::config::ingress::Listen;
+use crate::config::state::State;
 use crate::config::telemetry::{LogFormat, LogLevel};
 
 /// The options that are read once, at the start.
@@ -15,6 +16,7 @@ pub(super) struct Fixed {
     argon2_concurrency: usize,
     log_format: LogFormat,
     log_level: LogLevel,
+    state: Option<State>,
 }
 
 impl Fixed {
@@ -27,6 +29,7 @@ impl Fixed {
             argon2_concurrency: config.keys.argon2_concurrency,
             log_format: config.telemetry.format,
             log_level: config.telemetry.level,
+            state: config.state.clone(),
         }
     }
 
@@ -43,6 +46,7 @@ impl Fixed {
             ),
             ("telemetry.log_format", self.log_format != next.log_format),
             ("telemetry.log_level", self.log_level != next.log_level),
+            ("state", self.state != next.state),
         ];
         options
             .into_iter()

@@ -140,6 +140,7 @@ fn apply(control: &Control, started: &Fixed) -> Sources {
                 .reloads
                 .get_or_create(&Outcome { result: "applied" })
                 .inc();
+            next.balances().forget_ended(clock::unix());
             tell(&control.metrics, &next);
             info!(
                 message = "reloaded",

@@ -12,7 +12,7 @@
 //! 9. environment: the key's prefix and its record agree, and the route takes it
 //! 10. permission, subscription, tenant, required headers: what the route demands ([`super::rules`])
 //! 11. the path, read as the chosen upstream reads it
-//! 12. concurrency, then rate: all windows or none
+//! 12. concurrency, then rate and quota: all windows and quotas, or none
 //!
 //! A user's token is verified in place of 6 and 7, and has no network. A credential that only the upstream can judge leaves out 6
 //! to 9, all of 10 but the headers, and 12. A public route leaves out 5 to 10 and 12. Where a route only observes, a no of 4 to 10 and 12 lets the request through,
@@ -204,7 +204,7 @@ impl<'a> Walk<'a> {
     fn refused(&mut self, refusal: Refusal) -> Refused {
         let mut trail = std::mem::take(&mut self.trail);
         if let (Some(standing), None) = (&trail.standing, &trail.report) {
-            trail.report = standing.account.peek(0, self.now.monotonic).ok();
+            trail.report = standing.account.peek(0, self.now).ok();
         }
         Refused { refusal, trail }
     }
@@ -365,7 +365,7 @@ impl<'a> Walk<'a> {
     }
 
     fn spend_account(&mut self, route: &Route, standing: &Standing) -> Result<Option<Slot>, Refusal> {
-        let (account, now) = (&standing.account, self.now.monotonic);
+        let (account, now) = (&standing.account, self.now);
         self.record.ask(Rule::Concurrency);
         let slot = match self.spends {
             true => Some(account.enter().ok_or(Refusal::ConcurrencyExceeded)?),
@@ -385,7 +385,7 @@ impl<'a> Walk<'a> {
             }
             Err(refused) => {
                 self.trail.report = Some(refused.report);
-                Err(Refusal::RateLimited(refused.exceeded))
+                Err(refused.refusal)
             }
         }
     }

@@ -31,6 +31,7 @@ pub mod standing;
 pub mod trace;
 pub mod user;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -45,11 +46,11 @@ use crate::config::upstreams::{Paths, Upstream};
 use caller::{Caller, IdentityHeaders};
 use header_law::HeaderLaw;
 use keyring::{KeyIndex, Keyring};
-use limits::Failures;
+use limits::{Balances, Failures};
 use permissions::Sets;
 use permit::{Passage, Trail};
 use route::{RouteIndex, Routes, Unroutable};
-use standing::{Accounts, Standing, Terms};
+use standing::{Accounts, Own, Plans, Standing};
 use user::{FetchedKeys, UserAccounts, Users};
 
 pub use decide::{Decision, Outlook, Refused};
@@ -77,8 +78,7 @@ pub struct Policy {
     /// What the permissions of callers are made with that have no record.
     sets: Sets,
     exemptions: legacy::Exemptions,
-    /// By [`crate::config::plans::PlanId`].
-    plans: Vec<Arc<Terms>>,
+    plans: Plans,
     /// By [`KeyIndex`], rendered when the key is first used.
     standings: Vec<OnceLock<Arc<Standing>>>,
     /// The `Host` of upstreams that do not take the client's, by [`crate::config::upstreams::UpstreamId`].
@@ -114,7 +114,10 @@ impl Policy {
     /// Routes that cannot stand beside each other.
     pub fn next(config: Config, previous: &Self) -> Result<Self, Problems> {
         let next = Self::compile(config, previous.generation + 1, Arc::clone(&previous.running))?;
-        next.running.accounts.retain(|id| next.keyring.by_id(id).is_some());
+        let organizations: HashSet<&str> = next.organizations().collect();
+        next.running
+            .accounts
+            .retain(|id| next.keyring.by_id(id).is_some(), |id| organizations.contains(id));
         Ok(next)
     }
 
@@ -139,7 +142,7 @@ impl Policy {
             keyring,
             places,
             sets,
-            plans: config.plans.iter().map(Terms::of).collect(),
+            plans: Plans::compile(&config.plans),
             hosts: config.upstreams.iter().map(own_host).collect(),
             public_headers: caller::anonymous_headers("public", &config.identity),
             loosest_paths: hygiene::loosest(&config.upstreams),
@@ -147,6 +150,18 @@ impl Policy {
             failures,
             config,
         })
+    }
+
+    /// What has been spent of quotas, in this generation and all before and after it.
+    #[must_use]
+    pub fn balances(&self) -> Arc<Balances> {
+        Arc::clone(self.running.accounts.balances())
+    }
+
+    /// The ids of all organizations.
+    fn organizations(&self) -> impl Iterator<Item = &str> {
+        let organizations = &self.config.records.organizations;
+        organizations.iter().map(|organization| organization.id.as_str())
     }
 
     /// The key's standing: rendered once, and again only for a hash whose prefix names another environment than the
@@ -177,13 +192,17 @@ impl Policy {
 
     fn render(&self, key: KeyIndex, by_prefix: Option<EnvironmentId>) -> Standing {
         let caller = Caller::render(&self.keyring, key, by_prefix, &self.config);
-        let plan = usize::from(caller.plan.0);
-        let terms = match &caller.limits {
-            Some(limits) => Terms::with_limits(&self.config.plans[plan], limits),
-            None => Arc::clone(&self.plans[plan]),
+        let environment = caller
+            .environment
+            .map(|id| &self.config.environments[usize::from(id.0)]);
+        let own = Own {
+            limits: caller.limits.as_deref(),
+            quota: self.keyring.key(key).organization().quota.as_deref(),
+            spends_quota: environment.is_none_or(|environment| environment.quota),
         };
+        let terms = self.plans.terms(&self.config.plans, caller.plan, &own);
         Standing {
-            account: self.running.accounts.of(&caller.id, &terms),
+            account: self.running.accounts.of(&caller.id, &caller.organization, &terms),
             terms,
             caller,
         }

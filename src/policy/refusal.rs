@@ -42,6 +42,8 @@ pub enum Refusal {
     ConcurrencyExceeded,
     /// A window is spent.
     RateLimited(Exceeded),
+    /// A quota is spent.
+    QuotaExceeded(Exhausted),
     /// The request's body is longer than allowed.
     BodyTooLarge,
     /// Keygate is shutting down.
@@ -78,6 +80,19 @@ pub struct Exceeded {
     pub limit: u32,
     /// Whole seconds until the same request would be admitted, rounded up, at least 1.
     pub retry_after: u64,
+}
+
+/// Which quota is spent, and when it begins again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exhausted {
+    /// The quota's name.
+    pub quota: String,
+    /// Its `requests`.
+    pub limit: u64,
+    /// Whole seconds until it begins again, at least 1.
+    pub retry_after: u64,
+    /// When that is, in Unix seconds.
+    pub renews_at: i64,
 }
 
 /// What is wrong with a request's form.
@@ -186,9 +201,10 @@ impl Refusal {
             | Self::SubscriptionDenied
             | Self::TenantDenied => StatusCode::FORBIDDEN,
             Self::RouteUnknown => StatusCode::NOT_FOUND,
-            Self::CredentialFailuresExceeded(_) | Self::ConcurrencyExceeded | Self::RateLimited(_) => {
-                StatusCode::TOO_MANY_REQUESTS
-            }
+            Self::CredentialFailuresExceeded(_)
+            | Self::ConcurrencyExceeded
+            | Self::RateLimited(_)
+            | Self::QuotaExceeded(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -214,6 +230,7 @@ impl Refusal {
             Self::HeaderMissing => "header_missing",
             Self::ConcurrencyExceeded => "concurrency_exceeded",
             Self::RateLimited(_) => "rate_limited",
+            Self::QuotaExceeded(_) => "quota_exceeded",
             Self::BodyTooLarge => "body_too_large",
             Self::Draining => "draining",
         }
@@ -240,6 +257,7 @@ impl Refusal {
             Self::HeaderMissing => "A header that this request needs is missing.",
             Self::ConcurrencyExceeded => "Too many requests are in flight for this API key.",
             Self::RateLimited(_) => "The rate limit of this API key is spent.",
+            Self::QuotaExceeded(_) => "The quota of this API key is spent.",
             Self::BodyTooLarge => "The request's body is too large.",
             Self::Draining => "The service is shutting down; try again.",
         }
@@ -265,6 +283,7 @@ impl Refusal {
             | Self::HeaderMissing
             | Self::ConcurrencyExceeded
             | Self::RateLimited(_)
+            | Self::QuotaExceeded(_)
             | Self::BodyTooLarge
             | Self::Draining => "",
         }
@@ -276,6 +295,7 @@ impl Refusal {
         match self {
             Self::CredentialFailuresExceeded(seconds) => Some(*seconds),
             Self::RateLimited(exceeded) => Some(exceeded.retry_after),
+            Self::QuotaExceeded(spent) => Some(spent.retry_after),
             Self::ConcurrencyExceeded | Self::Draining => Some(1),
             Self::RequestInvalid(_)
             | Self::TlsRequired
@@ -291,6 +311,16 @@ impl Refusal {
             | Self::TenantDenied
             | Self::HeaderMissing
             | Self::BodyTooLarge => None,
+        }
+    }
+
+    /// When the quota that refused begins again, in Unix seconds.
+    #[must_use]
+    pub fn renews_at(&self) -> Option<i64> {
+        if let Self::QuotaExceeded(spent) = self {
+            Some(spent.renews_at)
+        } else {
+            None
         }
     }
 }

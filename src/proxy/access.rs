@@ -18,6 +18,7 @@ use super::upgrade::Seat;
 use super::worker::Generation;
 use crate::clock::{self, Now};
 use crate::config::telemetry::AccessLog;
+use crate::ledger::tally::{Call, End};
 use crate::policy::caller;
 use crate::policy::header_law::{kept_request_id, kept_traceparent};
 use crate::policy::limits::Slot;
@@ -51,6 +52,7 @@ pub(super) struct AccessLine {
     path: Option<String>,
     address: Option<IpAddr>,
     decision: &'static str,
+    was_refused: bool,
     reason: &'static str,
     status: u16,
     upstream: Upstream,
@@ -103,6 +105,7 @@ impl AccessLine {
             path: is_logged.then(|| request.uri().path().to_owned()),
             address: client.peer.address,
             decision: FORWARD,
+            was_refused: false,
             reason: "",
             status: 0,
             upstream: Upstream::NotAsked,
@@ -153,12 +156,14 @@ impl AccessLine {
     /// It was refused.
     pub(super) fn refused(&mut self, refusal: &Refusal) {
         self.decision = refusal.code();
+        self.was_refused = true;
         self.reason = refusal.reason();
     }
 
     /// It failed.
     pub(super) fn failed(&mut self, failure: Failure) {
         self.decision = failure.code();
+        self.was_refused = false;
     }
 
     /// It was a tunnel, which has ended.
@@ -216,17 +221,53 @@ impl AccessLine {
         }
     }
 
+    /// Whose key it was, good or not.
+    fn caller(&self) -> Option<&caller::Caller> {
+        let trail = &self.trail;
+        let standing = trail.standing.as_ref().or(trail.dead.as_ref());
+        standing.map(|standing| &standing.caller)
+    }
+
+    /// From the client, and to it.
+    fn bytes(&self) -> (u64, u64) {
+        match &self.tunnel {
+            Some(tunnel) => (tunnel.up, tunnel.down),
+            None => (self.exchange.request_bytes(), self.exchange.response_bytes()),
+        }
+    }
+
+    /// Counts it under its key, if it has one. What was refused is no use of a key.
+    fn account(&self) {
+        let tally = &self.client.worker.tally;
+        // Users have no records, and are more than can be remembered.
+        let key = self.caller().filter(|caller| caller.key_id().is_some());
+        let (true, Some(caller)) = (tally.is_on(), key) else {
+            return;
+        };
+        let (bytes_in, bytes_out) = self.bytes();
+        tally.count(&Call {
+            key: &caller.id,
+            organization: &caller.organization,
+            end: if self.was_refused {
+                End::Refused(self.decision)
+            } else if self.decision == FORWARD {
+                End::Carried
+            } else {
+                End::Failed
+            },
+            bytes_in,
+            bytes_out,
+            address: self.address,
+            route: self.trail.route.as_ref(),
+            at: clock::unix(),
+        });
+    }
+
     fn write(&self) {
         let trail = &self.trail;
-        let caller = trail
-            .standing
-            .as_ref()
-            .or(trail.dead.as_ref())
-            .map(|standing| &standing.caller);
-        let (message, request_bytes, response_bytes) = match &self.tunnel {
-            Some(tunnel) => ("tunnel", tunnel.up, tunnel.down),
-            None => ("request", self.exchange.request_bytes(), self.exchange.response_bytes()),
-        };
+        let caller = self.caller();
+        let message = if self.tunnel.is_some() { "tunnel" } else { "request" };
+        let (request_bytes, response_bytes) = self.bytes();
         let (would_refuse, legacy) = match &trail.passage {
             Passage::Key | Passage::User | Passage::Delegated | Passage::Public => (None, None),
             Passage::Legacy(exempt) => (None, Some(&*exempt.name)),
@@ -275,6 +316,7 @@ impl Drop for AccessLine {
             metrics.refused(self.decision);
         }
         self.count_passage(metrics);
+        self.account();
         if self.is_wanted() {
             self.write();
         }

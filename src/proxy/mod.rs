@@ -34,6 +34,7 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use crate::ledger::tally::Tallies;
 use crate::lifecycle::{Stages, Vital};
 use crate::listen::Bound;
 use crate::policy::current::Current;
@@ -52,6 +53,8 @@ pub struct Proxy {
     pub refetch: Arc<Refetch>,
     /// What is told.
     pub metrics: Arc<Metrics>,
+    /// Where usage is counted.
+    pub tallies: Arc<Tallies>,
 }
 
 /// Starts accepting and serving. The thread that is given back ends when everything has been drained.

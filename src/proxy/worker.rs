@@ -26,6 +26,7 @@ use super::sweep::Sweep;
 use super::upstream::Upstreams;
 use super::verifier::Verifier;
 use crate::config::Config;
+use crate::ledger::tally::{Tallies, Tally};
 use crate::lifecycle::{self, Stage, Stages, Vital};
 use crate::listen::Bound;
 use crate::policy::Policy;
@@ -47,6 +48,8 @@ pub(super) struct Shared {
     pub(super) vital: Vital,
     /// What is told.
     pub(super) metrics: Arc<Metrics>,
+    /// Where workers count usage.
+    tallies: Arc<Tallies>,
     /// Open connections.
     pub(super) census: Mutex<Census>,
     /// Open tunnels, and those that an upstream has been asked for.
@@ -66,6 +69,7 @@ impl Shared {
             verifier: Verifier::new(config.keys.argon2_concurrency, Arc::clone(&proxy.metrics)),
             refetch: proxy.refetch,
             metrics: proxy.metrics,
+            tallies: proxy.tallies,
             census: Mutex::default(),
             tunnels: AtomicUsize::new(0),
         }
@@ -80,6 +84,8 @@ pub(super) struct Worker {
     pub(super) sweep: Rc<Sweep>,
     /// Names of requests.
     pub(super) ids: Ids,
+    /// Usage.
+    pub(super) tally: Tally,
     generation: RefCell<Rc<Generation>>,
     /// Open connections, each with what wakes it when the stage changes.
     places: RefCell<Slab<Option<Waker>>>,
@@ -138,6 +144,7 @@ impl Worker {
         let upstreams = Upstreams::new(&policy.config.upstreams, &sweep);
         Rc::new(Self {
             generation: RefCell::new(Rc::new(Generation::new(policy, upstreams))),
+            tally: shared.tallies.open(),
             shared,
             sweep,
             ids: Ids::new(),

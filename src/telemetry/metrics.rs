@@ -55,6 +55,16 @@ pub struct Metrics {
     legacy_callers: Family<Entry, Gauge>,
     /// `keygate_panics_total`
     pub panics: Counter,
+    /// `keygate_state_degraded`: 1 while the state file cannot be written.
+    pub state_degraded: Gauge,
+    /// `keygate_state_corrupt`: state files that were moved aside since the start.
+    pub state_corrupt: Gauge,
+    /// `keygate_state_flush_failures_total`
+    pub state_flush_failures: Counter,
+    /// `keygate_state_last_flush_timestamp_seconds`
+    pub state_last_flush: Gauge,
+    /// `keygate_state_usage_dropped_total`: requests whose usage was given up.
+    pub state_usage_dropped: Counter,
     log_lines_dropped: Counter,
     registry: Registry,
 }
@@ -133,6 +143,11 @@ impl Default for Metrics {
             would_refuse_callers: Gauge::default(),
             legacy_callers: Family::default(),
             panics: Counter::default(),
+            state_degraded: Gauge::default(),
+            state_corrupt: Gauge::default(),
+            state_flush_failures: Counter::default(),
+            state_last_flush: Gauge::default(),
+            state_usage_dropped: Counter::default(),
             log_lines_dropped: Counter::default(),
             registry: Registry::with_prefix("keygate"),
         };
@@ -272,6 +287,36 @@ impl Metrics {
             "log_lines_dropped",
             "Log lines given up because the writer could not keep up",
             self.log_lines_dropped.clone(),
+        );
+        self.register_state();
+    }
+
+    fn register_state(&mut self) {
+        let registry = &mut self.registry;
+        registry.register(
+            "state_degraded",
+            "1 while the state file cannot be written; traffic goes on",
+            self.state_degraded.clone(),
+        );
+        registry.register(
+            "state_corrupt",
+            "Damaged state files that were moved aside since the start",
+            self.state_corrupt.clone(),
+        );
+        registry.register(
+            "state_flush_failures",
+            "Times that the state file could not be written",
+            self.state_flush_failures.clone(),
+        );
+        registry.register(
+            "state_last_flush_timestamp_seconds",
+            "When something was last written to the state file",
+            self.state_last_flush.clone(),
+        );
+        registry.register(
+            "state_usage_dropped",
+            "Requests whose usage was given up because too much of it waited for the state file",
+            self.state_usage_dropped.clone(),
         );
     }
 }

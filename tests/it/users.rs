@@ -381,3 +381,28 @@ fn a_token_that_was_remembered_ends_when_it_says() {
     crate::harness::wait_until("the token's end", || (unix() >= ends).then_some(()));
     assert_eq!(ask(), 401);
 }
+
+#[test]
+fn users_and_keys_of_an_organization_spend_its_quota_together() {
+    let upstream = Upstream::hello();
+    let signing = SigningKey::ed("k1");
+    let quotas = "[plans.default]\nquota = [{ name = \"month\", requests = 3, per = \"month\" },\n\
+                  { name = \"each\", requests = 1, per = \"day\", scope = \"key\" }]\n";
+    let gate = gate(&upstream, &signing, quotas);
+    let user = bearer(&signing.token(&claims("user-1")));
+    let ask = |lines: &str| said(&exchange(gate.ingress(), get("/both/a", lines)));
+    assert_eq!(ask(&presents(ALPHA)), refused(200, ""));
+    assert_eq!(
+        ask(&presents(ALPHA)),
+        refused(429, "quota_exceeded"),
+        "each key has one a day"
+    );
+    assert_eq!([ask(&user), ask(&user)], [refused(200, ""), refused(200, "")]);
+    assert_eq!(ask(&user), refused(429, "quota_exceeded"), "three a month for all");
+    let stranger = bearer(&signing.token(&with("org_id", "unknown".into())));
+    assert_eq!(
+        ask(&stranger),
+        refused(200, ""),
+        "nothing is kept of what the key file does not know"
+    );
+}

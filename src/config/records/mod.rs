@@ -25,6 +25,7 @@ use ipnet::IpNet;
 
 use super::environments::EnvironmentId;
 use super::plans::{Limit, PlanId};
+use super::quotas::Quota;
 use crate::secret::Digest;
 
 /// How many argon2id hashes one presented key may have to be compared with: those whose leads begin it.
@@ -52,6 +53,8 @@ pub struct Organization {
     pub name: Option<String>,
     /// `plan`
     pub plan: Option<PlanId>,
+    /// `quota`: in place of the plan's quotas of scope `organization`.
+    pub quota: Option<Vec<Quota>>,
     /// `metadata`, free-form, as JSON.
     pub metadata: serde_json::Map<String, serde_json::Value>,
 }
@@ -75,7 +78,7 @@ pub struct Key {
     pub environment: Option<EnvironmentId>,
     /// `plan`: goes before every other.
     pub plan: Option<PlanId>,
-    /// `limits`: replace the plan's.
+    /// `limits`: replace those of the plan that are each key's own.
     pub limits: Option<Vec<Limit>>,
     /// Unix seconds.
     pub created_at: Option<i64>,

@@ -11,6 +11,7 @@ use super::{Hash, Hashed, Key, KeyState, Organization, hash};
 use crate::config::document::Value;
 use crate::config::environments::EnvironmentId;
 use crate::config::plans::{self, PlanId};
+use crate::config::quotas;
 use crate::config::reader::{Item, Table, list, nearest};
 use crate::secret::Digest;
 
@@ -52,6 +53,7 @@ pub(super) fn read_organization<'d>(table: &Table<'d>, scope: &mut Scope) -> Org
     let id = table.require("id", "give it a stable id: id = \"42\"");
     let name = table.get("name");
     let plan = table.get("plan");
+    let quota = table.get("quota");
     let metadata = table.get("metadata");
 
     let id = id.and_then(|item| Some((visible(&item, ID_BYTES_MAX)?, item)));
@@ -59,12 +61,14 @@ pub(super) fn read_organization<'d>(table: &Table<'d>, scope: &mut Scope) -> Org
     let plan = optional(plan, |item| {
         reference(&item, "a plan", "plans", &mut scope.plans).map(PlanId)
     });
+    let quota = optional(quota, |item| Some(quotas::read(&item, quotas::Owner::Organization)));
     let metadata = optional(metadata, |item| free_form(&item));
     let organization = || {
         Some(Organization {
             id: id.as_ref()?.0.to_owned(),
             name: name?.map(str::to_owned),
             plan: plan?,
+            quota: quota?,
             metadata: metadata?.unwrap_or_default(),
         })
     };
@@ -112,7 +116,7 @@ pub(super) fn read_key<'d>(table: &Table<'d>, scope: &mut Scope) -> KeyDraft<'d>
     let plan = optional(plan, |item| {
         reference(&item, "a plan", "plans", &mut scope.plans).map(PlanId)
     });
-    let limits = optional(limits, |item| Some(plans::read_limits(&item)));
+    let limits = optional(limits, |item| Some(plans::read_limits(&item, plans::Holder::Key)));
     let created_at = optional(created_at, |item| item.datetime());
     let not_before = optional(not_before, |item| item.datetime());
     let ends = optional(expires_at.clone(), |item| item.datetime());

@@ -277,6 +277,7 @@ fn plans_and_environments() {
         per,
         burst,
         strict,
+        scope: crate::config::plans::Scope::Key,
     };
     assert_eq!(
         gold.limits,

@@ -50,6 +50,7 @@ impl Complaint {
             | Refusal::HeaderMissing
             | Refusal::ConcurrencyExceeded
             | Refusal::RateLimited(_)
+            | Refusal::QuotaExceeded(_)
             | Refusal::BodyTooLarge
             | Refusal::Draining => Self::None,
         }

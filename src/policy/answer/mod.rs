@@ -86,11 +86,13 @@ struct Verdict<'a> {
     detail: &'static str,
     retry_after: Option<u64>,
     complaint: Complaint,
-    /// The window that refused, and its limit.
-    window: Option<(&'a str, u32)>,
+    /// The window or quota that refused, and its limit.
+    window: Option<(&'a str, u64)>,
+    /// When the quota that refused begins again, in Unix seconds.
+    renews_at: Option<i64>,
 }
 
-/// RFC 9457. `code`, `request_id` and `retry_after` are extension members.
+/// RFC 9457. `code`, `request_id`, `retry_after` and `renews_at` are extension members.
 #[derive(Serialize)]
 struct Problem<'a> {
     r#type: &'static str,
@@ -101,6 +103,8 @@ struct Problem<'a> {
     request_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    renews_at: Option<String>,
 }
 
 impl Answers {
@@ -133,7 +137,8 @@ impl Answers {
                 retry_after: refusal.retry_after(),
                 complaint: Complaint::of(refusal),
                 window: match refusal {
-                    Refusal::RateLimited(exceeded) => Some((&exceeded.window, exceeded.limit)),
+                    Refusal::RateLimited(exceeded) => Some((&exceeded.window, exceeded.limit.into())),
+                    Refusal::QuotaExceeded(spent) => Some((&spent.quota, spent.limit)),
                     Refusal::RequestInvalid(_)
                     | Refusal::TlsRequired
                     | Refusal::RouteUnknown
@@ -152,6 +157,7 @@ impl Answers {
                     | Refusal::BodyTooLarge
                     | Refusal::Draining => None,
                 },
+                renews_at: refusal.renews_at(),
             },
             facts,
         )
@@ -168,6 +174,7 @@ impl Answers {
                 retry_after: failure.retry_after(),
                 complaint: Complaint::None,
                 window: None,
+                renews_at: None,
             },
             facts,
         )
@@ -218,6 +225,7 @@ fn problem(values: &Values<'_>) -> Bytes {
         code: values.verdict.code,
         request_id: values.facts.request_id,
         retry_after: values.verdict.retry_after,
+        renews_at: values.renews_at(),
     };
     Bytes::from(serde_json::to_vec(&problem).expect("text and numbers are always JSON"))
 }

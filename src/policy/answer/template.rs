@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
+use jiff::Timestamp;
 
 use super::{Facts, Verdict};
 use crate::config::errors::{ErrorTemplate, Escape, Field, Piece, Template};
@@ -70,6 +71,12 @@ fn push(text: &mut String, value: &str, escape: Escape) {
 }
 
 impl Values<'_> {
+    /// RFC 3339, in UTC.
+    pub(super) fn renews_at(&self) -> Option<String> {
+        let at = Timestamp::from_second(self.verdict.renews_at?).ok()?;
+        Some(at.to_string())
+    }
+
     /// What has no value in this answer is empty.
     fn of(&self, field: Field) -> Cow<'_, str> {
         let text = |value: Option<u64>| value.map_or(Cow::Borrowed(""), |value| Cow::Owned(value.to_string()));
@@ -80,7 +87,8 @@ impl Values<'_> {
             Field::RequestId => Cow::Borrowed(self.facts.request_id),
             Field::RetryAfter => text(self.verdict.retry_after),
             Field::Window => Cow::Borrowed(self.verdict.window.map_or("", |(name, _)| name)),
-            Field::Limit => text(self.verdict.window.map(|(_, limit)| u64::from(limit))),
+            Field::Limit => text(self.verdict.window.map(|(_, limit)| limit)),
+            Field::RenewsAt => Cow::Owned(self.renews_at().unwrap_or_default()),
             Field::KeyId => Cow::Borrowed(self.facts.key_id.unwrap_or_default()),
             Field::KeyName => Cow::Borrowed(self.facts.key_name.unwrap_or_default()),
             Field::Organization => Cow::Borrowed(self.facts.organization.unwrap_or_default()),

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::*;
 use crate::config::credentials::default_sources;
 use crate::config::errors::{self, Escape, Field, Piece, Template};
-use crate::policy::refusal::{Exceeded, Hygiene, Invalid};
+use crate::policy::refusal::{Exceeded, Exhausted, Hygiene, Invalid};
 
 const FACTS: Facts<'_> = Facts {
     request_id: "req-1",
@@ -26,6 +26,15 @@ fn exceeded() -> Exceeded {
         window: "sec".to_owned(),
         limit: 80,
         retry_after: 3,
+    }
+}
+
+fn spent() -> Exhausted {
+    Exhausted {
+        quota: "month".to_owned(),
+        limit: 100_000,
+        retry_after: 86_400,
+        renews_at: 1_767_222_000,
     }
 }
 
@@ -57,6 +66,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::HeaderMissing,
         Refusal::ConcurrencyExceeded,
         Refusal::RateLimited(exceeded()),
+        Refusal::QuotaExceeded(spent()),
         Refusal::BodyTooLarge,
         Refusal::Draining,
     ];
@@ -118,6 +128,7 @@ fn refusal_is_listed(refusal: &Refusal) -> usize {
         Refusal::SubscriptionDenied => 15,
         Refusal::TenantDenied => 16,
         Refusal::HeaderMissing => 17,
+        Refusal::QuotaExceeded(_) => 18,
     }
 }
 
@@ -174,7 +185,7 @@ fn lines(answer: &Answer, name: HeaderName) -> Vec<&str> {
 fn the_lists_hold_every_variant() {
     let refused: BTreeSet<_> = refusals().iter().map(refusal_is_listed).collect();
     let failed: BTreeSet<_> = failures().into_iter().map(failure_is_listed).collect();
-    assert_eq!(refused, (0..18).collect());
+    assert_eq!(refused, (0..19).collect());
     assert_eq!(failed, (0..12).collect());
 }
 
@@ -255,6 +266,9 @@ fn every_code_has_a_problem_document() {
         if let Some(seconds) = retry_after {
             expected["retry_after"] = seconds.into();
             header.push(seconds.to_string());
+        }
+        if code == "quota_exceeded" {
+            expected["renews_at"] = "2025-12-31T23:00:00Z".into();
         }
         assert_eq!(body, expected);
         assert_eq!(lines(&answer, header::RETRY_AFTER), header, "{code}");
@@ -501,4 +515,29 @@ proptest! {
         let plain: Value = serde_json::from_slice(&plain().refusal(&Refusal::Draining, &facts).body).expect("JSON");
         prop_assert_eq!(&plain["request_id"], &Value::from(id.as_str()));
     }
+}
+
+#[test]
+fn a_spent_quota_tells_when_it_renews() {
+    let refusal = Refusal::QuotaExceeded(spent());
+    let answer = plain().refusal(&refusal, &FACTS);
+    assert_eq!(
+        (answer.status.as_u16(), &answer.headers["retry-after"]),
+        (429, &HeaderValue::from(86_400))
+    );
+    let told: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(told["code"], "quota_exceeded");
+    assert_eq!(told["renews_at"], "2025-12-31T23:00:00Z");
+    assert_eq!(told["retry_after"], 86_400);
+
+    let body =
+        [Field::Window, Field::Limit, Field::RetryAfter, Field::RenewsAt].map(|field| [Piece::Field(field), text(" ")]);
+    let template = ErrorTemplate {
+        status: None,
+        headers: vec![],
+        body: Some(Template(body.concat())),
+        escape: Escape::None,
+    };
+    let answer = templated("quota_exceeded", template).refusal(&refusal, &FACTS);
+    assert_eq!(answer.body, "month 100000 86400 2025-12-31T23:00:00Z ");
 }

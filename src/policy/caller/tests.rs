@@ -86,6 +86,7 @@ fn the_nearest_plan_counts() {
         id: "42".into(),
         name: None,
         plan,
+        quota: None,
     };
     let environment = |plan| Environment {
         name: "live".to_owned(),
@@ -93,6 +94,7 @@ fn the_nearest_plan_counts() {
         checksum: false,
         upstream: None,
         plan,
+        quota: true,
     };
     let (own, live, acme) = (Some(PlanId(1)), Some(PlanId(2)), Some(PlanId(3)));
     for (key, named, holder, expected) in [

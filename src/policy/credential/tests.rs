@@ -278,6 +278,7 @@ fn the_longest_prefix_names_the_environment() {
         checksum: false,
         upstream: None,
         plan: None,
+        quota: true,
     };
     let prefixes = Prefixes::compile(&[
         environment("any", &["gsk_"]),

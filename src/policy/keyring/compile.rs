@@ -159,6 +159,7 @@ impl<'a> Compiler<'a> {
             id: organization.id.as_str().into(),
             name: organization.name.as_deref().map(Box::from),
             plan: organization.plan,
+            quota: organization.quota.as_deref().map(Box::from),
         });
         let peppers = self
             .pepper_used

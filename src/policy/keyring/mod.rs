@@ -21,6 +21,7 @@ use smallvec::SmallVec;
 use crate::config::environments::EnvironmentId;
 use crate::config::keys::Pepper;
 use crate::config::plans::PlanId;
+use crate::config::quotas::Quota;
 use crate::config::records::{Records, SHARED_LEAD_MAX};
 use crate::secret::{Digest, Presented, Secret};
 
@@ -82,6 +83,8 @@ pub struct Organization {
     pub name: Option<Box<str>>,
     /// `plan`
     pub plan: Option<PlanId>,
+    /// `quota`: in place of the plan's quotas of scope `organization`.
+    pub quota: Option<Box<[Quota]>>,
 }
 
 /// One key's record, borrowed from its keyring.

@@ -47,6 +47,7 @@ fn records(keys: Vec<records::Key>) -> Records {
             id: "42".to_owned(),
             name: Some("Acme".to_owned()),
             plan: Some(PlanId(1)),
+            quota: None,
             metadata: serde_json::Map::new(),
         }],
         keys,

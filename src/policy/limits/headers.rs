@@ -2,6 +2,8 @@
 //!
 //! What never changes (names, the policy, the limits) is compiled once for each plan; a request writes numbers.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -9,6 +11,7 @@ use super::account::Report;
 use super::seconds_up;
 use super::window::Standing;
 use crate::config::plans::{Dialect, Limit};
+use crate::config::quotas::Quota;
 
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -48,16 +51,17 @@ struct Named {
 }
 
 impl RateHeaders {
-    /// Compiles the dialects of a plan with these limits; without limits there is nothing to tell.
+    /// Compiles the dialects of a plan with these limits, in the order of its reports, and quotas; without either there is
+    /// nothing to tell. Quotas are told in the `ratelimit` dialect alone: the others know no calendar.
     #[must_use]
-    pub fn compile(dialects: &[Dialect], limits: &[Limit]) -> Self {
+    pub fn compile(dialects: &[Dialect], limits: &[Limit], quotas: &[Arc<Quota>]) -> Self {
         let mut headers = Self::default();
-        if limits.is_empty() {
+        if limits.is_empty() && quotas.is_empty() {
             return headers;
         }
         for dialect in dialects {
             match dialect {
-                Dialect::RateLimit => headers.structured = Structured::compile(limits),
+                Dialect::RateLimit => headers.structured = Structured::compile(limits, quotas),
                 Dialect::XRateLimit => headers.tightest = Some(limits.iter().map(Share::of).collect()),
                 Dialect::XRateLimitWindow => headers.each = limits.iter().map(Named::of).collect(),
             }
@@ -68,12 +72,12 @@ impl RateHeaders {
     /// Writes what `report` says. `RateLimit` and `RateLimit-Policy` are lists, so those of the upstream stay beside ours;
     /// the `X-` names hold one number, so ours replace them. `now_unix` is in seconds.
     pub fn write(&self, headers: &mut HeaderMap, report: &Report, now_unix: i64) {
-        if report.windows.is_empty() {
+        if report.windows.is_empty() && report.quotas.is_empty() {
             return;
         }
         if let Some(structured) = &self.structured {
             headers.append(RATELIMIT_POLICY, structured.policy.clone());
-            headers.append(RATELIMIT, structured.value(&report.windows));
+            headers.append(RATELIMIT, structured.value(report));
         }
         if let Some(shares) = &self.tightest
             && let Some((share, standing)) = tightest(shares, report)
@@ -93,16 +97,21 @@ impl RateHeaders {
 }
 
 impl Structured {
-    /// draft-ietf-httpapi-ratelimit-headers-11: `q` is the quota, `w` its window in whole seconds. Names are Strings of
-    /// RFC 9651. `None` if a name cannot be written as one, which no token can bring about.
-    fn compile(limits: &[Limit]) -> Option<Self> {
+    /// draft-ietf-httpapi-ratelimit-headers-11: `q` is the quota, `w` its window in whole seconds, which days and months of
+    /// a calendar do not have. Names are Strings of RFC 9651. `None` if a name cannot be written as one, which no token can
+    /// bring about.
+    fn compile(limits: &[Limit], quotas: &[Arc<Quota>]) -> Option<Self> {
         let mut policy = String::new();
         let mut leads = Vec::with_capacity(limits.len());
-        for limit in limits {
-            let comma = if policy.is_empty() { "" } else { ", " };
-            let name = limit.name.replace('\\', "\\\\").replace('"', "\\\"");
+        let windows = limits.iter().map(|limit| {
             let seconds = limit.per.as_nanos().div_ceil(1_000_000_000);
-            policy.push_str(&format!("{comma}\"{name}\";q={};w={seconds}", limit.requests));
+            (&limit.name, format!("{};w={seconds}", limit.requests))
+        });
+        let quotas = quotas.iter().map(|quota| (&quota.name, quota.requests.to_string()));
+        for (name, quota) in windows.chain(quotas) {
+            let comma = if policy.is_empty() { "" } else { ", " };
+            let name = name.replace('\\', "\\\\").replace('"', "\\\"");
+            policy.push_str(&format!("{comma}\"{name}\";q={quota}"));
             leads.push(format!("{comma}\"{name}\";r="));
         }
         Some(Self {
@@ -113,14 +122,17 @@ impl Structured {
 
     /// The same draft: `r` is what is left, `t` the seconds until it is replenished; after a refusal the same point in time
     /// as `Retry-After`.
-    fn value(&self, windows: &[Standing]) -> HeaderValue {
-        let mut text = BytesMut::with_capacity(self.leads.iter().map(|lead| lead.len() + 16).sum());
+    fn value(&self, report: &Report) -> HeaderValue {
+        let mut text = BytesMut::with_capacity(self.leads.iter().map(|lead| lead.len() + 24).sum());
         let mut digits = itoa::Buffer::new();
-        for (lead, standing) in self.leads.iter().zip(windows) {
+        let windows = report.windows.iter();
+        let windows = windows.map(|standing| (u64::from(standing.remaining), seconds_up(standing.reset)));
+        let quotas = report.quotas.iter().map(|left| (left.remaining, left.reset));
+        for (lead, (remaining, reset)) in self.leads.iter().zip(windows.chain(quotas)) {
             text.extend_from_slice(lead.as_bytes());
-            text.extend_from_slice(digits.format(standing.remaining).as_bytes());
+            text.extend_from_slice(digits.format(remaining).as_bytes());
             text.extend_from_slice(b";t=");
-            text.extend_from_slice(digits.format(seconds_up(standing.reset)).as_bytes());
+            text.extend_from_slice(digits.format(reset).as_bytes());
         }
         HeaderValue::from_maybe_shared(Bytes::from(text)).expect("the policy holds the same names, and is a value")
     }
@@ -167,6 +179,7 @@ mod tests {
     use smallvec::smallvec;
 
     use super::*;
+    use crate::config::plans::Scope;
 
     const ALL: [Dialect; 3] = [Dialect::RateLimit, Dialect::XRateLimit, Dialect::XRateLimitWindow];
 
@@ -177,12 +190,13 @@ mod tests {
             per,
             burst: requests,
             strict: false,
+            scope: Scope::Key,
         }
     }
 
     fn written(dialects: &[Dialect], limits: &[Limit], report: &Report) -> Vec<String> {
         let mut headers = HeaderMap::new();
-        RateHeaders::compile(dialects, limits).write(&mut headers, report, 1_700_000_000);
+        RateHeaders::compile(dialects, limits, &[]).write(&mut headers, report, 1_700_000_000);
         let mut lines: Vec<String> = headers
             .iter()
             .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
@@ -212,6 +226,7 @@ mod tests {
                 }
             ],
             refused_by: None,
+            ..Report::default()
         };
         assert_eq!(
             written(&ALL, &limits(), &report),
@@ -240,6 +255,7 @@ mod tests {
                 }
             ],
             refused_by: Some(1),
+            ..Report::default()
         };
         assert_eq!(
             written(&[Dialect::XRateLimit], &limits(), &report),
@@ -273,6 +289,7 @@ mod tests {
                     }
                 ],
                 refused_by: None,
+                ..Report::default()
             };
             assert_eq!(written(&[Dialect::XRateLimit], &limits, &report)[0], told, "{left}");
         }
@@ -285,6 +302,7 @@ mod tests {
                 Standing { remaining: 5, reset: 1 }
             ],
             refused_by: None,
+            ..Report::default()
         };
         assert_eq!(
             written(&[Dialect::XRateLimit], &limits, &level)[0],
@@ -298,6 +316,7 @@ mod tests {
         let report = Report {
             windows: smallvec![Standing { remaining: 5, reset: 0 }],
             refused_by: None,
+            ..Report::default()
         };
         assert_eq!(
             written(&[Dialect::RateLimit, Dialect::XRateLimitWindow], &odd, &report),
@@ -324,8 +343,9 @@ mod tests {
         let report = Report {
             windows: smallvec![Standing { remaining: 7, reset: 0 }],
             refused_by: None,
+            ..Report::default()
         };
-        RateHeaders::compile(&ALL, &limits()[..1]).write(&mut headers, &report, 0);
+        RateHeaders::compile(&ALL, &limits()[..1], &[]).write(&mut headers, &report, 0);
         assert_eq!(headers.get_all(RATELIMIT).iter().count(), 2);
         let remaining: Vec<_> = headers.get_all(X_REMAINING).iter().collect();
         assert_eq!(remaining, ["7"]);

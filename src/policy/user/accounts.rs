@@ -8,8 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lru::LruCache;
 
-use crate::policy::limits::Account;
-use crate::policy::standing::Terms;
+use crate::policy::limits::{Account, Bounds};
 
 /// How many users are remembered.
 const USERS: usize = 65_536;
@@ -48,18 +47,24 @@ impl UserAccounts {
         }
     }
 
-    /// The account of this user, under these terms: what was spent and is in flight stays.
-    pub(super) fn of(&self, subject: &Subject, terms: &Terms) -> Arc<Account> {
+    /// The account of this user, within these bounds: what was spent and is in flight stays.
+    pub(super) fn of(&self, subject: &Subject, bounds: Bounds) -> Arc<Account> {
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = accounts.get_mut(subject) {
-            let account = Account::renew(known, &terms.windows, terms.concurrency);
+            let account = Account::renew(known, bounds);
             *known = Arc::clone(&account);
             return account;
         }
-        let account = Account::new(&terms.windows, terms.concurrency);
+        let account = Account::new(bounds);
         accounts.push(subject.clone(), Arc::clone(&account));
         self.forget(&mut accounts);
         account
+    }
+
+    /// Whether this is the account of this user, who is here again.
+    pub(super) fn is_of(&self, subject: &Subject, account: &Arc<Account>) -> bool {
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        accounts.get(subject).is_some_and(|known| Arc::ptr_eq(known, account))
     }
 
     /// Makes room, unless too many have something in flight, whose number has limits of its own.
@@ -81,7 +86,16 @@ impl UserAccounts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::plans::Plan;
+    use crate::policy::limits::{Claims, Windows};
+
+    fn bounds() -> Bounds {
+        Bounds {
+            windows: Windows::compile(&[]),
+            concurrency: Some(5),
+            shared: None,
+            claims: Claims::default(),
+        }
+    }
 
     fn subject(user: &str) -> Subject {
         Subject {
@@ -93,25 +107,21 @@ mod tests {
     #[test]
     fn the_idle_are_forgotten_first_and_the_busy_never() {
         let accounts = UserAccounts::with_most(2);
-        let plan = Plan {
-            name: "p".to_owned(),
-            limits: Vec::new(),
-            concurrency: Some(5),
-            headers: Vec::new(),
-        };
-        let terms = Terms::of(&plan);
-        let busy = accounts.of(&subject("busy"), &terms);
+        let busy = accounts.of(&subject("busy"), bounds());
         let slot = busy.enter().unwrap();
-        let idle = accounts.of(&subject("idle"), &terms);
-        assert!(Arc::ptr_eq(&idle, &accounts.of(&subject("idle"), &terms)));
-        let _third = accounts.of(&subject("third"), &terms);
-        assert!(Arc::ptr_eq(&busy, &accounts.of(&subject("busy"), &terms)));
-        assert!(!Arc::ptr_eq(&idle, &accounts.of(&subject("idle"), &terms)), "forgotten");
+        let idle = accounts.of(&subject("idle"), bounds());
+        assert!(Arc::ptr_eq(&idle, &accounts.of(&subject("idle"), bounds())));
+        let _third = accounts.of(&subject("third"), bounds());
+        assert!(Arc::ptr_eq(&busy, &accounts.of(&subject("busy"), bounds())));
+        assert!(
+            !Arc::ptr_eq(&idle, &accounts.of(&subject("idle"), bounds())),
+            "forgotten"
+        );
         let other = Subject {
             issuer: "j".into(),
             user: "busy".into(),
         };
-        assert_eq!(accounts.of(&other, &terms).in_flight(), 0, "another issuer's");
+        assert_eq!(accounts.of(&other, bounds()).in_flight(), 0, "another issuer's");
         drop(slot);
     }
 }

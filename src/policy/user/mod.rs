@@ -19,10 +19,11 @@ use moka::sync::Cache;
 
 use super::Policy;
 use super::caller::Caller;
-use super::keyring::Keyring;
-use super::standing::Standing;
+use super::keyring::{Keyring, Organization};
+use super::standing::{Standing, Terms};
 use crate::config::Config;
 use crate::config::credentials::Source;
+use crate::config::plans::Plan;
 use crate::config::user_tokens::jwks::KeySet;
 use crate::config::user_tokens::{Keys, Remote, UserTokens, Verified};
 use crate::secret::{Digest, Presented};
@@ -43,7 +44,17 @@ pub struct Users {
     fixed: Option<Arc<IssuerKeys>>,
     /// Indices of organizations, sorted by id.
     organizations: Box<[u32]>,
+    /// By [`crate::config::plans::PlanId`].
+    terms: Vec<UserTerms>,
     known: Cache<Digest, Arc<Known>>,
+}
+
+/// A plan, compiled for users.
+struct UserTerms {
+    /// For those whose organization has a record.
+    of_members: Arc<Terms>,
+    /// For the others.
+    of_strangers: Arc<Terms>,
 }
 
 /// The keys of an issuer, as they were at one time.
@@ -100,6 +111,7 @@ impl Users {
             source: places.iter().position(|source| *source == rules.source)?,
             fixed,
             organizations: organizations.into(),
+            terms: config.plans.iter().map(UserTerms::of).collect(),
             known: Cache::new(CACHED),
             rules,
         })
@@ -113,6 +125,15 @@ impl Users {
         match &self.verified()?.keys {
             Keys::Remote(remote) => Some(remote),
             Keys::File(_) => None,
+        }
+    }
+}
+
+impl UserTerms {
+    fn of(plan: &Plan) -> Self {
+        Self {
+            of_members: Terms::of_user(plan, true, None),
+            of_strangers: Terms::of_user(plan, false, None),
         }
     }
 }
@@ -159,8 +180,7 @@ impl Policy {
         let known = users.known.get(&digest).filter(|known| known.version == keys.version);
         if let Some(known) = &known {
             known.said.holds(now)?;
-            let account = self.running.users.of(&known.subject, &known.standing.terms);
-            if Arc::ptr_eq(&account, &known.standing.account) {
+            if self.running.users.is_of(&known.subject, &known.standing.account) {
                 return Ok(Arc::clone(&known.standing));
             }
         }
@@ -195,9 +215,16 @@ impl Policy {
         let names = [said.permissions.as_slice(), &users.rules.permissions].concat();
         let permissions = self.sets.expand(&names);
         let caller = Caller::user(said, organization, permissions, users.rules.plan, &self.config);
-        let terms = Arc::clone(&self.plans[usize::from(caller.plan.0)]);
+        let plan = usize::from(caller.plan.0);
+        let terms = match organization {
+            None => Arc::clone(&users.terms[plan].of_strangers),
+            Some(Organization { quota: None, .. }) => Arc::clone(&users.terms[plan].of_members),
+            Some(Organization { quota, .. }) => Terms::of_user(&self.config.plans[plan], true, quota.as_deref()),
+        };
+        let known = organization.map(|_| &caller.organization);
+        let bounds = self.running.accounts.bounds_of_user(known, &terms);
         Standing {
-            account: self.running.users.of(subject, &terms),
+            account: self.running.users.of(subject, bounds),
             terms,
             caller,
         }

@@ -185,6 +185,21 @@ impl Gate {
         }
     }
 
+    /// Starts again on the same files, once it has ended, and waits until it is ready.
+    #[track_caller]
+    pub fn start_again(&mut self) {
+        self.wait_for_end();
+        let home = std::mem::replace(&mut self.home, Home::new());
+        *self = Self::spawn(home, |_| ());
+        self.wait_ready();
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.wait_for_end();
+    }
+
     /// Waits for `ready`; a gate that ends instead is a failure that shows what it said.
     #[track_caller]
     pub fn wait_ready(&mut self) {

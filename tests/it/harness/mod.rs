@@ -11,6 +11,7 @@ mod issuer;
 mod message;
 mod raw;
 mod records;
+mod sqlite;
 mod upstream;
 mod websocket;
 
@@ -24,6 +25,7 @@ pub use issuer::{SigningKey, hmac_token, key_set};
 pub use message::Response;
 pub use raw::{Connection, exchange, get, post, presents};
 pub use records::{ALPHA, BETA, GAMMA, key, key_file, sha256};
+pub use sqlite::{rows, sqlite3};
 pub use upstream::{Conversation, Next, Recorded, Upstream};
 pub use websocket::{WebSocketClient, accept_websocket, websocket_server};
 

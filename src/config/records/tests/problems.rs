@@ -59,6 +59,10 @@ fn each_wrong_field_is_named_with_its_place() {
             "8:20: error: keys[0].allowed_sources[0]: is an IPv4 address in IPv6 form",
         ),
         (
+            "limits = [{ name = \"all\", requests = 1, per = \"1s\", scope = \"organization\" }]",
+            "8:61: error: keys[0].limits[0].scope: is not possible for a key's own limits",
+        ),
+        (
             "metadata = { n = nan }",
             "8:12: error: keys[0].metadata: holds a number that JSON cannot hold",
         ),
@@ -70,6 +74,25 @@ fn each_wrong_field_is_named_with_its_place() {
     for (more, expected) in cases {
         assert_eq!(heads(&hashed(more)), [format!("keys.toml:{expected}")], "{more}");
     }
+}
+
+#[test]
+fn an_organization_has_quotas_of_its_own_and_of_no_key() {
+    let with = |quota: &str| {
+        hashed("").replace(
+            "id = \"42\"\n[[keys]]",
+            &format!("id = \"42\"\nquota = {quota}\n[[keys]]"),
+        )
+    };
+    let good = "[{ name = \"month\", requests = 9, per = \"month\", time_zone = \"Asia/Tokyo\" }]";
+    assert_eq!(heads(&with(good)), [""; 0]);
+    assert_eq!(heads(&with("[]")), [""; 0]);
+    assert_eq!(
+        heads(&with(
+            "[{ name = \"day\", requests = 9, per = \"day\", scope = \"key\" }]"
+        )),
+        ["keys.toml:3:61: error: organizations[0].quota[0].scope: \"key\" is not known here"]
+    );
 }
 
 #[test]

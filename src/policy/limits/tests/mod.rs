@@ -1,5 +1,7 @@
 //! Promises of an account as a whole: all or nothing, exact waits, strict windows, generations, threads.
 
+mod quotas;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,7 +11,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::plans::Limit;
+use crate::clock::Now;
+use crate::config::plans::{Limit, Scope};
+use crate::policy::refusal::{Exceeded, Refusal};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -20,11 +24,32 @@ fn limit(name: &str, requests: u32, per: Duration) -> Limit {
         per,
         burst: requests,
         strict: false,
+        scope: Scope::Key,
+    }
+}
+
+fn bounds(limits: &[Limit], concurrency: Option<u32>) -> Bounds {
+    Bounds {
+        windows: Windows::compile(limits),
+        concurrency,
+        shared: None,
+        claims: Claims::default(),
     }
 }
 
 fn account(limits: &[Limit]) -> Arc<Account> {
-    Account::new(&Windows::compile(limits), None)
+    Account::new(bounds(limits, None))
+}
+
+fn at(monotonic: u64) -> Now {
+    Now { monotonic, unix: 0 }
+}
+
+fn exceeded(refused: &Refused) -> &Exceeded {
+    let Refusal::RateLimited(exceeded) = &refused.refusal else {
+        panic!("refused by a quota: {refused:?}")
+    };
+    exceeded
 }
 
 fn remaining(report: &Report) -> Vec<u32> {
@@ -37,21 +62,21 @@ fn a_refusal_by_one_window_leaves_the_others_whole() {
         limit("sec", 2, Duration::from_secs(1)),
         limit("min", 100, Duration::from_secs(60)),
     ]);
-    assert_eq!(remaining(&account.spend(1, 0).unwrap()), [1, 99]);
-    assert_eq!(remaining(&account.spend(1, 0).unwrap()), [0, 98]);
-    let refused = account.spend(1, 0).unwrap_err();
+    assert_eq!(remaining(&account.spend(1, at(0)).unwrap()), [1, 99]);
+    assert_eq!(remaining(&account.spend(1, at(0)).unwrap()), [0, 98]);
+    let refused = account.spend(1, at(0)).unwrap_err();
     assert_eq!(remaining(&refused.report), [0, 98]);
     assert_eq!(refused.report.refused_by, Some(0));
     assert_eq!(refused.wait, SECOND / 2);
     assert_eq!(
         (
-            &*refused.exceeded.window,
-            refused.exceeded.limit,
-            refused.exceeded.retry_after
+            &*exceeded(&refused).window,
+            exceeded(&refused).limit,
+            exceeded(&refused).retry_after
         ),
         ("sec", 2, 1)
     );
-    assert_eq!(remaining(&account.spend(0, 0).unwrap()), [0, 98]);
+    assert_eq!(remaining(&account.spend(0, at(0)).unwrap()), [0, 98]);
 }
 
 #[test]
@@ -61,11 +86,11 @@ fn the_window_that_keeps_the_caller_waiting_longest_is_named() {
         limit("hour", 1, Duration::from_secs(3_600)),
         limit("min", 1, Duration::from_secs(60)),
     ]);
-    account.spend(1, 0).unwrap();
-    let refused = account.spend(1, 1).unwrap_err();
+    account.spend(1, at(0)).unwrap();
+    let refused = account.spend(1, at(1)).unwrap_err();
     assert_eq!(refused.report.refused_by, Some(1));
-    assert_eq!(refused.exceeded.window, "hour");
-    assert_eq!(refused.exceeded.retry_after, 3_600);
+    assert_eq!(exceeded(&refused).window, "hour");
+    assert_eq!(exceeded(&refused).retry_after, 3_600);
     let resets: Vec<u64> = refused.report.windows.iter().map(|standing| standing.reset).collect();
     assert_eq!(resets, [SECOND - 1, 3_600 * SECOND - 1, 60 * SECOND - 1]);
 }
@@ -73,30 +98,30 @@ fn the_window_that_keeps_the_caller_waiting_longest_is_named() {
 #[test]
 fn a_cost_that_never_fits_waits_for_the_window_and_spends_nothing() {
     let account = account(&[limit("sec", 5, Duration::from_secs(7))]);
-    let refused = account.spend(6, 0).unwrap_err();
-    assert_eq!((refused.wait, refused.exceeded.retry_after), (7 * SECOND, 7));
-    assert_eq!(remaining(&account.spend(5, 0).unwrap()), [0]);
+    let refused = account.spend(6, at(0)).unwrap_err();
+    assert_eq!((refused.wait, exceeded(&refused).retry_after), (7 * SECOND, 7));
+    assert_eq!(remaining(&account.spend(5, at(0)).unwrap()), [0]);
 }
 
 #[test]
 fn no_windows_admit_everything_and_report_nothing() {
-    assert_eq!(account(&[]).spend(u32::MAX, 0), Ok(Report::default()));
+    assert_eq!(account(&[]).spend(u32::MAX, at(0)), Ok(Report::default()));
 }
 
 #[test]
 fn peeking_says_the_same_and_spends_nothing() {
     let account = account(&[limit("sec", 1, Duration::from_secs(1))]);
     for _ in 0..3 {
-        assert_eq!(remaining(&account.peek(1, 0).unwrap()), [1]);
+        assert_eq!(remaining(&account.peek(1, at(0)).unwrap()), [1]);
     }
-    account.spend(1, 0).unwrap();
-    assert_eq!(account.peek(1, 5), account.spend(1, 5));
-    assert!(account.peek(1, 5).is_err());
+    account.spend(1, at(0)).unwrap();
+    assert_eq!(account.peek(1, at(5)), account.spend(1, at(5)));
+    assert!(account.peek(1, at(5)).is_err());
 }
 
 #[test]
 fn concurrency_gives_back_on_drop() {
-    let account = Account::new(&Windows::compile(&[]), Some(2));
+    let account = Account::new(bounds(&[], Some(2)));
     let first = account.enter().expect("first");
     let second = account.enter().expect("second");
     assert!(account.enter().is_none());
@@ -110,15 +135,9 @@ fn concurrency_gives_back_on_drop() {
 #[test]
 fn an_unchanged_plan_keeps_the_account() {
     let limits = [limit("sec", 1, Duration::from_secs(1))];
-    let old = Account::new(&Windows::compile(&limits), Some(3));
-    assert!(Arc::ptr_eq(
-        &old,
-        &Account::renew(&old, &Windows::compile(&limits), Some(3))
-    ));
-    assert!(!Arc::ptr_eq(
-        &old,
-        &Account::renew(&old, &Windows::compile(&limits), None)
-    ));
+    let old = Account::new(bounds(&limits, Some(3)));
+    assert!(Arc::ptr_eq(&old, &Account::renew(&old, bounds(&limits, Some(3)))));
+    assert!(!Arc::ptr_eq(&old, &Account::renew(&old, bounds(&limits, None))));
 }
 
 #[test]
@@ -128,34 +147,34 @@ fn a_new_generation_gives_nobody_a_fresh_window() {
         strict: true,
         ..limit("min", 20, Duration::from_secs(60))
     };
-    let old = Account::new(&Windows::compile(&[sec.clone(), strict.clone()]), None);
+    let old = Account::new(bounds(&[sec.clone(), strict.clone()], None));
     let slot = old.enter().expect("no limit");
-    old.spend(4, SECOND).unwrap();
+    old.spend(4, at(SECOND)).unwrap();
 
     // Another order, one window more, one with another value.
     let day = limit("day", 50, Duration::from_secs(86_400));
-    let windows = Windows::compile(&[
+    let limits = [
         day,
         strict.clone(),
         Limit {
             burst: 5,
             ..sec.clone()
         },
-    ]);
-    let new = Account::renew(&old, &windows, Some(1));
-    old.spend(2, SECOND).unwrap(); // while the new generation is compiled
-    assert_eq!(remaining(&new.spend(1, SECOND).unwrap()), [49, 13, 4]);
+    ];
+    let new = Account::renew(&old, bounds(&limits, Some(1)));
+    old.spend(2, at(SECOND)).unwrap(); // while the new generation is compiled
+    assert_eq!(remaining(&new.spend(1, at(SECOND)).unwrap()), [49, 13, 4]);
     assert!(new.enter().is_none(), "the request of the old generation is in flight");
     drop(slot);
     assert_eq!(new.in_flight(), 0);
 
     // A straggler of the old generation, then the new one again: neither window was refilled by the change.
-    assert_eq!(remaining(&old.spend(1, SECOND).unwrap()), [3, 12]);
-    assert_eq!(remaining(&new.spend(1, SECOND).unwrap()), [48, 11, 3]);
+    assert_eq!(remaining(&old.spend(1, at(SECOND)).unwrap()), [3, 12]);
+    assert_eq!(remaining(&new.spend(1, at(SECOND)).unwrap()), [48, 11, 3]);
 
     // And back: what the first generation had spent is still spent.
-    let back = Account::renew(&new, &Windows::compile(&[sec, strict]), None);
-    assert_eq!(remaining(&back.spend(0, SECOND).unwrap()), [3, 11]);
+    let back = Account::renew(&new, bounds(&[sec, strict], None));
+    assert_eq!(remaining(&back.spend(0, at(SECOND)).unwrap()), [3, 11]);
 }
 
 #[test]
@@ -173,7 +192,7 @@ fn eight_threads_get_exactly_what_there_is() {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..1_000 {
-                        if account.spend(1, now).is_ok() {
+                        if account.spend(1, at(now)).is_ok() {
                             admitted.fetch_add(1, Ordering::Relaxed);
                         }
                     }
@@ -183,14 +202,14 @@ fn eight_threads_get_exactly_what_there_is() {
         admitted.into_inner()
     };
     assert_eq!(run(SECOND), 1_000);
-    assert_eq!(remaining(&account.peek(0, SECOND).unwrap()), [0, 500]);
+    assert_eq!(remaining(&account.peek(0, at(SECOND)).unwrap()), [0, 500]);
     assert_eq!(run(3 * SECOND), 500);
-    assert_eq!(remaining(&account.peek(0, 3 * SECOND).unwrap()), [500, 0]);
+    assert_eq!(remaining(&account.peek(0, at(3 * SECOND)).unwrap()), [500, 0]);
 }
 
 #[test]
 fn eight_threads_never_hold_more_than_the_concurrency() {
-    let account = Account::new(&Windows::compile(&[]), Some(3));
+    let account = Account::new(bounds(&[], Some(3)));
     let (inside, most, entered) = (AtomicU32::new(0), AtomicU32::new(0), AtomicU32::new(0));
     thread::scope(|scope| {
         for _ in 0..8 {
@@ -224,6 +243,7 @@ fn any_limits() -> impl Strategy<Value = Vec<Limit>> {
                 per: Duration::from_millis(per),
                 burst: (requests * share / 100).max(1),
                 strict,
+                scope: Scope::Key,
             })
             .collect()
     })
@@ -242,8 +262,8 @@ proptest! {
         let mut now = 0;
         for (step, cost) in arrivals {
             now += step;
-            let before = account.peek(0, now).unwrap();
-            match account.spend(cost, now) {
+            let before = account.peek(0, at(now)).unwrap();
+            match account.spend(cost, at(now)) {
                 Ok(report) => {
                     for (had, has) in before.windows.iter().zip(&report.windows) {
                         prop_assert_eq!(had.remaining, has.remaining + cost);
@@ -251,15 +271,15 @@ proptest! {
                 }
                 Err(refused) => {
                     prop_assert!(cost > 0);
-                    prop_assert_eq!(&account.peek(0, now).unwrap(), &before);
+                    prop_assert_eq!(&account.peek(0, at(now)).unwrap(), &before);
                     prop_assert_eq!(remaining(&refused.report), remaining(&before));
                     if limits.iter().any(|limit| cost > limit.burst) {
-                        prop_assert!(account.peek(cost, now + 1_000 * SECOND).is_err());
+                        prop_assert!(account.peek(cost, at(now + 1_000 * SECOND)).is_err());
                         break; // the ledgers have looked too far ahead to go on
                     }
-                    prop_assert!(account.peek(cost, now + refused.wait - 1).is_err());
-                    prop_assert!(account.peek(cost, now + refused.wait).is_ok());
-                    let seconds = refused.exceeded.retry_after;
+                    prop_assert!(account.peek(cost, at(now + refused.wait - 1)).is_err());
+                    prop_assert!(account.peek(cost, at(now + refused.wait)).is_ok());
+                    let seconds = exceeded(&refused).retry_after;
                     prop_assert!(seconds * SECOND >= refused.wait);
                     prop_assert!((seconds - 1) * SECOND < refused.wait);
                     now += refused.wait;
@@ -274,15 +294,15 @@ proptest! {
         let mut now = 0;
         for (step, cost) in costs {
             now += step;
-            let _ = account.spend(cost, now);
+            let _ = account.spend(cost, at(now));
         }
-        let reset = account.peek(0, now).unwrap().windows.iter().map(|standing| standing.reset).max().unwrap();
+        let reset = account.peek(0, at(now)).unwrap().windows.iter().map(|standing| standing.reset).max().unwrap();
         let whole: Vec<u32> = limits.iter().map(|limit| limit.burst).collect();
         if reset > 0 {
             // At the last nanosecond before, some window still says that it is not whole.
-            prop_assert!(account.peek(0, now + reset - 1).unwrap().windows.iter().any(|standing| standing.reset == 1));
+            prop_assert!(account.peek(0, at(now + reset - 1)).unwrap().windows.iter().any(|standing| standing.reset == 1));
         }
-        let report = account.peek(0, now + reset).unwrap();
+        let report = account.peek(0, at(now + reset)).unwrap();
         prop_assert_eq!(remaining(&report), whole);
         prop_assert!(report.windows.iter().all(|standing| standing.reset == 0));
     }
@@ -298,7 +318,7 @@ proptest! {
         for (step, cost) in arrivals {
             now += step;
             // As greedy as can be: everything there is, in pieces of `cost`.
-            while cost > 0 && account.spend(cost, now).is_ok() {
+            while cost > 0 && account.spend(cost, at(now)).is_ok() {
                 recent.push_back((now, cost));
                 sum += cost;
             }
@@ -313,9 +333,9 @@ proptest! {
     fn a_strict_window_gives_back_at_most_a_slice_late(requests in 1..40u32, per in 1..3_000u64, start in 0..10_000_000_000u64) {
         let per = Duration::from_millis(per);
         let account = account(&[Limit { strict: true, ..limit("w", requests, per) }]);
-        account.spend(requests, start).unwrap();
+        account.spend(requests, at(start)).unwrap();
         let length = u64::try_from(per.as_nanos()).unwrap();
-        prop_assert!(account.peek(1, start + length - 1).is_err());
-        prop_assert!(account.peek(requests, start + length + length.div_ceil(64) + 64).is_ok());
+        prop_assert!(account.peek(1, at(start + length - 1)).is_err());
+        prop_assert!(account.peek(requests, at(start + length + length.div_ceil(64) + 64)).is_ok());
     }
 }

@@ -1,0 +1,43 @@
+//! `[state]`: where quota balances, usage and last use outlive the process.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::files::Files;
+use super::reader::{Item, Table};
+
+/// The state file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// `path`: an SQLite database.
+    pub path: PathBuf,
+    /// `flush`: at most this much is lost when the process is killed; default 1 s.
+    pub flush: Duration,
+}
+
+/// Reads `[state]`; `None` where nothing is to be remembered. `in_use` are files that must stay what they are.
+pub(super) fn read(item: Option<&Item<'_>>, files: &Files, in_use: &[&Path]) -> Option<State> {
+    let table: Table<'_> = item?.table()?;
+    let path = table.require("path", "for example path = \"keygate.db\"");
+    let flush = table.get("flush");
+    let flush = flush
+        .and_then(|item| item.duration_within(Duration::from_millis(100)..=Duration::from_mins(1)))
+        .unwrap_or(Duration::from_secs(1));
+    let item = path?;
+    let path = files.resolve(item.text()?);
+    if in_use.contains(&&*path) {
+        item.error(
+            "is the configuration or the key file",
+            "the state has a file of its own, for example \"keygate.db\"",
+        );
+        return None;
+    }
+    if path.is_dir() {
+        item.error(
+            format!("{} is a directory", path.display()),
+            "name a file in it, for example \"keygate.db\"; it is made at the first start",
+        );
+        return None;
+    }
+    Some(State { path, flush })
+}

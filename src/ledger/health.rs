@@ -1,0 +1,87 @@
+//! How the ledger tells that it cannot write: one loud line, a gauge and a counter, not a line every second.
+
+use std::sync::Arc;
+
+use tracing::{error, info};
+
+use super::store::Trouble;
+use crate::clock;
+use crate::telemetry::metrics::Metrics;
+
+/// How often a trouble that lasts is told again: a minute, in nanoseconds.
+const AGAIN: u64 = 60_000_000_000;
+
+/// Whether the state file can be had.
+pub(super) struct Health {
+    metrics: Arc<Metrics>,
+    trouble: Option<Lasting>,
+}
+
+/// A trouble, since when, and when it was last told; monotonic nanoseconds.
+struct Lasting {
+    since: u64,
+    told: u64,
+    failures: u64,
+}
+
+impl Health {
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics, trouble: None }
+    }
+
+    /// Nothing could be written.
+    pub(super) fn failed(&mut self, trouble: &Trouble) {
+        let now = clock::monotonic();
+        self.metrics.state_degraded.set(1);
+        self.metrics.state_flush_failures.inc();
+        let is_new = self.trouble.is_none();
+        let lasting = self.trouble.get_or_insert(Lasting {
+            since: now,
+            told: now,
+            failures: 0,
+        });
+        lasting.failures += 1;
+        if is_new || now.saturating_sub(lasting.told) >= AGAIN {
+            lasting.told = now;
+            error!(
+                message = "the state cannot be written; traffic goes on, and what is counted stays in memory until it can",
+                reason = %trouble,
+                failures = lasting.failures
+            );
+        }
+    }
+
+    /// The file can be had.
+    pub(super) fn works(&mut self) {
+        self.metrics.state_degraded.set(0);
+        if let Some(lasting) = self.trouble.take() {
+            let seconds = clock::monotonic().saturating_sub(lasting.since) / 1_000_000_000;
+            info!(
+                message = "the state is written again",
+                after_seconds = seconds,
+                failures = lasting.failures
+            );
+        }
+    }
+
+    /// Everything that there was has been written.
+    pub(super) fn wrote(&mut self) {
+        self.metrics.state_last_flush.set(clock::unix());
+        self.works();
+    }
+
+    /// A file was moved aside.
+    pub(super) fn moved_aside(&self, path: &str, reason: &str) {
+        self.metrics.state_corrupt.inc();
+        error!(
+            message = "the state file is damaged and was moved aside; a new one begins, and what it remembered is not counted",
+            moved_to = path,
+            reason
+        );
+    }
+
+    /// Usage was given up, because too much of it waits.
+    pub(super) fn dropped(&self, requests: u64) {
+        self.metrics.state_usage_dropped.inc_by(requests);
+    }
+}

@@ -1,0 +1,78 @@
+//! Remember: what must outlive a request and the process. Quota balances, usage and last use, in one SQLite file.
+//!
+//! A room of its own so that nothing on the data path ever waits for a disk. Workers bump counters ([`tally`]) and balances
+//! in memory; one thread (`writer`) takes what has changed, twice in every `state.flush`, and writes it in one
+//! transaction (`store`). Where that fails, what is unwritten stays in memory, bounded (`backlog`), and is written once
+//! the file can be had again.
+//!
+//! Invariants:
+//! - Balances are read before the first request is served. Where that is not possible (another process holds the file), they
+//!   are added to what has been spent by the time it is.
+//! - When the process is killed, what happened within the last `state.flush` is lost; in good order, nothing is.
+//! - Never more than one process writes: a lock file beside the database says who.
+//! - A file that is damaged is moved aside, never overwritten, and a new one begun.
+//!
+//! Deliberately absent: reading usage back. The file is for operators, with `sqlite3`.
+
+mod backlog;
+mod health;
+mod store;
+pub mod tally;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::{self, JoinHandle};
+
+use crate::config::state::State;
+use crate::policy::limits::Balances;
+use crate::telemetry::metrics::Metrics;
+use tally::Tallies;
+use writer::Writer;
+
+/// The state file's keeper, or none where there is nothing to keep.
+pub struct Ledger {
+    /// What workers count in.
+    pub tallies: Arc<Tallies>,
+    writer: Option<(Sender<writer::Stop>, JoinHandle<()>)>,
+}
+
+impl Ledger {
+    /// Reads what is remembered into `balances`, and starts to write. Without `[state]`, does nothing. A file that cannot
+    /// be had is no error: the gate serves without it, and says so.
+    ///
+    /// # Errors
+    /// When the thread cannot be had.
+    pub fn start(state: Option<&State>, balances: Arc<Balances>, metrics: Arc<Metrics>) -> io::Result<Self> {
+        let Some(state) = state else {
+            return Ok(Self {
+                tallies: Arc::new(Tallies::off()),
+                writer: None,
+            });
+        };
+        let tallies = Arc::new(Tallies::on());
+        let mut writer = Writer::new(state, balances, Arc::clone(&tallies), metrics);
+        writer.begin();
+        let (stop, stopped) = channel();
+        let thread = thread::Builder::new()
+            .name("keygate-ledger".to_owned())
+            .spawn(move || writer.run(&stopped))?;
+        Ok(Self {
+            tallies,
+            writer: Some((stop, thread)),
+        })
+    }
+
+    /// Writes what is left; to be called when nobody counts any more.
+    pub fn close(self) {
+        if let Some((stop, thread)) = self.writer {
+            // Either fails only where the thread has ended by a bug, which was logged.
+            let _ = stop.send(writer::Stop);
+            let _ = thread.join();
+        }
+    }
+}
