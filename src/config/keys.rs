@@ -23,6 +23,17 @@ pub struct Keys {
     pub allow_plaintext: bool,
     /// `argon2_concurrency`: how many slow verifications may run at once; default 1 per two CPUs, at least 1.
     pub argon2_concurrency: usize,
+    /// `[keys.advise]`
+    pub advise: Advice,
+}
+
+/// `[keys.advise]`: what a key may hold, but had better not. `None` says nothing about it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Advice {
+    /// `permissions`: with more of them than this, a key is warned about.
+    pub permissions: Option<usize>,
+    /// `subscriptions`: the same.
+    pub subscriptions: Option<usize>,
 }
 
 /// One pepper.
@@ -45,6 +56,7 @@ pub(super) fn read(table: &Table<'_>, files: &Files) -> Option<Keys> {
     let peppers = table.get("peppers");
     let allow_plaintext = table.get("allow_plaintext_keys");
     let concurrency = table.get("argon2_concurrency");
+    let advise = table.section("advise");
 
     let file = file.and_then(|item| item.text().map(|path| files.resolve(path)));
     let refresh = refresh
@@ -64,7 +76,16 @@ pub(super) fn read(table: &Table<'_>, files: &Files) -> Option<Keys> {
         peppers,
         allow_plaintext,
         argon2_concurrency,
+        advise: read_advice(&advise),
     })
+}
+
+fn read_advice(table: &Table<'_>) -> Advice {
+    let most = |key| table.get(key).and_then(|item| item.count(1..=256));
+    Advice {
+        permissions: most("permissions"),
+        subscriptions: most("subscriptions"),
+    }
 }
 
 fn half_of_cpus() -> usize {

@@ -108,9 +108,12 @@ pub(super) fn read(file: &Path, text: &str, sources: &mut Sources, report: &Repo
     checks::users(&routes, unmatched.as_ref(), root.get("user_tokens").as_ref());
     let errors = errors::read(&root.section("errors"));
     let telemetry = telemetry::read(&root.section("telemetry"));
-    let key_file = keys.as_ref().map_or(file, |keys| &keys.file);
     let state_item = root.get("state");
-    let state = state::read(state_item.as_ref(), &files, &[file, key_file]);
+    let state = state::read(
+        state_item.as_ref(),
+        &files,
+        keys.as_ref().map(|keys| keys.file.as_path()),
+    );
 
     checks::legacy(&legacy, clock::unix());
     checks::listeners(&ingress.listen, &ingress_places, &admin.listen, &admin_places);

@@ -305,7 +305,7 @@ mod tests {
             ),
             (r#"tokens = { a = 1 }"#, "1", "", "tokens = …\n         ^"),
             (
-                r#"oops = "gsk_live_0123456789abcdefghijkl""#,
+                r#"oops = "kg_live_0123456789abcdefghijkl""#,
                 "oops",
                 "",
                 "oops = \"…\"\n^^^^",

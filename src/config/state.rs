@@ -15,8 +15,8 @@ pub struct State {
     pub flush: Duration,
 }
 
-/// Reads `[state]`; `None` where nothing is to be remembered. `in_use` are files that must stay what they are.
-pub(super) fn read(item: Option<&Item<'_>>, files: &Files, in_use: &[&Path]) -> Option<State> {
+/// Reads `[state]`; `None` where nothing is to be remembered. `keys` is where keys are read from.
+pub(super) fn read(item: Option<&Item<'_>>, files: &Files, keys: Option<&Path>) -> Option<State> {
     let table: Table<'_> = item?.table()?;
     let path = table.require("path", "for example path = \"keygate.db\"");
     let flush = table.get("flush");
@@ -25,9 +25,11 @@ pub(super) fn read(item: Option<&Item<'_>>, files: &Files, in_use: &[&Path]) -> 
         .unwrap_or(Duration::from_secs(1));
     let item = path?;
     let path = files.resolve(item.text()?);
-    if in_use.contains(&&*path) {
+    // A file that is no database would be moved aside, and a directory of keys is read again with every change in it.
+    let is_read = files.sources().paths().any(|read| read == path);
+    if is_read || keys.is_some_and(|keys| path.starts_with(keys)) {
         item.error(
-            "is the configuration or the key file",
+            "is a file that Keygate reads, or among them",
             "the state has a file of its own, for example \"keygate.db\"",
         );
         return None;

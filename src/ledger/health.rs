@@ -64,6 +64,11 @@ impl Health {
         }
     }
 
+    /// The process ends, and what waits is lost.
+    pub(super) fn lost(&self) {
+        error!(message = "the state could not be written at the end; what was counted since the last flush is lost");
+    }
+
     /// Everything that there was has been written.
     pub(super) fn wrote(&mut self) {
         self.metrics.state_last_flush.set(clock::unix());

@@ -161,10 +161,8 @@ impl Writer {
 
     /// The last flush: of everything, since nobody counts any more.
     fn end(mut self) {
-        for _ in 0..LAST_TRIES {
-            if self.flush() {
-                break;
-            }
+        if !(0..LAST_TRIES).any(|_| self.flush()) {
+            self.health.lost();
         }
         if let Some(store) = self.store {
             store.close();

@@ -12,13 +12,16 @@
 //! 9. environment: the key's prefix and its record agree, and the route takes it
 //! 10. permission, subscription, tenant, required headers: what the route demands ([`super::rules`])
 //! 11. the path, read as the chosen upstream reads it
-//! 12. concurrency, then rate and quota: all windows and quotas, or none
+//! 12. the body's length, where the head declares it: what is refused for it is not charged
+//! 13. concurrency, then rate and quota: all windows and quotas, or none
 //!
-//! A user's token is verified in place of 6 and 7, and has no network. A credential that only the upstream can judge leaves out 6
-//! to 9, all of 10 but the headers, and 12. A public route leaves out 5 to 10 and 12. Where a route only observes, a no of 4 to 10 and 12 lets the request through,
-//! marked; it spends nothing.
+//! A user's token is verified in place of 6 and 7, and has no network. A credential that only the upstream can judge leaves out
+//! 6 to 9, all of 10 but the headers, and 13. A public route leaves out 5 to 10 and 13. Where a route only observes, a no of 4
+//! to 10 and 13 lets the request through, marked; it spends nothing.
 
 use std::sync::Arc;
+
+use http::header::CONTENT_LENGTH;
 
 use super::credential::Taken;
 use super::forwarded::{self, Client};
@@ -184,6 +187,8 @@ impl<'a> Walk<'a> {
         let target = &policy.config.upstreams[usize::from(upstream.0)];
         self.record.found(|| format!("upstream {:?}", target.name));
         hygiene::path_check(head.uri.path(), &target.paths)?;
+        self.record.ask(Rule::Body);
+        self.check_body(route)?;
         let (passage, slot) = self.spend(route, passage)?;
         self.trail.passage = passage;
         Ok(Box::new(Permit {
@@ -241,6 +246,17 @@ impl<'a> Walk<'a> {
             Err(Hygiene::HeadTooLarge)
         } else {
             Ok(())
+        }
+    }
+
+    /// What does not declare its length is measured on its way.
+    fn check_body(&self, route: &Route) -> Result<(), Refusal> {
+        let most = route.body_bytes.or(self.policy.config.limits.body_bytes);
+        let declared = self.head.headers.get(CONTENT_LENGTH);
+        let declared = declared.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        match (declared, most) {
+            (Some(length), Some(most)) if length > most => Err(Refusal::BodyTooLarge),
+            (Some(_) | None, _) => Ok(()),
         }
     }
 

@@ -28,6 +28,8 @@ pub mod route;
 mod rules;
 mod slow;
 pub mod standing;
+#[cfg(test)]
+mod tests;
 pub mod trace;
 pub mod user;
 

@@ -42,6 +42,8 @@ pub enum Rule {
     RequiredHeaders,
     /// The path, as the chosen upstream reads it.
     Path,
+    /// The length of the body, where the head declares it.
+    Body,
     /// Requests in flight.
     Concurrency,
     /// Windows and quotas.
@@ -99,6 +101,7 @@ impl Rule {
             Self::Tenant => "tenant",
             Self::RequiredHeaders => "required_headers",
             Self::Path => "path",
+            Self::Body => "body",
             Self::Concurrency => "concurrency",
             Self::Limits => "limits",
         }

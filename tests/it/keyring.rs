@@ -28,7 +28,8 @@ fn hmac_sha256(pepper: &str, plain: &str) -> String {
     })
 }
 
-fn argon2id(plain: &str) -> String {
+/// A PHC string of this key.
+pub fn argon2id(plain: &str) -> String {
     let params = Params::new(8 * 1024, 1, 1, None).unwrap();
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
         .hash_password_with_salt(plain.as_bytes(), b"some-salt-here")

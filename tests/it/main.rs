@@ -26,6 +26,7 @@ mod listen;
 mod migration;
 mod paths;
 mod patience;
+mod profiles;
 mod quotas;
 mod reload;
 mod responses;

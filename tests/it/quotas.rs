@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::harness::{
-    ALPHA, BETA, Connection, GAMMA, Gate, Response, Setup, Upstream, exchange, get, key, key_file, presents, rows,
-    wait_until,
+    ALPHA, BETA, Connection, GAMMA, Gate, Response, Setup, Upstream, exchange, get, key, key_file, post, presents,
+    rows, wait_until,
 };
 
 const STATE: &str = "[state]\npath = \"keygate.db\"\nflush = \"200ms\"\n";
@@ -72,6 +72,23 @@ fn a_spent_quota_says_when_it_renews_and_a_refusal_charges_nothing() {
     assert_eq!(call(&gate, "/free", ALPHA).status(), 200);
     assert_eq!(upstream.requests().len(), 3);
     wait_until("the balance to be written", || (used(&gate) == 3).then_some(()));
+}
+
+#[test]
+fn a_body_that_is_declared_too_large_charges_nothing() {
+    let upstream = Upstream::hello();
+    let gate = Gate::start(&Setup {
+        more: "[limits]\nbody_bytes = 4\n[plans.default]\nquota = [{ name = \"day\", requests = 2, per = \"day\" }]\n"
+            .to_owned(),
+        ..Setup::before(&upstream)
+    });
+    let send = |body: &str| exchange(gate.ingress(), post("/", &presents(ALPHA), body));
+    for _ in 0..3 {
+        let refused = send("12345");
+        assert_eq!((refused.status(), refused.code().as_str()), (413, "body_too_large"));
+        assert!(refused.header("ratelimit").unwrap().starts_with("\"day\";r=2;"));
+    }
+    assert_eq!(send("1234").status(), 200);
 }
 
 #[test]
@@ -239,7 +256,8 @@ fn a_kill_under_load_loses_no_more_than_one_flush_interval() {
                     }
                 });
             }
-            thread::sleep(FLUSH * 2);
+            let begun = Instant::now();
+            wait_until("two intervals of load", || (begun.elapsed() >= FLUSH * 2).then_some(()));
             let killed = Instant::now();
             gate.kill();
             stop.store(true, Ordering::Relaxed);

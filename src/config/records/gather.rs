@@ -48,6 +48,7 @@ pub(super) struct Gathering<'s> {
     orphans: Vec<(usize, String, Mark, String)>,
     plaintext: Warnings,
     ends_soon: Warnings,
+    broad: Warnings,
 }
 
 #[derive(Default)]
@@ -71,6 +72,7 @@ impl<'s> Gathering<'s> {
             orphans: Vec::new(),
             plaintext: Warnings::default(),
             ends_soon: Warnings::default(),
+            broad: Warnings::default(),
         }
     }
 
@@ -187,6 +189,7 @@ impl<'s> Gathering<'s> {
         self.refuse_crowded_leads();
         self.summarise(&self.plaintext, "keys stand in plain text");
         self.summarise(&self.ends_soon, "keys end within 14 days");
+        self.summarise(&self.broad, "keys are good for more than is advised");
         for source in self.sources {
             let file = source.file().to_owned();
             if source.text().is_empty() {
@@ -232,6 +235,14 @@ impl<'s> Gathering<'s> {
                 "is within 14 days",
                 "make the next key with `keygate keys new` and hand it over before then",
             );
+        }
+        for (item, said) in &draft.broad {
+            if self.broad.may_say() {
+                item.warning(
+                    said.as_str(),
+                    "make a key for each purpose: one that leaks then opens less",
+                );
+            }
         }
     }
 

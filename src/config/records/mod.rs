@@ -70,7 +70,7 @@ pub struct Key {
     pub organization: u32,
     /// The hashes that authenticate: one, or several while a rotation overlaps. Never empty.
     pub secrets: Vec<Hashed>,
-    /// For people: `"gsk_live_…x7Qd"`.
+    /// For people: `"kg_live_…x7Qd"`.
     pub hint: Option<String>,
     /// What it may do.
     pub permissions: Vec<String>,

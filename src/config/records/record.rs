@@ -38,6 +38,8 @@ pub(super) struct KeyDraft<'d> {
     pub(super) plaintext: Option<Item<'d>>,
     /// Where its end stands, when that is near.
     pub(super) ends_soon: Option<Item<'d>>,
+    /// Lists that are longer than advised: where they stand, and what is said about them.
+    pub(super) broad: Vec<(Item<'d>, String)>,
 }
 
 /// An organization record that has been read.
@@ -108,8 +110,22 @@ pub(super) fn read_key<'d>(table: &Table<'d>, scope: &mut Scope) -> KeyDraft<'d>
     let plaintext = fields.plaintext.clone();
     let read_secrets = fields.read(table, scope);
     let hint = optional(hint, |item| label(&item));
+    let mut broad = Vec::new();
+    let (advised, places) = (scope.advise, (permissions.clone(), subscriptions.clone()));
     let permissions = optional(permissions, |item| read_permissions(&item, scope));
     let subscriptions = optional(subscriptions, |item| words(&item));
+    broad.extend(longer_than_advised(
+        places.0,
+        &permissions,
+        advised.permissions,
+        "permissions",
+    ));
+    broad.extend(longer_than_advised(
+        places.1,
+        &subscriptions,
+        advised.subscriptions,
+        "subscriptions",
+    ));
     let environment = optional(environment, |item| {
         reference(&item, "an environment", "environments", &mut scope.environments).map(EnvironmentId)
     });
@@ -169,6 +185,7 @@ pub(super) fn read_key<'d>(table: &Table<'d>, scope: &mut Scope) -> KeyDraft<'d>
             .map(|(hashed, item)| (hashed.hash, item))
             .collect(),
         plaintext: plaintext.filter(|_| scope.allow_plaintext),
+        broad,
         key,
     }
 }
@@ -271,6 +288,18 @@ fn plaintext(item: &Item<'_>, allowed: bool) -> Option<Hash> {
         "keys are visible ASCII characters without spaces",
     );
     None
+}
+
+/// What is said about a list that has more entries than `most`.
+fn longer_than_advised<'d>(
+    item: Option<Item<'d>>,
+    read: &Option<Option<Vec<String>>>,
+    most: Option<usize>,
+    what: &str,
+) -> Option<(Item<'d>, String)> {
+    let (count, most) = (read.as_ref()?.as_ref()?.len(), most?);
+    let said = || format!("has {count} {what}; not more than {most} are advised ([keys.advise] {what})");
+    (count > most).then(said).and_then(|said| Some((item?, said)))
 }
 
 /// Reports an end that is not after the beginning.

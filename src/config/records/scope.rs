@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::config::environments::Environment;
-use crate::config::keys::Keys;
+use crate::config::keys::{Advice, Keys};
 use crate::config::permissions::covers;
 use crate::config::plans::Plan;
 
@@ -105,6 +105,8 @@ pub struct Scope {
     pub permissions: Option<Catalogue>,
     /// Whether a record may hold its key in plain text.
     pub allow_plaintext: bool,
+    /// What a record had better not hold.
+    pub advise: Advice,
     /// How many keys there may be.
     pub key_limit: usize,
     /// Unix seconds: what "soon" is counted from.
@@ -121,6 +123,7 @@ impl Scope {
             permissions: None,
             peppers: Names::closed(keys.peppers.iter().map(|pepper| pepper.id.as_str())),
             allow_plaintext: keys.allow_plaintext,
+            advise: keys.advise,
             key_limit,
             now_unix,
         }
@@ -135,6 +138,7 @@ impl Scope {
             peppers: Names::open(),
             permissions: None,
             allow_plaintext: true,
+            advise: Advice::default(),
             key_limit: usize::MAX,
             now_unix,
         }

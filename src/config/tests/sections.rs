@@ -194,6 +194,7 @@ fn keys_and_peppers() {
         prefix = \"\"
         allow_plaintext_keys = true
         argon2_concurrency = 4
+        advise = { subscriptions = 2 }
         peppers = [{ id = \"old\", file = \"pepper\" }, { id = \"new\", env = \"CARGO_PKG_DESCRIPTION\" }]",
     )
     .keys;
@@ -201,6 +202,7 @@ fn keys_and_peppers() {
     assert_eq!(keys.prefix, "");
     assert!(keys.allow_plaintext);
     assert_eq!(keys.argon2_concurrency, 4);
+    assert_eq!((keys.advise.permissions, keys.advise.subscriptions), (None, Some(2)));
     assert_eq!(keys.peppers.len(), 2);
     assert_eq!(keys.peppers[0].secret.expose(), "0123456789abcdef0123456789abcdef");
     assert_eq!(keys.peppers[1].secret.expose(), env!("CARGO_PKG_DESCRIPTION"));
@@ -212,7 +214,7 @@ fn credentials() {
     let config = loaded(
         "credentials = [
             { header = \"Authorization\", scheme = \"x-api-key\" },
-            { header = \"ConnXio-Api-Key\" },
+            { header = \"X-Acme-Key\" },
             { basic = \"password\" },
             { query = \"api_key\", prefix = [\"kg_\", \"wa_\"] },
             { cookie = \"api_key\" },
@@ -226,7 +228,7 @@ fn credentials() {
                 header: header::AUTHORIZATION,
                 scheme: "x-api-key".to_owned()
             },
-            Source::Header(HeaderName::from_static("connxio-api-key")),
+            Source::Header(HeaderName::from_static("x-acme-key")),
             Source::BasicPassword,
             Source::Query("api_key".to_owned()),
             Source::Cookie("api_key".to_owned()),

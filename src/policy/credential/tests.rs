@@ -106,11 +106,11 @@ fn bearer_and_header() {
 
 #[test]
 fn a_bearer_token_of_somebody_else_is_not_looked_at() {
-    let sources = [Source::Header(HeaderName::from_static("connxio-api-key"))];
+    let sources = [Source::Header(HeaderName::from_static("x-acme-key"))];
     let oauth = ("authorization", "Bearer oauth");
     assert_eq!(extracted(&sources, "/", &[oauth]), "missing");
     assert_eq!(
-        extracted(&sources, "/", &[oauth, ("connxio-api-key", "aGk+/w==")]),
+        extracted(&sources, "/", &[oauth, ("x-acme-key", "aGk+/w==")]),
         "aGk+/w==@0"
     );
 }
@@ -281,16 +281,16 @@ fn the_longest_prefix_names_the_environment() {
         quota: true,
     };
     let prefixes = Prefixes::compile(&[
-        environment("any", &["gsk_"]),
-        environment("live", &["gsk_live_", "pk_"]),
+        environment("any", &["acme_"]),
+        environment("live", &["acme_live_", "live_"]),
         environment("none", &[""]),
     ]);
     for (key, expected) in [
-        ("gsk_live_x", Some(1)),
-        ("gsk_live", Some(0)),
-        ("gsk_test_x", Some(0)),
-        ("pk_", Some(1)),
-        ("PK_x", None),
+        ("acme_live_x", Some(1)),
+        ("acme_live", Some(0)),
+        ("acme_test_x", Some(0)),
+        ("live_", Some(1)),
+        ("LIVE_x", None),
         ("", None),
     ] {
         let found = prefixes.environment_of(&Presented::borrowed(key.as_bytes()));

@@ -2,7 +2,8 @@
 //!
 //! The generic cell rate algorithm admits a burst and then refills, which can be almost twice `requests` in one interval
 //! of the window's length. A strict window keeps beside it this ledger: time is cut into slices of a 64th of the window,
-//! and a unit counts until its *whole* slice has left the window. It comes back at most one slice late, never early.
+//! and a unit counts until the *last* unit of its slice has left the window. It comes back at most one slice late, never
+//! early, and nobody waits longer than the window: one of a second never says two.
 
 /// Into how many slices a window is cut.
 const SLICES: u64 = 64;
@@ -17,6 +18,8 @@ pub(super) struct Ledger {
     total: u32,
     /// Units of slice `n` at `n % SLOTS`, for the slices `newest - SLICES ..= newest`.
     units: [u32; SLOTS],
+    /// When the last unit of each was spent, in nanoseconds.
+    last: [u64; SLOTS],
 }
 
 impl Ledger {
@@ -26,56 +29,72 @@ impl Ledger {
             newest: 0,
             total: 0,
             units: [0; SLOTS],
+            last: [0; SLOTS],
         }
     }
 
     /// The length of a slice of a window of `per` nanoseconds.
-    pub(super) fn slice(per: u64) -> u64 {
+    fn slice(per: u64) -> u64 {
         per.div_ceil(SLICES)
     }
 
-    /// Units that still count at `now`.
-    pub(super) fn spent(&mut self, now: u64, slice: u64) -> u32 {
-        self.advance(now / slice);
+    /// Units that still count at `now` in a window of `per` nanoseconds.
+    pub(super) fn spent(&mut self, now: u64, per: u64) -> u32 {
+        self.advance(now, per);
         self.total
     }
 
     /// Counts `cost` units at `now`. The caller has seen that they fit.
-    pub(super) fn record(&mut self, cost: u32, now: u64, slice: u64) {
-        self.advance(now / slice);
+    pub(super) fn record(&mut self, cost: u32, now: u64, per: u64) {
+        self.advance(now, per);
         let slot = slot(self.newest);
         self.units[slot] = self.units[slot].saturating_add(cost);
+        self.last[slot] = self.last[slot]
+            .max(now)
+            .max(self.newest.saturating_mul(Self::slice(per)));
         self.total = self.total.saturating_add(cost);
     }
 
     /// Nanoseconds from `now` until at most `allowed` units count; zero when that is so already.
-    pub(super) fn wait(&mut self, allowed: u32, now: u64, slice: u64) -> u64 {
-        self.advance(now / slice);
+    pub(super) fn wait(&mut self, allowed: u32, now: u64, per: u64) -> u64 {
+        self.advance(now, per);
         let mut left = self.total;
         if left <= allowed {
             return 0;
         }
-        // Oldest first: slice `newest - SLICES - 1 + age`, which leaves when slice `newest + age` begins.
-        let age = (1..=SLICES + 1)
-            .find(|age| {
-                left -= self.units[slot(self.newest + age)];
+        // Oldest first: slice `newest - SLICES - 1 + age`.
+        let slot = (1..=SLICES + 1)
+            .map(|age| slot(self.newest + age))
+            .find(|&slot| {
+                left -= self.units[slot];
                 left <= allowed
             })
             .expect("the slots hold the total, so none is left after the last");
-        (self.newest + age).saturating_mul(slice).saturating_sub(now)
+        self.last[slot].saturating_add(per).saturating_sub(now)
     }
 
-    /// Lets everything fall out that is older than slice `now`.
-    fn advance(&mut self, now: u64) {
-        if now <= self.newest {
-            return;
+    /// Lets everything fall out that has left the window at `now`.
+    fn advance(&mut self, now: u64, per: u64) {
+        let slice = now / Self::slice(per);
+        if slice > self.newest {
+            for step in 1..=(slice - self.newest).min(SLICES + 1) {
+                self.empty(slot(self.newest + step));
+            }
+            self.newest = slice;
         }
-        for step in 1..=(now - self.newest).min(SLICES + 1) {
-            let slot = slot(self.newest + step);
-            self.total -= self.units[slot];
-            self.units[slot] = 0;
+        // Younger ones cannot have left: 63 slices are shorter than the window, or as good as.
+        for age in 1..=2 {
+            let slot = slot(self.newest + age);
+            if self.last[slot].saturating_add(per) <= now {
+                self.empty(slot);
+            }
         }
-        self.newest = now;
+    }
+
+    fn empty(&mut self, slot: usize) {
+        self.total -= self.units[slot];
+        self.units[slot] = 0;
+        self.last[slot] = 0;
     }
 }
 
@@ -89,30 +108,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_unit_counts_until_its_slice_has_left() {
-        let slice = Ledger::slice(6_400);
-        assert_eq!(slice, 100);
+    fn a_unit_counts_until_the_last_one_of_its_slice_has_left() {
+        let per = 6_400;
+        assert_eq!(Ledger::slice(per), 100);
         let mut ledger = Ledger::new();
-        ledger.record(3, 1_000, slice);
-        ledger.record(2, 1_250, slice);
-        assert_eq!(ledger.wait(5, 1_250, slice), 0);
-        assert_eq!(ledger.wait(4, 1_250, slice), 1_100 + 6_400 - 1_250);
-        assert_eq!(ledger.wait(2, 1_250, slice), 1_100 + 6_400 - 1_250);
-        assert_eq!(ledger.wait(1, 1_250, slice), 1_300 + 6_400 - 1_250);
-        assert_eq!(ledger.wait(0, 1_250, slice), 1_300 + 6_400 - 1_250);
-        assert_eq!(ledger.spent(7_499, slice), 5);
-        assert_eq!(ledger.spent(7_500, slice), 2);
-        assert_eq!(ledger.spent(7_699, slice), 2);
-        assert_eq!(ledger.spent(7_700, slice), 0);
+        ledger.record(2, 1_000, per);
+        ledger.record(1, 1_030, per);
+        ledger.record(2, 1_250, per);
+        assert_eq!(ledger.wait(5, 1_250, per), 0);
+        assert_eq!(ledger.wait(4, 1_250, per), 1_030 + per - 1_250);
+        assert_eq!(ledger.wait(2, 1_250, per), 1_030 + per - 1_250);
+        assert_eq!(ledger.wait(1, 1_250, per), per);
+        assert_eq!(ledger.wait(0, 1_250, per), per);
+        assert_eq!(ledger.spent(7_429, per), 5);
+        assert_eq!(ledger.spent(7_430, per), 2);
+        assert_eq!(ledger.spent(7_649, per), 2);
+        assert_eq!(ledger.spent(7_650, per), 0);
     }
 
     #[test]
     fn a_long_silence_empties_it_and_an_earlier_time_does_not() {
+        let per = 640;
         let mut ledger = Ledger::new();
-        ledger.record(7, 5_000, 10);
-        assert_eq!(ledger.spent(4_000, 10), 7);
-        ledger.record(1, 4_000, 10);
-        assert_eq!(ledger.spent(5_649, 10), 8);
-        assert_eq!(ledger.spent(u64::MAX, 10), 0);
+        ledger.record(7, 5_000, per);
+        assert_eq!(ledger.spent(4_000, per), 7);
+        ledger.record(1, 4_000, per);
+        assert_eq!(ledger.spent(5_639, per), 8);
+        assert_eq!(ledger.spent(u64::MAX, per), 0);
     }
 }

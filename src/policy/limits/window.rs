@@ -79,7 +79,7 @@ impl Window {
             Err(Wait::Never) => return Err(self.pace.per()),
         };
         let strict_wait = match &mut cell.ledger {
-            Some(ledger) if cost > 0 => ledger.wait(self.limit.requests.saturating_sub(cost), now, self.slice()),
+            Some(ledger) if cost > 0 => ledger.wait(self.limit.requests.saturating_sub(cost), now, self.pace.per()),
             Some(_) | None => 0,
         };
         match (paced, strict_wait) {
@@ -94,7 +94,7 @@ impl Window {
         if let Some(ledger) = &mut cell.ledger
             && cost > 0
         {
-            ledger.record(cost, now, self.slice());
+            ledger.record(cost, now, self.pace.per());
         }
     }
 
@@ -107,10 +107,10 @@ impl Window {
         match &mut cell.ledger {
             None => paced,
             Some(ledger) => {
-                let left = self.limit.requests.saturating_sub(ledger.spent(now, self.slice()));
+                let left = self.limit.requests.saturating_sub(ledger.spent(now, self.pace.per()));
                 Standing {
                     remaining: paced.remaining.min(left),
-                    reset: paced.reset.max(ledger.wait(0, now, self.slice())),
+                    reset: paced.reset.max(ledger.wait(0, now, self.pace.per())),
                 }
             }
         }
@@ -119,9 +119,5 @@ impl Window {
     /// Whether the cell says nothing that a new one would not.
     pub(super) fn is_whole(&self, cell: &mut Cell, now: u64) -> bool {
         self.standing(cell, now).reset == 0
-    }
-
-    fn slice(&self) -> u64 {
-        Ledger::slice(self.pace.per())
     }
 }

@@ -1,7 +1,7 @@
 //! A client that writes exactly the bytes that it is given.
 
 use std::io::{BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 
 use super::BOUND;
 use super::message::{Head, Response};
@@ -17,7 +17,19 @@ impl Connection {
     /// Connects.
     #[track_caller]
     pub fn open(address: SocketAddr) -> Self {
-        let writer = TcpStream::connect(address).unwrap();
+        Self::over(TcpStream::connect(address).unwrap())
+    }
+
+    /// Connects from this address of this host.
+    #[track_caller]
+    pub fn open_from(source: IpAddr, address: SocketAddr) -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::new(source, 0).into()).unwrap();
+        socket.connect(&address.into()).unwrap();
+        Self::over(socket.into())
+    }
+
+    fn over(writer: TcpStream) -> Self {
         writer.set_read_timeout(Some(BOUND)).unwrap();
         writer.set_write_timeout(Some(BOUND)).unwrap();
         writer.set_nodelay(true).unwrap();

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::keys::Advice;
 use crate::config::problem::{Report, Severity};
 
 /// 2026-01-15T10:00:00Z
@@ -25,6 +26,7 @@ fn scope() -> Scope {
         environments: Names::closed(["live", "sandbox"]),
         peppers: Names::closed(["2026"]),
         allow_plaintext: false,
+        advise: Advice::default(),
         key_limit: 1_000,
         now_unix: NOW,
     }
@@ -86,7 +88,7 @@ secrets = [
     {{ hash = "hmac-sha256:2026:{}" }},
     {{ hash = "{PHC}", lead = "acme" }},
 ]
-hint = "gsk_live_…x7Qd"
+hint = "kg_live_…x7Qd"
 permissions = ["read", "send"]
 environment = "sandbox"
 subscriptions = ["eu-1"]
@@ -123,7 +125,7 @@ metadata = {{ since = 2026-01-15 }}
     assert_eq!(key.secrets[0].expires_at, Some(1_772_323_200));
     assert!(matches!(key.secrets[1].hash, Hash::HmacSha256 { pepper: 0, digest } if digest == Digest::of(b"b")));
     assert!(matches!(&key.secrets[2].hash, Hash::Argon2id { lead, phc } if lead == "acme" && phc == PHC));
-    assert_eq!(key.hint.as_deref(), Some("gsk_live_…x7Qd"));
+    assert_eq!(key.hint.as_deref(), Some("kg_live_…x7Qd"));
     assert_eq!(key.permissions, ["read", "send"]);
     assert_eq!(key.environment, Some(EnvironmentId(1)));
     assert_eq!(key.subscriptions, ["eu-1"]);

@@ -328,6 +328,33 @@ fn ends_within_two_weeks_are_warned_about_ten_times_at_most() {
 }
 
 #[test]
+fn keys_that_are_good_for_more_than_advised_are_warned_about() {
+    let text = hashed("permissions = [\"a\", \"b\"]\nsubscriptions = [\"one\", \"two\"]");
+    let said = |advise| {
+        let mut scope = Scope { advise, ..scope() };
+        let (records, report) = read_with(&mut scope, &[("k.toml", &text)]);
+        assert_eq!(records.keys.len(), 1, "a warning keeps no key out");
+        report.into_problems().to_string()
+    };
+    assert_eq!(said(Advice::default()), "");
+    let enough = Advice {
+        permissions: Some(2),
+        subscriptions: None,
+    };
+    assert_eq!(said(enough), "");
+    let one = said(Advice {
+        permissions: Some(1),
+        subscriptions: Some(1),
+    });
+    assert_eq!(one.matches("warning").count(), 2, "{one}");
+    assert!(
+        one.contains("permissions: has 2 permissions; not more than 1 are advised"),
+        "{one}"
+    );
+    assert!(one.contains("subscriptions: has 2 subscriptions"), "{one}");
+}
+
+#[test]
 fn more_keys_than_allowed_are_one_problem() {
     let two = format!("{}[[keys]]\nunread = 1\n[[keys]]\nunread = 2\n", hashed(""));
     let mut scope = Scope {

@@ -1,5 +1,6 @@
 //! Promises of an account as a whole: all or nothing, exact waits, strict windows, generations, threads.
 
+mod charging;
 mod quotas;
 
 use std::collections::VecDeque;

@@ -1,0 +1,234 @@
+//! What a list of calls cannot say: keys that are made, exchanged and revoked while the gateway runs.
+
+use std::sync::mpsc::channel;
+
+use super::stage::Stage;
+use crate::harness::{Connection, Response, exchange, get, post, wait_until};
+use crate::keyring::argon2id;
+
+/// The rows that are shown here.
+pub const ROWS: &[(&str, &[&str])] = &[
+    ("connexease", &["management", "key service broken"]),
+    ("connxio", &["lint", "active switch"]),
+    ("gosendapi", &["rotation", "revocation"]),
+    ("swellsign", &["creation", "monitoring", "security"]),
+];
+
+/// Makes a key with these arguments of `keygate keys new` and gives its secret, which is shown this once.
+#[track_caller]
+fn new_key(stage: &Stage, arguments: &[&str]) -> String {
+    let made = stage.gate.home.keygate(&[&["keys", "new"], arguments].concat());
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    String::from_utf8(made.stdout).unwrap().trim_end().to_owned()
+}
+
+#[track_caller]
+fn listed(stage: &Stage) -> String {
+    let list = stage.gate.home.keygate(&["keys", "list"]);
+    assert!(list.status.success());
+    String::from_utf8(list.stdout).unwrap()
+}
+
+/// Replaces what stands in the key file once.
+#[track_caller]
+fn edit_keys(stage: &Stage, from: &str, to: &str) {
+    let keys = std::fs::read_to_string(stage.gate.home.path("keys.toml")).unwrap();
+    assert_eq!(keys.matches(from).count(), 1, "{from}");
+    stage.gate.home.replace("keys.toml", keys.replace(from, to));
+}
+
+/// Waits until a call has this status.
+#[track_caller]
+fn wait_for(status: u16, call: impl Fn() -> Response) {
+    wait_until(&format!("status {status}"), || {
+        (call().status() == status).then_some(())
+    });
+}
+
+#[test]
+fn connexease_keys_are_made_shown_once_and_revoked_at_once() {
+    let stage = Stage::set("connexease");
+    let key = new_key(
+        &stage,
+        &[
+            "--name",
+            "new",
+            "--organization",
+            "1001",
+            "--environment",
+            "staging",
+            "--expires",
+            "30d",
+        ],
+    );
+    assert!(key.starts_with("sk_"), "a key of staging begins with {}", &key[..3]);
+    let list = listed(&stage);
+    assert!(list.contains("new") && !list.contains(&key), "{list}");
+    let call = || {
+        let bearer = format!("Authorization: Bearer {key}\r\n");
+        exchange(stage.gate.ingress(), post("/v1/wa/message", &bearer, "{}"))
+    };
+    wait_for(202, call);
+    edit_keys(
+        &stage,
+        "name = \"new\"",
+        "name = \"new\"\nrevoked_at = 2026-01-01T00:00:00Z",
+    );
+    wait_for(401, call);
+    assert!(!stage.gate.log_lines().join("\n").contains(&key[3..]));
+}
+
+/// Where slow hashes are asked for faster than they can be computed, the check itself fails.
+#[test]
+fn connexease_says_that_a_key_could_not_be_checked() {
+    let files = Stage::files("connexease");
+    let slow = argon2id("pk_chosen_by_a_person");
+    files.append("keys.toml", &format!(
+        "\n[[keys]]\nid = \"key_slow\"\nname = \"old\"\norganization = \"1001\"\nhash = \"{slow}\"\nlead = \"pk_chosen\"\n"
+    ));
+    files.replace(
+        "config.toml",
+        "prefix = \"pk_\"",
+        "prefix = \"pk_\"\nargon2_concurrency = 1",
+    );
+    let stage = files.start();
+    let (answers, answered) = channel();
+    for number in 0..100 {
+        let (answers, address) = (answers.clone(), stage.gate.ingress());
+        std::thread::spawn(move || {
+            let bearer = format!("Authorization: Bearer pk_chosen_guess_{number}\r\n");
+            let mut connection = Connection::open(address);
+            connection.send(post("/v1/wa/message", &bearer, "{}"));
+            // The program may end before it has looked at every guess.
+            connection.try_answer().map(|answer| answers.send(answer))
+        });
+    }
+    drop(answers);
+    let busy = answered
+        .iter()
+        .find(|answer| answer.status() != 401)
+        .expect("more guesses than can wait");
+    assert_eq!(busy.status(), 500);
+    assert_eq!(
+        busy.text(),
+        "{\"isSuccess\":false,\"errors\":{\"code\":\"AUTH_004\",\"group\":\"INTERNAL_SERVER_ERROR\",\
+         \"description\":\"The API key could not be checked.\",\"params\":{}}}"
+    );
+    assert!(
+        stage
+            .upstreams
+            .iter()
+            .all(|(_, upstream)| upstream.requests().is_empty())
+    );
+}
+
+#[test]
+fn connxio_keys_are_switched_off_and_on_and_broad_ones_are_advised_against() {
+    let stage = Stage::set("connxio");
+    let check = stage.gate.home.keygate(&["check"]);
+    let said = String::from_utf8(check.stderr).unwrap();
+    assert!(check.status.success(), "advice keeps nothing out: {said}");
+    assert!(
+        said.contains("has 2 permissions") && said.contains("has 2 subscriptions"),
+        "{said}"
+    );
+    assert_eq!(
+        said.matches("warning").count(),
+        2,
+        "only one key is good for more than one thing: {said}"
+    );
+    let key = "RXhhbXBsZSBrZXkgdGhhdCBpcyBzd2l0Y2hlZCBvZmY=";
+    let call = || {
+        let header = format!("ConnXio-Api-Key: {key}\r\n");
+        exchange(stage.gate.ingress(), get("/management/sub-1/integrations", &header))
+    };
+    assert_eq!(call().status(), 401);
+    edit_keys(&stage, "active = false", "active = true");
+    wait_for(200, call);
+    edit_keys(&stage, "active = true", "active = false");
+    wait_for(401, call);
+}
+
+#[test]
+fn gosendapi_rotation_stops_the_old_key_and_revocation_is_for_good() {
+    let stage = Stage::set("gosendapi");
+    let old = "gsk_live_example_backend_0123456789ab";
+    let new = "gsk_live_example_rotated_0123456789ab";
+    let call = |key: &str| {
+        exchange(
+            stage.gate.ingress(),
+            get("/v1/messages", &format!("X-API-Key: {key}\r\n")),
+        )
+    };
+    assert_eq!((call(old).status(), call(new).status()), (200, 401));
+    edit_keys(&stage, &crate::harness::sha256(old), &crate::harness::sha256(new));
+    wait_for(200, || call(new));
+    assert_eq!(call(old).status(), 401, "there is no time in which both are good");
+    let (_, production) = stage.upstreams.iter().find(|(name, _)| name == "default").unwrap();
+    let id = production.last_request().header("x-auth-key-id");
+    assert_eq!(id.as_deref(), Some("key_backend"), "the key's id stays");
+
+    edit_keys(
+        &stage,
+        "name = \"backend-prod\"",
+        "name = \"backend-prod\"\nrevoked_at = 2026-01-01T00:00:00Z",
+    );
+    wait_for(401, || call(new));
+    edit_keys(
+        &stage,
+        "name = \"backend-prod\"",
+        "name = \"backend-prod\"\nactive = true\nnot_before = 2026-01-02T00:00:00Z",
+    );
+    stage.gate.wait_for_log("the edit", |line| line["generation"] == 4);
+    assert_eq!(call(new).status(), 401, "nothing else brings it back");
+}
+
+#[test]
+fn swellsign_keys_end_and_their_end_is_foretold_and_they_are_masked() {
+    let stage = Stage::set("swellsign");
+    let key = new_key(
+        &stage,
+        &[
+            "--name",
+            "Trial",
+            "--organization",
+            "org-7",
+            "--permission",
+            "member",
+            "--expires",
+            "10d",
+        ],
+    );
+    let call = || {
+        exchange(
+            stage.gate.ingress(),
+            get("/v1/envelopes", &format!("Authorization: x-api-key {key}\r\n")),
+        )
+    };
+    wait_for(200, call);
+    let list = listed(&stage);
+    assert!(!list.contains(&key), "{list}");
+    let line = |name: &str| {
+        list.lines()
+            .find(|line| line.contains(name))
+            .unwrap_or_default()
+            .to_owned()
+    };
+    assert!(line("Development Testing").contains("expired"), "{list}");
+    assert!(line("Mobile App").contains("revoked"), "{list}");
+    assert!(line("Production Server").contains("2100-01-01"), "{list}");
+    let check = stage.gate.home.keygate(&["check"]);
+    let warned = String::from_utf8(check.stderr).unwrap();
+    assert!(
+        check.status.success() && warned.contains("is within 14 days"),
+        "an end in ten days is foretold: {warned}"
+    );
+    let access = stage.gate.access_line("/v1/envelopes");
+    assert!(access["decision"].is_string(), "{access}");
+    edit_keys(
+        &stage,
+        "name = \"Trial\"",
+        "name = \"Trial\"\nrevoked_at = 2026-01-01T00:00:00Z",
+    );
+    wait_for(401, call);
+}
