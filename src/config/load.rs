@@ -15,7 +15,7 @@ use super::records::{Catalogue, Scope};
 use super::sources::Sources;
 use super::{
     Config, Loaded, admin, checks, credentials, demands, environments, errors, identity, ingress, keys, legacy, limits,
-    permissions, plans, quotas, records, routes, state, telemetry, upstreams, user_tokens,
+    patterns, permissions, plans, quotas, records, routes, state, telemetry, upstreams, user_tokens, whoami,
 };
 use crate::clock;
 
@@ -86,7 +86,7 @@ pub(super) fn read(file: &Path, text: &str, sources: &mut Sources, report: &Repo
         .iter()
         .map(|(environment, _)| environment.name.clone())
         .collect();
-    let routes = routes::read(
+    let mut routes = routes::read(
         &root,
         routes::Known {
             upstreams: &upstreams.names,
@@ -94,6 +94,14 @@ pub(super) fn read(file: &Path, text: &str, sources: &mut Sources, report: &Repo
             credentials: &credentials.names,
         },
     );
+    let otherwise = if routes.is_empty() {
+        routes::Access::Key
+    } else {
+        routes::Access::Deny
+    };
+    let (whoami, door) = whoami::read(&root).unzip();
+    routes.extend(door);
+    patterns::check(&routes, &upstreams.upstreams);
     let permissions = permissions::read(&root);
     let legacy = legacy::read(&root);
     let ingress_table = root.section("ingress");
@@ -154,12 +162,9 @@ pub(super) fn read(file: &Path, text: &str, sources: &mut Sources, report: &Repo
         environments: environment_values,
         plans: plan_values,
         permissions: permissions.into_iter().map(|(set, _)| set).collect(),
-        unmatched: routes::Route::unmatched(ingress.unmatched.unwrap_or(if routes.is_empty() {
-            routes::Access::Key
-        } else {
-            routes::Access::Deny
-        })),
+        unmatched: routes::Route::unmatched(ingress.unmatched.unwrap_or(otherwise)),
         routes: routes.into_iter().map(|placed| placed.route).collect(),
+        whoami,
         legacy: legacy.into_iter().map(|(entry, _)| entry).collect(),
         identity,
         errors,

@@ -46,6 +46,17 @@ pub struct Route {
     pub body_bytes: Option<u64>,
     /// `timeouts`: go before the upstream's.
     pub timeouts: Option<RouteTimeouts>,
+    /// Who answers.
+    pub target: Target,
+}
+
+/// Who answers the requests of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// An upstream.
+    Upstream,
+    /// Keygate itself, from the caller's record.
+    Whoami,
 }
 
 impl Route {
@@ -67,6 +78,7 @@ impl Route {
             upstream: None,
             body_bytes: None,
             timeouts: None,
+            target: Target::Upstream,
         }
     }
 }
@@ -145,16 +157,7 @@ pub(super) fn read_access(item: &Item<'_>) -> Option<Access> {
 /// Reads `[[routes]]`.
 pub(super) fn read<'d>(root: &Table<'d>, known: Known<'_>) -> Vec<Placed<'d>> {
     let tables = root.get("routes").and_then(|item| item.tables()).unwrap_or_default();
-    let mut routes: Vec<Placed<'d>> = Vec::with_capacity(tables.len());
-    let mut patterns: matchit::Router<usize> = matchit::Router::new();
-    for table in &tables {
-        let Some(placed) = read_one(table, known) else {
-            continue;
-        };
-        check_pattern(&placed, &routes, &mut patterns);
-        routes.push(placed);
-    }
-    routes
+    tables.iter().filter_map(|table| read_one(table, known)).collect()
 }
 
 fn read_one<'d>(table: &Table<'d>, known: Known<'_>) -> Option<Placed<'d>> {
@@ -232,6 +235,7 @@ fn read_one<'d>(table: &Table<'d>, known: Known<'_>) -> Option<Placed<'d>> {
             .map(UpstreamId),
         body_bytes: body_bytes.as_ref().and_then(demands::read_body_bytes),
         timeouts: timeouts.as_ref().and_then(demands::read_timeouts),
+        target: Target::Upstream,
     };
     path?;
     Some(Placed {
@@ -309,88 +313,6 @@ impl Access {
             Self::Key | Self::Public | Self::Deny => false,
         }
     }
-}
-
-/// Reports a pattern that can never match, or that collides with an earlier one.
-fn check_pattern(new: &Placed<'_>, earlier: &[Placed<'_>], patterns: &mut matchit::Router<usize>) {
-    use matchit::InsertError;
-    const SYNTAX: &str = "for example \"/v1/orgs/{org}/messages\" or \"/files/{*rest}\"";
-    let (path, place) = (&new.route.path, &new.place);
-    if !path.starts_with('/') {
-        place.error("does not begin with `/`", format!("write \"/{path}\""));
-        return;
-    }
-    if let Some(wrong) = path.chars().find(|c| !c.is_ascii_graphic() || matches!(c, '?' | '#')) {
-        place.error(
-            format!("holds {wrong:?}, which no request's path has"),
-            "paths are compared as they stand in requests: percent-encoded, without query",
-        );
-        return;
-    }
-    if let Some(segment) = path
-        .split('/')
-        .find(|segment| segment.starts_with([':', '*']) && segment.len() > 1)
-    {
-        let name = segment.trim_start_matches([':', '*']);
-        let right = if segment.starts_with(':') {
-            format!("{{{name}}}")
-        } else {
-            format!("{{*{name}}}")
-        };
-        place.warning(
-            format!("`{segment}` matches only these very characters"),
-            format!("for a parameter write `{right}`"),
-        );
-    }
-    let collisions = earlier.iter().filter(|other| other.route.path == *path);
-    let mut is_new = true;
-    for other in collisions {
-        is_new = false;
-        if overlap(&new.route.methods, &other.route.methods) {
-            place.error(
-                format!("is already a route for the same methods, at {}", other.place.location()),
-                "remove one of the two, or give each methods of its own",
-            );
-            return;
-        }
-    }
-    if !is_new {
-        return;
-    }
-    match patterns.insert(&**path, earlier.len()) {
-        Ok(()) => {}
-        Err(InsertError::Conflict { with }) => {
-            let other = earlier.iter().find(|other| *other.route.path == *with);
-            let at = other.map_or_else(String::new, |other| format!(", at {}", other.place.location()));
-            place.error(
-                format!("cannot be told apart from `{with}`{at}"),
-                "give the parameters in the same places the same names",
-            );
-        }
-        Err(InsertError::InvalidParamSegment) => {
-            place.error(
-                "has two parameters between two slashes",
-                "one parameter for each segment",
-            );
-        }
-        Err(InsertError::InvalidCatchAll) => {
-            place.error(
-                "has a `{*…}` that is not at the end",
-                "a `{*rest}` takes all that follows; put it last",
-            );
-        }
-        Err(InsertError::InvalidParam | _) => {
-            place.error(
-                "has a parameter without a valid name, or a brace without its other half",
-                SYNTAX,
-            );
-        }
-    }
-}
-
-/// Whether a request could be for both; an empty list is every method.
-fn overlap(a: &[Method], b: &[Method]) -> bool {
-    a.is_empty() || b.is_empty() || a.iter().any(|method| b.contains(method))
 }
 
 fn read_methods(item: &Item<'_>) -> Vec<Method> {

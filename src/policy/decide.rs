@@ -15,6 +15,7 @@
 //! 12. the body's length, where the head declares it: what is refused for it is not charged
 //! 13. concurrency, then rate and quota: all windows and quotas, or none
 //!
+//! What leads to `whoami` has no 11 and 12, and is answered instead of forwarded.
 //! A user's token is verified in place of 6 and 7, and has no network. A credential that only the upstream can judge leaves out
 //! 6 to 9, all of 10 but the headers, and 13. A public route leaves out 5 to 10 and 13. Where a route only observes, a no of 4
 //! to 10 and 13 lets the request through, marked; it spends nothing.
@@ -27,6 +28,7 @@ use super::credential::Taken;
 use super::forwarded::{self, Client};
 use super::head::ClientHead;
 use super::limits::Slot;
+use super::outcome::{Answered, Decision, Outlook, Refused};
 use super::permit::{Passage, Permit, Trail};
 use super::refusal::{Failure, Hygiene, Invalid, Refusal};
 use super::route::{Match, RouteIndex};
@@ -37,49 +39,13 @@ use super::user::token::TokenError;
 use super::{Policy, hygiene, rules};
 use crate::clock::Now;
 use crate::config::ingress::RequireTls;
-use crate::config::routes::{Access, Enforcement, Route};
+use crate::config::routes::{Access, Enforcement, Route, Target};
 use crate::config::upstreams::UpstreamId;
 
-/// What is to be done with a request.
-pub enum Decision {
-    /// Let it through.
-    Forward(Box<Permit>),
-    /// Say no.
-    Refuse(Refused),
-    /// Ask this first, and decide again with the verdict.
-    Verify(SlowCheck),
-    /// Ask the issuer of users' tokens for its keys first, and decide again with [`Verdict::KeysAsked`].
-    AskKeys,
-    /// We could not decide; and what was found on the way.
-    Fail(Failure, Trail),
-}
-
-/// A no, and what was found on the way to it.
-#[derive(Debug)]
-pub struct Refused {
-    /// The no.
-    pub refusal: Refusal,
-    /// What was found.
-    pub trail: Trail,
-}
-
-/// What a decision would be; nothing is spent, and nothing can be forwarded with it.
-pub enum Outlook {
-    /// It would be let through.
-    Forward {
-        /// Where it would go.
-        upstream: UpstreamId,
-        /// What was found.
-        trail: Trail,
-    },
-    /// It would be refused.
-    Refuse(Refused),
-    /// This has to be asked first.
-    Verify(SlowCheck),
-    /// The issuer of users' tokens has to be asked for its keys first.
-    AskKeys,
-    /// It could not be decided.
-    Fail(Failure),
+/// Where a way leads that nothing ended.
+enum Way {
+    Through(Box<Permit>),
+    Home(Box<Answered>),
 }
 
 /// Why the way ended.
@@ -125,7 +91,8 @@ impl Policy {
             record: Record(None),
         };
         match walk.walk() {
-            Ok(permit) => Decision::Forward(permit),
+            Ok(Way::Through(permit)) => Decision::Forward(permit),
+            Ok(Way::Home(answered)) => Decision::Answer(answered),
             Err(End::No(refusal)) => Decision::Refuse(walk.refused(refusal)),
             Err(End::Ask(check)) => Decision::Verify(check),
             Err(End::AskKeys) => Decision::AskKeys,
@@ -147,10 +114,11 @@ impl Policy {
             record: Record(Some(trace)),
         };
         match walk.walk() {
-            Ok(permit) => Outlook::Forward {
+            Ok(Way::Through(permit)) => Outlook::Forward {
                 upstream: permit.upstream,
                 trail: permit.trail,
             },
+            Ok(Way::Home(answered)) => Outlook::Answer { trail: answered.trail },
             Err(End::No(refusal)) => {
                 walk.record.refused(&refusal);
                 Outlook::Refuse(walk.refused(refusal))
@@ -163,7 +131,7 @@ impl Policy {
 }
 
 impl<'a> Walk<'a> {
-    fn walk(&mut self) -> Result<Box<Permit>, End> {
+    fn walk(&mut self) -> Result<Way, End> {
         let (policy, head) = (self.policy, self.head);
         self.record.ask(Rule::Size);
         self.check_size()?;
@@ -182,6 +150,9 @@ impl<'a> Walk<'a> {
             passage: Passage::WouldRefuse(refusal),
             taken: walk.live_credentials(|_| true),
         })?;
+        if let Target::Whoami = route.target {
+            return self.whoami(route, passage, &client);
+        }
         self.record.ask(Rule::Path);
         let upstream = self.upstream(route);
         let target = &policy.config.upstreams[usize::from(upstream.0)];
@@ -191,7 +162,7 @@ impl<'a> Walk<'a> {
         self.check_body(route)?;
         let (passage, slot) = self.spend(route, passage)?;
         self.trail.passage = passage;
-        Ok(Box::new(Permit {
+        Ok(Way::Through(Box::new(Permit {
             identity: policy.identity_of(&self.trail),
             trail: std::mem::take(&mut self.trail),
             route: index,
@@ -202,7 +173,23 @@ impl<'a> Walk<'a> {
             host,
             upgrade: checked.upgrade.cloned(),
             slot,
-        }))
+        })))
+    }
+
+    /// What a caller is told about itself: nobody without a record, whoever else may do without.
+    fn whoami(&mut self, route: &Route, passage: Passage, client: &Client) -> Result<Way, End> {
+        let (policy, standing) = (self.policy, self.trail.standing.clone());
+        let (Some(whoami), Some(standing)) = (&policy.whoami, standing) else {
+            return Err(Refusal::CredentialMissing.into());
+        };
+        let (passage, slot) = self.spend(route, passage)?;
+        self.trail.passage = passage;
+        Ok(Way::Home(Box::new(Answered {
+            answer: whoami.answer(&standing.caller, &policy.keyring, &policy.config),
+            trail: std::mem::take(&mut self.trail),
+            client: client.address,
+            slot,
+        })))
     }
 
     /// Whoever has a key is told where it stands, whatever the answer; nothing is spent.

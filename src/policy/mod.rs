@@ -21,6 +21,7 @@ pub mod hygiene;
 pub mod keyring;
 pub mod legacy;
 pub mod limits;
+mod outcome;
 pub mod permissions;
 pub mod permit;
 pub mod refusal;
@@ -32,6 +33,7 @@ pub mod standing;
 mod tests;
 pub mod trace;
 pub mod user;
+mod whoami;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -55,14 +57,14 @@ use route::{RouteIndex, Routes, Unroutable};
 use standing::{Accounts, Own, Plans, Standing};
 use user::{FetchedKeys, UserAccounts, Users};
 
-pub use decide::{Decision, Outlook, Refused};
+pub use outcome::{Answered, Decision, Outlook, Refused};
 pub use slow::{SlowCheck, Verdict};
 
 /// One generation: configuration and keys, compiled.
 pub struct Policy {
     /// Counts up from 1.
     pub generation: u64,
-    /// What it was compiled from.
+    /// What it was compiled from; of its records, only the names of their files are left.
     pub config: Config,
     /// The shape of refusals and failures.
     pub answers: answer::Answers,
@@ -81,6 +83,7 @@ pub struct Policy {
     sets: Sets,
     exemptions: legacy::Exemptions,
     plans: Plans,
+    whoami: Option<whoami::Whoami>,
     /// By [`KeyIndex`], rendered when the key is first used.
     standings: Vec<OnceLock<Arc<Standing>>>,
     /// The `Host` of upstreams that do not take the client's, by [`crate::config::upstreams::UpstreamId`].
@@ -123,13 +126,17 @@ impl Policy {
         Ok(next)
     }
 
-    fn compile(config: Config, generation: u64, running: Arc<Running>) -> Result<Self, Problems> {
+    fn compile(mut config: Config, generation: u64, running: Arc<Running>) -> Result<Self, Problems> {
         let routes = Routes::compile(&config.routes, config.unmatched.access)
             .map_err(|unroutable| problem(&config, &unroutable))?;
         let sets = Sets::compile(&config.permissions);
         let keyring = Keyring::compile(&config.records, &config.keys.peppers, &sets);
         let failures = running.failures(&config);
         let places = user::places(&config);
+        let whoami = config.whoami.as_ref();
+        let whoami = whoami.map(|form| whoami::Whoami::compile(form, &config.records));
+        // There may be a million, and they say nothing that has not been compiled.
+        config.records = Arc::new(config.records.only_files());
         Ok(Self {
             generation,
             answers: answer::Answers::compile(&config.errors, &config.credentials.counting_everywhere())
@@ -145,6 +152,7 @@ impl Policy {
             places,
             sets,
             plans: Plans::compile(&config.plans),
+            whoami,
             hosts: config.upstreams.iter().map(own_host).collect(),
             public_headers: caller::anonymous_headers("public", &config.identity),
             loosest_paths: hygiene::loosest(&config.upstreams),
@@ -162,8 +170,13 @@ impl Policy {
 
     /// The ids of all organizations.
     fn organizations(&self) -> impl Iterator<Item = &str> {
-        let organizations = &self.config.records.organizations;
-        organizations.iter().map(|organization| organization.id.as_str())
+        self.keyring.organizations().map(|organization| &*organization.id)
+    }
+
+    /// Every key.
+    #[must_use]
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
     }
 
     /// The key's standing: rendered once, and again only for a hash whose prefix names another environment than the

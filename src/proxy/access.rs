@@ -75,6 +75,8 @@ struct TunnelBytes {
 
 /// The decision of a request that was let through.
 const FORWARD: &str = "forward";
+/// The decision of a request that was let in, and answered by Keygate itself.
+const ANSWER: &str = "answer";
 
 impl AccessLine {
     /// Opens the line of a request that has just arrived. Boxed, because it goes from hand to hand.
@@ -102,7 +104,7 @@ impl AccessLine {
             opened: now.monotonic,
             method: request.method().clone(),
             version: request.version(),
-            path: is_logged.then(|| request.uri().path().to_owned()),
+            path: (is_logged || generation.policy.answers.tell_path()).then(|| request.uri().path().to_owned()),
             address: client.peer.address,
             decision: FORWARD,
             was_refused: false,
@@ -117,6 +119,16 @@ impl AccessLine {
     /// Whether the client speaks HTTP/1.
     pub(super) fn is_http1(&self) -> bool {
         self.version != Version::HTTP_2
+    }
+
+    /// The request's method.
+    pub(super) fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// The request's path, where somebody wants to know it.
+    pub(super) fn path(&self) -> Option<&str> {
+        self.path.as_deref()
     }
 
     /// What the raw head said, where the parsed one is not the client's.
@@ -153,6 +165,11 @@ impl AccessLine {
         self.status = status.as_u16();
     }
 
+    /// It was let in, and Keygate itself has the answer.
+    pub(super) fn answered_here(&mut self) {
+        self.decision = ANSWER;
+    }
+
     /// It was refused.
     pub(super) fn refused(&mut self, refusal: &Refusal) {
         self.decision = refusal.code();
@@ -187,7 +204,7 @@ impl AccessLine {
 
     /// Refused, failed, or let through only because the route observes.
     fn is_refused(&self) -> bool {
-        self.decision != FORWARD || matches!(self.trail.passage, Passage::WouldRefuse(_))
+        !matches!(self.decision, FORWARD | ANSWER) || matches!(self.trail.passage, Passage::WouldRefuse(_))
     }
 
     /// Counts who a migration is waiting for.
@@ -313,7 +330,7 @@ impl Drop for AccessLine {
             let passage = self.trail.passage.word();
             metrics.passages.get_or_create(&metrics::Passage { passage }).inc();
         } else {
-            metrics.refused(self.decision);
+            metrics.decided(self.decision);
         }
         self.count_passage(metrics);
         self.account();

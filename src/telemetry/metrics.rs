@@ -72,7 +72,7 @@ pub struct Metrics {
 /// A decision's code.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Decision {
-    /// `forward`, or the code of the refusal or failure.
+    /// `forward`, `answer` for what Keygate answers itself, or the code of the refusal or failure.
     pub decision: &'static str,
 }
 
@@ -158,8 +158,8 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Counts a refusal or failure by its code.
-    pub fn refused(&self, code: &'static str) {
+    /// Counts a decision: `answer`, or the code of a refusal or failure.
+    pub fn decided(&self, code: &'static str) {
         self.requests.get_or_create(&Decision { decision: code }).inc();
     }
 
@@ -329,7 +329,7 @@ mod tests {
     fn forwarded_requests_are_one_series_of_the_family() {
         let metrics = Metrics::default();
         metrics.forwarded.inc();
-        metrics.refused("rate_limited");
+        metrics.decided("rate_limited");
         let text = metrics.render(None);
         assert!(
             text.contains("keygate_requests_total{decision=\"forward\"} 1"),

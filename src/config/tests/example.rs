@@ -54,7 +54,8 @@ fn its_examples_are_valid() {
     let loaded = place.load(&text).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(loaded.warnings, []);
     assert_eq!(loaded.config.credentials.sources.len(), 6);
-    assert_eq!(loaded.config.routes.len(), 5);
+    assert_eq!(loaded.config.routes.len(), 5 + 1, "and the one to whoami");
+    assert!(loaded.config.whoami.is_some());
 }
 
 #[test]
@@ -102,6 +103,7 @@ fn collect(node: &Node<'_>, path: &str, shown: &mut BTreeSet<String>) {
                         | "identity.headers"
                         | "errors.templates"
                         | "errors.templates.*.headers"
+                        | "whoami.headers"
                 );
                 let key = if is_name { "*" } else { &entry.key };
                 let path = if path.is_empty() {

@@ -6,13 +6,14 @@ use http::{HeaderName, Method, StatusCode, header};
 
 use super::loaded;
 use crate::config::credentials::Source;
-use crate::config::errors::{Errors, Escape, Field, Piece, Template};
+use crate::config::errors::{Errors, Field};
 use crate::config::identity;
 use crate::config::ingress::{ForwardedStyle, Listen, RequireTls};
 use crate::config::limits::CredentialFailures;
 use crate::config::plans::{Dialect, Limit};
 use crate::config::routes::{Access, Permission};
 use crate::config::telemetry::{AccessLog, LogFormat, LogLevel};
+use crate::config::template::{Escape, Template};
 use crate::config::upstreams::{Endpoint, Protocol, UpstreamId, UpstreamTimeouts};
 use crate::secret::Presented;
 
@@ -367,15 +368,12 @@ fn identity() {
         ]
     );
     assert_eq!(
-        changed.headers[0].1.0,
-        [
-            identity::Piece::Text("org/".to_owned()),
-            identity::Piece::Field(identity::Field::OrganizationId)
-        ]
+        changed.headers[0].1,
+        Template::of("org/{organization.id}", Escape::Header)
     );
     assert_eq!(
-        changed.headers[1].1.0,
-        [identity::Piece::Field(identity::Field::KeyName)]
+        changed.headers[1].1,
+        Template::field(identity::Field::KeyName, Escape::Header)
     );
     for name in names(&default).iter().chain(&names(&changed)) {
         assert!(
@@ -413,38 +411,24 @@ fn error_templates() {
     let [(_, invalid), (_, limited), (_, draining), (_, unknown)] = templates.as_slice() else {
         panic!()
     };
-    let text = |text: &str| Template(vec![Piece::Text(text.to_owned())]);
+    let header = |text: &str| Template::<Field>::of(text, Escape::Header);
+    let json = |text: &str| Some(Template::of(text, Escape::Json));
     assert_eq!(invalid.status, Some(StatusCode::FORBIDDEN));
     assert_eq!(
         invalid.headers,
         [
-            (
-                HeaderName::from_static("x-code"),
-                Template(vec![Piece::Field(Field::Code)])
-            ),
-            (header::CONTENT_TYPE, text("application/json")),
+            (HeaderName::from_static("x-code"), header("{code}")),
+            (header::CONTENT_TYPE, header("application/json")),
         ]
     );
-    assert_eq!(
-        invalid.body,
-        Some(text(r#"{"errors":{"code":"AUTH_001","params":{}}}"#))
-    );
-    assert_eq!(invalid.escape, Escape::Json);
-    assert_eq!(
-        limited.body.as_ref().unwrap().0,
-        [
-            Piece::Text("{\"after\":".to_owned()),
-            Piece::Field(Field::RetryAfter),
-            Piece::Text(",\"limit_type\":\"".to_owned()),
-            Piece::Field(Field::Window),
-            Piece::Text("\"}".to_owned()),
-        ]
-    );
+    assert_eq!(invalid.body, json(r#"{"errors":{"code":"AUTH_001","params":{}}}"#));
+    assert_eq!(limited.body, json(r#"{"after":{retry_after},"limit_type":"{window}"}"#));
+    assert!(limited.tells(Field::RetryAfter) && !limited.tells(Field::Path));
     assert_eq!(
         draining.headers,
-        [(header::CONTENT_TYPE, text("text/html; charset=utf-8"))]
+        [(header::CONTENT_TYPE, header("text/html; charset=utf-8"))]
     );
-    assert_eq!(draining.escape, Escape::Markup);
+    assert_eq!(draining.body, Some(Template::of("<p>{detail}</p>", Escape::Markup)));
     assert_eq!((unknown.status, &unknown.body), (Some(StatusCode::GONE), &None));
     assert!(unknown.headers.is_empty());
 }
@@ -454,6 +438,8 @@ fn content_types_decide_the_escape() {
     for (content_type, escape) in [
         ("application/json", Escape::Json),
         ("Application/Problem+JSON; charset=utf-8", Escape::Json),
+        ("APPLICATION/JSON;charset=\"utf-8\"", Escape::Json),
+        (" text/json ", Escape::Json),
         ("text/html", Escape::Markup),
         ("application/xhtml+xml", Escape::Markup),
         ("text/plain", Escape::None),

@@ -104,7 +104,7 @@ impl Users {
             })),
             Some(Keys::Remote(_)) | None => None,
         };
-        let count = u32::try_from(config.records.organizations.len()).unwrap_or(u32::MAX);
+        let count = u32::try_from(keyring.organizations().count()).unwrap_or(u32::MAX);
         let mut organizations: Vec<u32> = (0..count).collect();
         organizations.sort_by_key(|&index| &keyring.organization(index).id);
         Some(Self {
