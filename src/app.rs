@@ -17,6 +17,7 @@ use crate::listen::Bound;
 use crate::policy::Policy;
 use crate::policy::current::Current;
 use crate::proxy::{self, Proxy};
+use crate::refetch::Refetch;
 use crate::telemetry::log;
 use crate::telemetry::metrics::Metrics;
 
@@ -51,14 +52,17 @@ pub fn start(config: Config, read: Sources, log: Option<&log::Writer>) -> anyhow
     let ledger =
         Ledger::start(state.as_ref(), policy.balances(), Arc::clone(&metrics)).context("cannot start the ledger")?;
     let current = Arc::new(Current::new(Arc::new(policy)));
+    let refetch = Arc::<Refetch>::default();
     let control = Control {
         current: Arc::clone(&current),
+        refetch: Arc::clone(&refetch),
         conductor: conductor.clone(),
         metrics: Arc::clone(&metrics),
         dropped_lines: log.map(log::Writer::dropped_lines),
     };
     let data_path = Proxy {
         current,
+        refetch,
         stages,
         // What is in flight elsewhere may finish.
         vital: conductor.vital(Stage::Closing),

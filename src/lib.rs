@@ -17,8 +17,8 @@
 //! | [`app`] | | the only file that knows every room | |
 //!
 //! Beside them stand the leaves that any room may name: [`secret`] (redacted types), [`clock`] (the only reader of system
-//! time), [`lifecycle`] (how `control` tells `proxy` to stop), [`listen`] (bound sockets), [`runtime`] (threads with
-//! a runtime), [`telemetry`] (log and metrics).
+//! time), [`lifecycle`] (how `control` tells `proxy` to stop), [`listen`] (bound sockets), [`refetch`] (how `proxy` asks `control` for new keys
+//! of users' tokens), [`runtime`] (threads with a runtime), [`telemetry`] (log and metrics).
 //! A test reads the `use` lines and keeps these rules true.
 //!
 //! # The life of a request
@@ -43,7 +43,8 @@
 //!
 //! N workers, each with a single-threaded runtime and its own upstream connections, carry requests; with more than one, a
 //! thread hands each new connection to the least-loaded. The control thread, the ledger, the log writer and a few threads for slow
-//! hashes stand beside them and are never waited for by a request, the slow hashes excepted.
+//! hashes stand beside them and are never waited for by a request, except for a slow hash, and for two seconds at most for a
+//! look at an issuer's new keys.
 
 pub mod app;
 pub mod cli;
@@ -55,6 +56,7 @@ pub mod lifecycle;
 pub mod listen;
 pub mod policy;
 pub mod proxy;
+pub mod refetch;
 pub mod runtime;
 pub mod secret;
 pub mod telemetry;

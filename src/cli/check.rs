@@ -74,6 +74,8 @@ fn summary(policy: &Policy, now: i64) -> String {
         };
         let access = match route.access {
             Access::Key => "key",
+            Access::User => "user",
+            Access::KeyOrUser => "key-or-user",
             Access::Public => "public",
             Access::Deny => "deny",
         };

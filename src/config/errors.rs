@@ -101,6 +101,7 @@ pub const CODES: &[&str] = &[
     "client_gone",
     "tunnels_exhausted",
     "verifier_busy",
+    "user_keys_unavailable",
 ];
 
 /// The placeholders, by name.

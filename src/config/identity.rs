@@ -23,6 +23,8 @@ pub enum Field {
     KeyId,
     /// `{key.name}`
     KeyName,
+    /// `{user.id}`
+    UserId,
     /// `{organization.id}`, alias `{organization}`
     OrganizationId,
     /// `{organization.name}`
@@ -35,7 +37,7 @@ pub enum Field {
     Subscriptions,
     /// `{plan}`
     Plan,
-    /// `{status}`: `key` or `public`.
+    /// `{status}`: `key`, `user`, `delegated` or `public`.
     Status,
 }
 
@@ -43,6 +45,7 @@ pub enum Field {
 const FIELDS: &[(&str, Field)] = &[
     ("key.id", Field::KeyId),
     ("key.name", Field::KeyName),
+    ("user.id", Field::UserId),
     ("organization.id", Field::OrganizationId),
     ("organization", Field::OrganizationId),
     ("organization.name", Field::OrganizationName),
@@ -63,6 +66,7 @@ impl template::Field for Field {
 const DEFAULT: &[(&str, Field)] = &[
     ("x-auth-key-id", Field::KeyId),
     ("x-auth-key-name", Field::KeyName),
+    ("x-auth-user", Field::UserId),
     ("x-auth-organization", Field::OrganizationId),
     ("x-auth-permissions", Field::Permissions),
     ("x-auth-environment", Field::Environment),

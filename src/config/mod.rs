@@ -37,6 +37,7 @@ pub mod template;
 mod tls;
 pub mod units;
 pub mod upstreams;
+pub mod user_tokens;
 pub mod whoami;
 
 #[cfg(test)]
@@ -87,6 +88,8 @@ pub struct Config {
     pub whoami: Option<whoami::Whoami>,
     /// `[[legacy]]`, in the order of the file.
     pub legacy: Vec<legacy::Legacy>,
+    /// `[user_tokens]`
+    pub user_tokens: Option<user_tokens::UserTokens>,
     /// `[identity]`
     pub identity: identity::Identity,
     /// `[errors]`

@@ -88,13 +88,17 @@ impl Route {
 pub enum Access {
     /// A valid key (the default).
     Key,
+    /// A user, by `[user_tokens]`.
+    User,
+    /// Either of the two.
+    KeyOrUser,
     /// Anybody.
     Public,
     /// Nobody.
     Deny,
 }
 
-/// What a key needs on a route.
+/// What a caller needs on a route.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Permission {
     /// At least one of these.
@@ -120,6 +124,8 @@ pub(super) struct Placed<'d> {
     pub(super) route: Route,
     /// Of `path`.
     pub(super) place: Place<'d>,
+    /// Of `access`, or of the route where it has none.
+    pub(super) access: Place<'d>,
     /// Of `cost`, or of the route where it has none.
     pub(super) cost: Place<'d>,
     /// Of `permission`, or of the route where it has none.
@@ -139,7 +145,13 @@ pub(super) struct Known<'a> {
 
 /// Reads who may use something.
 pub(super) fn read_access(item: &Item<'_>) -> Option<Access> {
-    item.word(&[("key", Access::Key), ("public", Access::Public), ("deny", Access::Deny)])
+    item.word(&[
+        ("key", Access::Key),
+        ("user", Access::User),
+        ("key-or-user", Access::KeyOrUser),
+        ("public", Access::Public),
+        ("deny", Access::Deny),
+    ])
 }
 
 /// Reads `[[routes]]`.
@@ -164,7 +176,8 @@ fn read_one<'d>(table: &Table<'d>, known: Known<'_>) -> Option<Placed<'d>> {
     let body_bytes = table.get("body_bytes");
     let timeouts = table.get("timeouts");
 
-    let access = access.and_then(|item| read_access(&item)).unwrap_or(Access::Key);
+    let access_item = access;
+    let access = access_item.as_ref().and_then(read_access).unwrap_or(Access::Key);
     for item in [
         &permission_item,
         &subscription_item,
@@ -179,6 +192,15 @@ fn read_one<'d>(table: &Table<'d>, known: Known<'_>) -> Option<Placed<'d>> {
             item.key_place().error(
                 "has no meaning here, since `access` lets everybody or nobody in",
                 "remove it, or write access = \"key\"",
+            );
+        }
+    }
+    if access == Access::User {
+        let of_keys = [&subscription_item, &environment_item, &credentials_item];
+        for item in of_keys.into_iter().flatten() {
+            item.key_place().error(
+                "concerns keys, and `access` lets none in",
+                "remove it, or write access = \"key-or-user\"",
             );
         }
     }
@@ -219,6 +241,7 @@ fn read_one<'d>(table: &Table<'d>, known: Known<'_>) -> Option<Placed<'d>> {
     Some(Placed {
         route,
         place: path_item?.place().clone(),
+        access: place_of(&access_item),
         cost: place_of(&cost),
         permission: place_of(&permission_item),
         subscription: place_of(&subscription_item),
@@ -240,7 +263,7 @@ fn read_enforcement(access: Access, item: Option<&Item<'_>>) -> Enforcement {
             "would let everybody in where `access` lets nobody in",
             "write access = \"public\" if that is meant, or enforcement = \"observe\"",
         ),
-        (Access::Key | Access::Public | Access::Deny, _) => {}
+        (Access::Key | Access::User | Access::KeyOrUser | Access::Public | Access::Deny, _) => {}
     }
     enforcement
 }
@@ -277,8 +300,17 @@ impl Access {
     #[must_use]
     pub fn takes_callers(self) -> bool {
         match self {
-            Self::Key => true,
+            Self::Key | Self::User | Self::KeyOrUser => true,
             Self::Public | Self::Deny => false,
+        }
+    }
+
+    /// Whether a user is let in.
+    #[must_use]
+    pub fn takes_users(self) -> bool {
+        match self {
+            Self::User | Self::KeyOrUser => true,
+            Self::Key | Self::Public | Self::Deny => false,
         }
     }
 }

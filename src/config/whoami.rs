@@ -142,6 +142,7 @@ pub(super) fn read<'d>(root: &Table<'d>) -> Option<(Whoami, Placed<'d>)> {
     let placed = Placed {
         route,
         place: path.place().clone(),
+        access: path.place().clone(),
         cost: path.place().clone(),
         permission: path.place().clone(),
         subscription: path.place().clone(),

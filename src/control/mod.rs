@@ -6,9 +6,11 @@
 mod admin;
 mod drain;
 mod fixed;
+mod jwks;
 pub mod keyfile;
 pub mod mint;
 mod reload;
+mod user_keys;
 mod watch;
 
 use std::io;
@@ -21,6 +23,7 @@ use crate::config::sources::Sources;
 use crate::lifecycle::{self, Conductor, Stage, Vital};
 use crate::listen::Bound;
 use crate::policy::current::Current;
+use crate::refetch::Refetch;
 use crate::runtime;
 use crate::telemetry::metrics::Metrics;
 
@@ -30,6 +33,8 @@ pub struct Control {
     pub current: Arc<Current>,
     /// Moves the stage forward.
     pub conductor: Conductor,
+    /// Who asks for new keys of users' tokens.
+    pub refetch: Arc<Refetch>,
     /// What is told.
     pub metrics: Arc<Metrics>,
     /// Counts log lines that were given up, where the process has a log.
@@ -70,6 +75,7 @@ pub fn start(control: Control, admin: Vec<Bound>, read: Sources) -> io::Result<J
 fn spawn_all(control: Arc<Control>, admin: Vec<Bound>, read: Sources) -> io::Result<()> {
     let hangups = drain::spawn(&control)?;
     admin::spawn(&control, admin)?;
+    user_keys::spawn(&control);
     reload::spawn(control, hangups, read);
     Ok(())
 }

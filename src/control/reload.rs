@@ -134,6 +134,7 @@ fn apply(control: &Control, started: &Fixed) -> Sources {
         Ok(next) => {
             let next = Arc::new(next);
             control.current.swap(Arc::clone(&next));
+            control.refetch.reconsider();
             control
                 .metrics
                 .reloads

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::answer::Answer;
 use super::limits::Slot;
 use super::permit::{Permit, Trail};
-use super::refusal::Refusal;
+use super::refusal::{Failure, Refusal};
 use super::slow::SlowCheck;
 use crate::config::upstreams::UpstreamId;
 
@@ -19,6 +19,10 @@ pub enum Decision {
     Refuse(Refused),
     /// Ask this first, and decide again with the verdict.
     Verify(SlowCheck),
+    /// Ask the issuer of users' tokens for its keys first, and decide again with [`super::Verdict::KeysAsked`].
+    AskKeys,
+    /// We could not decide; and what was found on the way.
+    Fail(Failure, Trail),
 }
 
 /// An answer of Keygate's own to a caller that was let in, and what was found on the way to it.
@@ -61,4 +65,8 @@ pub enum Outlook {
     Refuse(Refused),
     /// This has to be asked first.
     Verify(SlowCheck),
+    /// The issuer of users' tokens has to be asked for its keys first.
+    AskKeys,
+    /// It could not be decided.
+    Fail(Failure),
 }

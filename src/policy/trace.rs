@@ -26,6 +26,8 @@ pub enum Rule {
     LookUp,
     /// Whether it is good now.
     State,
+    /// Whether a user's token is believed, and whose it is.
+    Token,
     /// Where it may be used from.
     Network,
     /// Its prefix and its record agree, and the route takes their environment.
@@ -91,6 +93,7 @@ impl Rule {
             Self::Credential => "credential",
             Self::LookUp => "look_up",
             Self::State => "state",
+            Self::Token => "token",
             Self::Network => "network",
             Self::Environment => "environment",
             Self::Permission => "permission",

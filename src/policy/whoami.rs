@@ -40,7 +40,8 @@ struct Details {
 /// One caller's answer in the making.
 struct Values<'a> {
     facts: Facts<'a>,
-    key: Key<'a>,
+    /// `None`: a user.
+    key: Option<Key<'a>>,
     index: usize,
     details: &'a Details,
 }
@@ -60,8 +61,9 @@ impl Whoami {
     pub fn answer(&self, caller: &Caller, keyring: &Keyring, config: &Config) -> Answer {
         let values = Values {
             facts: caller.facts(config),
-            key: keyring.key(caller.key),
-            index: caller.key.0 as usize,
+            key: caller.key.map(|key| keyring.key(key)),
+            // Where no key is.
+            index: caller.key.map_or(usize::MAX, |key| key.0 as usize),
             details: &self.details,
         };
         let mut headers = HeaderMap::new();
@@ -116,19 +118,19 @@ fn boxed(text: Option<&str>) -> Option<Box<str>> {
 
 impl<'a> Values<'a> {
     fn of(&self, field: &Field) -> Value<'a> {
-        let organization = self.key.organization();
+        let organization = self.key.map(|key| key.organization());
         match field {
             Field::KeyId => Value::text(self.facts.key_id),
             Field::KeyName => Value::text(self.facts.key_name),
             Field::KeyHint => Value::text(self.details.hints.get(self.index).and_then(Option::as_deref)),
             Field::KeyOwner => Value::text(self.details.owners.get(self.index).and_then(Option::as_deref)),
             Field::KeyCreatedAt => Value::time(self.details.created_at.get(self.index).copied().flatten()),
-            Field::KeyExpiresAt => Value::time(self.key.expires_at()),
+            Field::KeyExpiresAt => Value::time(self.key.and_then(|key| key.expires_at())),
             Field::KeyMetadata(path) => within(self.details.metadata.get(self.index), path),
             Field::OrganizationId => Value::text(self.facts.organization_id),
             Field::OrganizationName => Value::text(self.facts.organization_name),
-            Field::OrganizationCreatedAt => Value::time(organization.created_at),
-            Field::OrganizationMetadata(path) => within(Some(&organization.metadata), path),
+            Field::OrganizationCreatedAt => Value::time(organization.and_then(|organization| organization.created_at)),
+            Field::OrganizationMetadata(path) => within(organization.map(|organization| &organization.metadata), path),
             Field::Permissions => self.facts.permission_list(),
             Field::Environment => Value::text(self.facts.environment),
             Field::Subscriptions => self.facts.subscription_list(),

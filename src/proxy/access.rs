@@ -24,7 +24,7 @@ use crate::policy::header_law::{kept_request_id, kept_traceparent};
 use crate::policy::limits::Slot;
 use crate::policy::permit::{Passage, Trail};
 use crate::policy::refusal::{Failure, Refusal};
-use crate::telemetry::metrics::{Entry, Metrics, Reason};
+use crate::telemetry::metrics::{self, Entry, Metrics, Reason};
 use crate::telemetry::migration::Caller;
 
 /// What is known of a request so far; written when it is dropped: after the last byte, or when the client is gone.
@@ -214,7 +214,7 @@ impl AccessLine {
             None => Caller::Address(self.address),
         };
         match &self.trail.passage {
-            Passage::Key | Passage::Public => {}
+            Passage::Key | Passage::User | Passage::Delegated | Passage::Public => {}
             Passage::Legacy(exempt) => {
                 let entry = exempt.name.to_string();
                 metrics.legacy_requests.get_or_create(&Entry { entry }).inc();
@@ -256,7 +256,9 @@ impl AccessLine {
     /// Counts it under its key, if it has one. What was refused is no use of a key.
     fn account(&self) {
         let tally = &self.client.worker.tally;
-        let (true, Some(caller)) = (tally.is_on(), self.caller()) else {
+        // Users have no records, and are more than can be remembered.
+        let key = self.caller().filter(|caller| caller.key_id().is_some());
+        let (true, Some(caller)) = (tally.is_on(), key) else {
             return;
         };
         let (bytes_in, bytes_out) = self.bytes();
@@ -284,7 +286,7 @@ impl AccessLine {
         let message = if self.tunnel.is_some() { "tunnel" } else { "request" };
         let (request_bytes, response_bytes) = self.bytes();
         let (would_refuse, legacy) = match &trail.passage {
-            Passage::Key | Passage::Public => (None, None),
+            Passage::Key | Passage::User | Passage::Delegated | Passage::Public => (None, None),
             Passage::Legacy(exempt) => (None, Some(&*exempt.name)),
             Passage::WouldRefuse(refusal) => (Some(refusal.code()), None),
         };
@@ -296,7 +298,8 @@ impl AccessLine {
             target: "access",
             message,
             request_id = self.request_id.to_str().unwrap_or_default(),
-            key_id = caller.map(|caller| &*caller.id),
+            key_id = caller.and_then(caller::Caller::key_id),
+            user = caller.and_then(caller::Caller::user_id),
             organization = caller.map(|caller| &*caller.organization),
             source = self.trail.source.as_deref(),
             route = self.trail.route.as_deref(),
@@ -324,6 +327,8 @@ impl Drop for AccessLine {
         let metrics = &self.client.worker.shared.metrics;
         if self.decision == FORWARD {
             metrics.forwarded.inc();
+            let passage = self.trail.passage.word();
+            metrics.passages.get_or_create(&metrics::Passage { passage }).inc();
         } else {
             metrics.decided(self.decision);
         }

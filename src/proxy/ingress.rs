@@ -27,7 +27,7 @@ use crate::policy::head::ClientHead;
 use crate::policy::header_law::{self, X_REQUEST_ID};
 use crate::policy::permit::{Passage, Permit, UpstreamHead};
 use crate::policy::refusal::{Failure, Hygiene, Refusal};
-use crate::policy::{Answered, Decision, Policy, Refused};
+use crate::policy::{Answered, Decision, Policy, Refused, Verdict};
 
 /// What a client gets: the line is written when the last byte is out.
 pub(super) type ClientResponse = Response<ResponseBody<Option<Box<AccessLine>>>>;
@@ -90,7 +90,7 @@ fn screened(line: &mut AccessLine) -> Result<(), Stop> {
     Err(Refusal::RequestInvalid(refused.hygiene).into())
 }
 
-/// Asks policy; and, where it says so, the slow checker first.
+/// Asks policy; and, where it says so, the slow checker or the issuer of users' tokens first.
 async fn admit(
     generation: &Generation,
     line: &mut AccessLine,
@@ -110,7 +110,11 @@ async fn admit(
             let verdict = line.client.worker.shared.verifier.verify(check).await?;
             policy.decide_ingress(&head, Some(verdict), clock::now())
         }
-        decision @ (Decision::Forward(_) | Decision::Answer(_) | Decision::Refuse(_)) => decision,
+        Decision::AskKeys => {
+            line.client.worker.shared.refetch.ask().await;
+            policy.decide_ingress(&head, Some(Verdict::KeysAsked), clock::now())
+        }
+        decision @ (Decision::Forward(_) | Decision::Answer(_) | Decision::Refuse(_) | Decision::Fail(..)) => decision,
     };
     match decision {
         Decision::Forward(permit) => {
@@ -131,8 +135,12 @@ async fn admit(
             line.trail = trail;
             Err(refusal.into())
         }
+        Decision::Fail(failure, trail) => {
+            line.trail = trail;
+            Err(failure.into())
+        }
         // A verdict was given, so policy has nothing more to ask.
-        Decision::Verify(_) => Err(Stop::Failed(Failure::VerifierBusy)),
+        Decision::Verify(_) | Decision::AskKeys => Err(Stop::Failed(Failure::VerifierBusy)),
     }
 }
 

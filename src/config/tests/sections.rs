@@ -15,6 +15,7 @@ use crate::config::routes::{Access, Permission};
 use crate::config::telemetry::{AccessLog, LogFormat, LogLevel};
 use crate::config::template::{Escape, Template};
 use crate::config::upstreams::{Endpoint, Protocol, UpstreamId, UpstreamTimeouts};
+use crate::secret::Presented;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -216,7 +217,7 @@ fn credentials() {
             { header = \"Authorization\", scheme = \"x-api-key\" },
             { header = \"X-Acme-Key\" },
             { basic = \"password\" },
-            { query = \"api_key\" },
+            { query = \"api_key\", prefix = [\"kg_\", \"wa_\"] },
             { cookie = \"api_key\" },
             { websocket_protocol = \"keygate.key.\" },
         ]",
@@ -235,6 +236,12 @@ fn credentials() {
             Source::WebSocketProtocol("keygate.key.".to_owned()),
         ]
     );
+    assert_eq!(config.credentials.prefixes[2], [""; 0]);
+    assert_eq!(config.credentials.prefixes[3], ["kg_", "wa_"]);
+    for (source, value, may) in [(2, "x", true), (3, "wa_x", true), (3, "x", false)] {
+        let value = Presented::borrowed(value.as_bytes());
+        assert_eq!(config.credentials.may_be_key(source, &value), may);
+    }
 }
 
 #[test]
@@ -341,8 +348,8 @@ fn identity() {
         identity.headers.iter().map(|(name, _)| name.to_string()).collect()
     };
     let default = loaded("").identity;
-    assert_eq!(default.headers.len(), 8);
-    assert_eq!(default.reserved.len(), 10);
+    assert_eq!(default.headers.len(), 9);
+    assert_eq!(default.reserved.len(), 11);
 
     let changed = loaded(
         "[identity]

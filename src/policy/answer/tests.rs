@@ -15,6 +15,7 @@ use crate::policy::refusal::{Exceeded, Exhausted, Hygiene, Invalid};
 
 const CALLER: caller::Facts<'_> = caller::Facts {
     key_id: Some("key_1"),
+    user_id: None,
     key_name: Some("backend \"prod\""),
     organization_id: Some("42"),
     organization_name: Some("Acme"),
@@ -101,6 +102,7 @@ fn failures() -> Vec<Failure> {
         Failure::ClientGone,
         Failure::TunnelsExhausted,
         Failure::VerifierBusy,
+        Failure::UserKeysUnavailable,
     ]
 }
 
@@ -118,6 +120,7 @@ fn failure_is_listed(failure: Failure) -> usize {
         Failure::ClientGone => 8,
         Failure::TunnelsExhausted => 9,
         Failure::VerifierBusy => 10,
+        Failure::UserKeysUnavailable => 11,
     }
 }
 
@@ -199,7 +202,7 @@ fn the_lists_hold_every_variant() {
     let refused: BTreeSet<_> = refusals().iter().map(refusal_is_listed).collect();
     let failed: BTreeSet<_> = failures().into_iter().map(failure_is_listed).collect();
     assert_eq!(refused, (0..19).collect());
-    assert_eq!(failed, (0..11).collect());
+    assert_eq!(failed, (0..12).collect());
 }
 
 #[test]

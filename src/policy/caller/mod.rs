@@ -10,6 +10,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::keyring::{KeyIndex, Keyring, Organization};
 use super::permissions::Permissions;
+use super::user::token::Said;
 use crate::config::Config;
 use crate::config::environments::{Environment, EnvironmentId};
 use crate::config::identity::{Field, Identity};
@@ -22,9 +23,9 @@ pub type IdentityHeaders = Vec<(HeaderName, HeaderValue)>;
 /// One key, as its requests need it.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// The key, in its own generation's keyring.
-    pub key: KeyIndex,
-    /// The key's id.
+    /// The key, in its own generation's keyring; `None`: a user.
+    pub key: Option<KeyIndex>,
+    /// The key's or the user's id.
     pub id: Arc<str>,
     /// The key's name.
     pub name: Arc<str>,
@@ -61,7 +62,7 @@ impl Caller {
         let named = environment.map(|id| &config.environments[usize::from(id.0)]);
         let chosen_plan = chosen_plan(grant.plan, named, organization);
         let mut caller = Self {
-            key,
+            key: Some(key),
             id: record.id().into(),
             name: record.name().into(),
             organization: (&*organization.id).into(),
@@ -96,16 +97,58 @@ impl Caller {
             .has_plan
             .then(|| config.plans[usize::from(self.plan.0)].name.as_str());
         Facts {
-            key_id: Some(&self.id),
-            key_name: Some(&self.name),
+            key_id: self.key_id(),
+            key_name: self.key.map(|_| &*self.name),
+            user_id: self.user_id(),
             organization_id: Some(&self.organization),
             organization_name: self.organization_name.as_deref(),
             permissions: Some(&self.permissions),
             environment: environment.map(|environment| environment.name.as_str()),
             subscriptions: &self.subscriptions,
             plan,
-            status: "key",
+            status: if self.key.is_some() { "key" } else { "user" },
         }
+    }
+
+    /// Renders a user. The plan is that of the organization, where there is a record of it, or that of users.
+    #[must_use]
+    pub fn user(
+        said: &Said,
+        organization: Option<&Organization>,
+        permissions: Permissions,
+        plan: Option<PlanId>,
+        config: &Config,
+    ) -> Self {
+        let chosen_plan = organization.and_then(|organization| organization.plan).or(plan);
+        let name = organization.and_then(|organization| organization.name.as_deref());
+        let mut caller = Self {
+            key: None,
+            id: said.user.as_str().into(),
+            name: "".into(),
+            organization: said.organization.as_str().into(),
+            organization_name: name.map(Arc::from),
+            permissions,
+            subscriptions: Arc::default(),
+            environment: None,
+            has_plan: chosen_plan.is_some(),
+            plan: chosen_plan.unwrap_or_else(|| default_plan(config)),
+            limits: None,
+            headers: IdentityHeaders::new(),
+        };
+        caller.headers = caller.headers_as("user", config);
+        caller
+    }
+
+    /// The key's id, if it is one.
+    #[must_use]
+    pub fn key_id(&self) -> Option<&str> {
+        self.key.map(|_| &*self.id)
+    }
+
+    /// The user's id, if it is one.
+    #[must_use]
+    pub fn user_id(&self) -> Option<&str> {
+        self.key.is_none().then_some(&*self.id)
     }
 }
 
@@ -144,6 +187,8 @@ pub struct Facts<'a> {
     pub key_id: Option<&'a str>,
     /// The key's name.
     pub key_name: Option<&'a str>,
+    /// The user's id.
+    pub user_id: Option<&'a str>,
     /// The organization's id.
     pub organization_id: Option<&'a str>,
     /// The organization's name.
@@ -185,6 +230,7 @@ impl<'a> Facts<'a> {
         match field {
             Field::KeyId => Value::text(self.key_id),
             Field::KeyName => Value::text(self.key_name),
+            Field::UserId => Value::text(self.user_id),
             Field::OrganizationId => Value::text(self.organization_id),
             Field::OrganizationName => Value::text(self.organization_name),
             Field::Permissions => self.permission_list(),

@@ -36,6 +36,7 @@ fn templates_are_rendered_encoded_and_left_out_when_empty() {
     let permissions = Sets::default().expand(&["send", "read all"]);
     let facts = Facts {
         key_id: Some("key_1"),
+        user_id: None,
         key_name: Some(" Größe 100%\r\nX: y "),
         organization_id: Some("42"),
         organization_name: None,

@@ -28,6 +28,7 @@ const NOT_DECIDED: &[&str] = &[
     "client_gone",
     "tunnels_exhausted",
     "verifier_busy",
+    "user_keys_unavailable",
 ];
 
 fn cases() -> PathBuf {

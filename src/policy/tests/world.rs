@@ -103,6 +103,7 @@ pub fn decide(policy: &Policy, call: &Call, now: Now) -> Said {
         Decision::Refuse(refused) => Said::No(refused.refusal, Box::new(refused.trail)),
         Decision::Answer(_) => panic!("whoami"),
         Decision::Verify(_) => panic!("a slow hash"),
+        Decision::AskKeys | Decision::Fail(..) => panic!("keys that are fetched"),
     }
 }
 
