@@ -18,6 +18,7 @@ use crate::listen::Bound;
 use crate::policy::Policy;
 use crate::policy::current::Current;
 use crate::proxy::{self, Proxy};
+use crate::refetch::Refetch;
 use crate::telemetry::log;
 use crate::telemetry::metrics::Metrics;
 
@@ -52,8 +53,10 @@ pub fn start(config: Config, read: Sources, log: Option<&log::Writer>) -> anyhow
     let ledger =
         Ledger::start(state.as_ref(), policy.balances(), Arc::clone(&metrics)).context("cannot start the ledger")?;
     let current = Arc::new(Current::new(Arc::new(policy)));
+    let refetch = Arc::<Refetch>::default();
     let control = Control {
         current: Arc::clone(&current),
+        refetch: Arc::clone(&refetch),
         conductor: conductor.clone(),
         started: clock::unix(),
         metrics: Arc::clone(&metrics),
@@ -61,6 +64,7 @@ pub fn start(config: Config, read: Sources, log: Option<&log::Writer>) -> anyhow
     };
     let data_path = Proxy {
         current,
+        refetch,
         stages,
         // What is in flight elsewhere may finish.
         vital: conductor.vital(Stage::Closing),

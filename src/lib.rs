@@ -12,13 +12,13 @@
 //! | [`proxy`] | **carry** | listeners' connections, TLS, the request on one screen, upstream pool, tunnels, the access line | decide anything; read files; name `control` |
 //! | [`control`] | **change** | reload, drain and signals, the admin listener, edits of the key file | touch a live connection; name `proxy` |
 //! | [`ledger`] | **remember** | quota balances, usage, last use: the state file and the thread that writes it | be waited for by a request |
-//! | [`cli`] | **operate** | one file per command: `run check keys demo completions` | hold logic that the rooms need |
+//! | [`cli`] | **operate** | one file per command: `run check keys explain status admin demo completions` | hold logic that the rooms need |
 //! | [`config`] | | TOML text → raw → valid domain types | name any room above it |
 //! | [`app`] | | the only file that knows every room | |
 //!
 //! Beside them stand the leaves that any room may name: [`secret`] (redacted types), [`clock`] (the only reader of system
-//! time), [`lifecycle`] (how `control` tells `proxy` to stop), [`listen`] (bound sockets), [`runtime`] (threads with
-//! a runtime), [`telemetry`] (log and metrics).
+//! time), [`lifecycle`] (how `control` tells `proxy` to stop), [`listen`] (bound sockets), [`refetch`] (how `proxy` asks `control` for new keys
+//! of users' tokens), [`runtime`] (threads with a runtime), [`telemetry`] (log and metrics).
 //! A test reads the `use` lines and keeps these rules true.
 //!
 //! # The life of a request
@@ -43,7 +43,8 @@
 //!
 //! N workers, each with a single-threaded runtime and its own upstream connections, carry requests; with more than one, a
 //! thread hands each new connection to the least-loaded. The control thread, the ledger, the log writer and a few threads for slow
-//! hashes stand beside them and are never waited for by a request, the slow hashes excepted.
+//! hashes stand beside them and are never waited for by a request, except for a slow hash, and for two seconds at most for a
+//! look at an issuer's new keys.
 
 pub mod app;
 pub mod cli;
@@ -55,6 +56,7 @@ pub mod lifecycle;
 pub mod listen;
 pub mod policy;
 pub mod proxy;
+pub mod refetch;
 pub mod runtime;
 pub mod secret;
 pub mod telemetry;

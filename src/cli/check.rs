@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use super::output;
 use crate::clock;
 use crate::config::problem::{Problem, Problems};
-use crate::config::routes::Access;
+use crate::config::routes::{Access, Target};
 use crate::config::sources::Sources;
 use crate::config::upstreams::{Endpoint, Protocol, Upstream};
-use crate::config::{self, Config, Loaded};
+use crate::config::{self, Loaded};
 use crate::policy::Policy;
 
 pub(super) fn check(file: &Path) -> anyhow::Result<ExitCode> {
@@ -18,7 +18,7 @@ pub(super) fn check(file: &Path) -> anyhow::Result<ExitCode> {
             for warning in &warnings {
                 output::tell(warning);
             }
-            let summary = summary(&policy.config, clock::unix());
+            let summary = summary(&policy, clock::unix());
             output::print(&format!("{summary}{}\n", verdict(warnings.len())))?;
             Ok(ExitCode::SUCCESS)
         }
@@ -45,7 +45,8 @@ fn verdict(warnings: usize) -> String {
     }
 }
 
-fn summary(config: &Config, now: i64) -> String {
+fn summary(policy: &Policy, now: i64) -> String {
+    let config = &policy.config;
     let mut lines = Vec::new();
     let tls = if config.ingress.tls.is_some() { " (TLS)" } else { "" };
     for listen in &config.ingress.listen {
@@ -57,7 +58,7 @@ fn summary(config: &Config, now: i64) -> String {
     for upstream in &config.upstreams {
         lines.push(format!("upstream   {}  {}", upstream.name, address(upstream)));
     }
-    if config.routes.is_empty() {
+    if config.routes.iter().all(|route| route.target == Target::Whoami) {
         lines.push("routes     none: every path needs a valid key".to_owned());
     }
     for route in &config.routes {
@@ -73,18 +74,24 @@ fn summary(config: &Config, now: i64) -> String {
         };
         let access = match route.access {
             Access::Key => "key",
+            Access::User => "user",
+            Access::KeyOrUser => "key-or-user",
             Access::Public => "public",
             Access::Deny => "deny",
         };
-        lines.push(format!("route      {methods} {}  {access}", route.path));
+        let target = match route.target {
+            Target::Upstream => "",
+            Target::Whoami => "  whoami",
+        };
+        lines.push(format!("route      {methods} {}  {access}{target}", route.path));
     }
-    let records = &config.records;
+    let keyring = policy.keyring();
     lines.push(format!(
         "keys       {} of {}",
-        count(records.keys.len(), "key"),
-        count(records.organizations.len(), "organization")
+        count(keyring.len(), "key"),
+        count(keyring.organizations().len(), "organization")
     ));
-    for (state, number) in records.count_by_state(now) {
+    for (state, number) in keyring.count_by_state(now) {
         if number > 0 {
             lines.push(format!("           {number} {}", state.word().replace('_', " ")));
         }

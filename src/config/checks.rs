@@ -4,13 +4,14 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::credentials::Credentials;
 use super::environments::Environment;
 use super::ingress::Listen;
 use super::legacy::Legacy;
 use super::plans::{DEFAULT, Limit, Plan, PlanId};
-use super::reader::Place;
+use super::reader::{Item, Place};
 use super::records::Records;
-use super::routes::{Access, Placed};
+use super::routes::Placed;
 use super::upstreams::{Endpoint, Upstream};
 
 /// No two listeners may want the same address.
@@ -118,6 +119,22 @@ pub(super) fn environments(environments: &[(Environment, Place<'_>)], records: &
     }
 }
 
+/// Warns about environments whose keys no source takes.
+pub(super) fn key_prefixes(environments: &[(Environment, Place<'_>)], credentials: &Credentials) {
+    let takes = |key: &str| {
+        let mut sources = credentials.prefixes.iter();
+        sources.any(|prefixes| prefixes.is_empty() || prefixes.iter().any(|prefix| key.starts_with(prefix.as_str())))
+    };
+    for (environment, place) in environments {
+        for prefix in environment.prefixes.iter().filter(|prefix| !takes(prefix)) {
+            place.warning(
+                format!("keys that begin with {prefix:?} are taken nowhere"),
+                "every [[credentials]] has a `prefix` of its own; add this one to one of them",
+            );
+        }
+    }
+}
+
 /// Refuses routes that cost more than a plan, or a key's own limits, ever hold at once.
 pub(super) fn costs(routes: &[Placed<'_>], plans: &[(Plan, Place<'_>)], records: &Records) {
     let key_limits = records
@@ -130,7 +147,7 @@ pub(super) fn costs(routes: &[Placed<'_>], plans: &[(Plan, Place<'_>)], records:
         .filter_map(|(plan, _)| Some((format!("plan {:?}", plan.name), smallest(&plan.limits)?)))
         .chain(key_limits)
         .collect();
-    for placed in routes.iter().filter(|placed| placed.route.access == Access::Key) {
+    for placed in routes.iter().filter(|placed| placed.route.access.takes_callers()) {
         let cost = placed.route.cost;
         for (who, limit) in all.iter().filter(|(_, limit)| cost > limit.burst) {
             placed.cost.error(
@@ -156,4 +173,28 @@ pub(super) fn legacy(entries: &[(Legacy, Place<'_>)], now: i64) {
 
 fn smallest(limits: &[Limit]) -> Option<&Limit> {
     limits.iter().min_by_key(|limit| limit.burst)
+}
+
+/// What lets users in and `[user_tokens]` belong together. `unmatched` is the option of `[ingress]`, where it lets users in.
+pub(super) fn users<'d>(routes: &[Placed<'d>], unmatched: Option<&Item<'d>>, section: Option<&Item<'d>>) {
+    let takes_users = routes.iter().filter(|placed| placed.route.access.takes_users());
+    let doors: Vec<&Place<'d>> = takes_users
+        .map(|placed| &placed.access)
+        .chain(unmatched.map(Item::place))
+        .collect();
+    match section {
+        None => {
+            for place in doors {
+                place.error(
+                    "lets users in, but nothing says who they are",
+                    "add [user_tokens], or write \"key\"",
+                );
+            }
+        }
+        Some(section) if doors.is_empty() => section.key_place().warning(
+            "no route lets users in",
+            "write access = \"user\" or access = \"key-or-user\" in a [[routes]]",
+        ),
+        Some(_) => {}
+    }
 }

@@ -6,6 +6,7 @@ use http::HeaderName;
 
 use super::names::{self, is_token_byte};
 use super::reader::{self, Item, Table};
+use crate::secret::Presented;
 
 /// One place to look for a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +53,8 @@ pub struct Credentials {
     pub names: Vec<Option<String>>,
     /// The indices of those that count on every route that names none: all without `default = false`.
     pub everywhere: Vec<u16>,
+    /// For each, what a key there begins with: one of these. Empty: with anything.
+    pub prefixes: Vec<Vec<String>>,
 }
 
 /// The sources of a configuration without `[[credentials]]`: `Authorization: Bearer` and `X-API-Key`.
@@ -102,6 +105,7 @@ pub(super) fn read(root: &Table<'_>) -> Credentials {
     for table in &tables {
         let name = table.get("name");
         let is_default = table.get("default").and_then(|item| item.boolean()).unwrap_or(true);
+        let prefixes = table.get("prefix").map_or_else(Vec::new, |item| read_prefixes(&item));
         let Some(source) = read_one(table) else { continue };
         if credentials.sources.contains(&source) {
             table.place().error("is the same source as one before it", "remove it");
@@ -113,7 +117,7 @@ pub(super) fn read(root: &Table<'_>) -> Credentials {
                 "give it a name, and name it in `credentials` of a route",
             );
         }
-        credentials.add(source, name.and_then(|item| read_name(&item)), is_default);
+        credentials.add(source, name.and_then(|item| read_name(&item)), is_default, prefixes);
     }
     credentials
 }
@@ -132,9 +136,10 @@ impl Credentials {
             sources: Vec::new(),
             names: Vec::new(),
             everywhere: Vec::new(),
+            prefixes: Vec::new(),
         };
         for source in sources {
-            all.add(source, None, true);
+            all.add(source, None, true, Vec::new());
         }
         all
     }
@@ -154,14 +159,41 @@ impl Credentials {
         all.map(|(source, name)| name.clone().unwrap_or_else(|| source.to_string()))
     }
 
-    fn add(&mut self, source: Source, name: Option<String>, is_default: bool) {
+    /// Whether a value in the source with this index can be a key at all, by the `prefix` of that source.
+    #[must_use]
+    pub fn may_be_key(&self, source: usize, value: &Presented<'_>) -> bool {
+        let prefixes = &self.prefixes[source];
+        let fits = |prefix: &String| value.expose().starts_with(prefix.as_bytes());
+        prefixes.is_empty() || prefixes.iter().any(fits)
+    }
+
+    fn add(&mut self, source: Source, name: Option<String>, is_default: bool, prefixes: Vec<String>) {
         if is_default {
             let index = u16::try_from(self.sources.len()).expect("sources are counted in 16 bits");
             self.everywhere.push(index);
         }
         self.sources.push(source);
         self.names.push(name);
+        self.prefixes.push(prefixes);
     }
+}
+
+fn read_prefixes(item: &Item<'_>) -> Vec<String> {
+    let items = item.list_or_one().unwrap_or_default();
+    if items.is_empty() {
+        item.error(
+            "names no prefix",
+            "for example prefix = \"kg_\"; remove it where keys begin with anything",
+        );
+    }
+    let prefixes = items.iter().filter_map(|item| {
+        read_text(
+            item,
+            |b| b.is_ascii_graphic(),
+            "visible ASCII without spaces, for example \"kg_\"",
+        )
+    });
+    prefixes.collect()
 }
 
 fn read_one(table: &Table<'_>) -> Option<Source> {
@@ -185,7 +217,7 @@ fn read_one(table: &Table<'_>) -> Option<Source> {
         let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
         read_text(item, fits, "letters, digits, `-`, `_`, `.` or `~`").map(Source::Query)
     } else if let Some(item) = cookie {
-        read_text(item, is_token_byte, "a cookie's name, for example \"api_key\"").map(Source::Cookie)
+        read_cookie(item).map(Source::Cookie)
     } else if let Some(item) = websocket_protocol {
         read_text(item, is_token_byte, "a prefix such as \"keygate.key.\"").map(Source::WebSocketProtocol)
     } else {
@@ -194,7 +226,13 @@ fn read_one(table: &Table<'_>) -> Option<Source> {
     }
 }
 
-fn read_header(item: &Item<'_>, scheme: Option<&Item<'_>>) -> Option<Source> {
+/// Reads a cookie's name.
+pub(super) fn read_cookie(item: &Item<'_>) -> Option<String> {
+    read_text(item, is_token_byte, "a cookie's name, for example \"api_key\"")
+}
+
+/// Reads a header in which a credential stands, with the scheme word before it.
+pub(super) fn read_header(item: &Item<'_>, scheme: Option<&Item<'_>>) -> Option<Source> {
     let header = names::header(item)?;
     if let Some((_, why)) = NOT_SOURCES.iter().find(|(name, _)| *name == header) {
         item.error(format!("a key cannot stand in `{header}`"), *why);

@@ -4,29 +4,16 @@ use http::HeaderName;
 
 use super::names;
 use super::reader::{Item, Table};
-use super::template::{self, Part};
+use super::template::{self, Escape, Template};
 
 /// What is injected.
 #[derive(Debug, Clone)]
 pub struct Identity {
     /// `[identity.headers]`, or the default set of `X-Auth-*`; then those of `aliases`. Names are unique.
-    pub headers: Vec<(HeaderName, Template)>,
+    pub headers: Vec<(HeaderName, Template<Field>)>,
     /// Every name that is removed from requests: all of `headers`, the whole default set, whatever is configured,
     /// `X-Auth-Signature`, `X-Admin-Key`, and what the products named in `aliases` reserve. Unique.
     pub reserved: Vec<HeaderName>,
-}
-
-/// A text with placeholders: `"{organization.id}"`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Template(pub Vec<Piece>);
-
-/// Part of a [`Template`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Piece {
-    /// Verbatim.
-    Text(String),
-    /// Replaced for each caller.
-    Field(Field),
 }
 
 /// What an identity header may tell.
@@ -36,6 +23,8 @@ pub enum Field {
     KeyId,
     /// `{key.name}`
     KeyName,
+    /// `{user.id}`
+    UserId,
     /// `{organization.id}`, alias `{organization}`
     OrganizationId,
     /// `{organization.name}`
@@ -48,7 +37,7 @@ pub enum Field {
     Subscriptions,
     /// `{plan}`
     Plan,
-    /// `{status}`: `key` or `public`.
+    /// `{status}`: `key`, `user`, `delegated` or `public`.
     Status,
 }
 
@@ -56,6 +45,7 @@ pub enum Field {
 const FIELDS: &[(&str, Field)] = &[
     ("key.id", Field::KeyId),
     ("key.name", Field::KeyName),
+    ("user.id", Field::UserId),
     ("organization.id", Field::OrganizationId),
     ("organization", Field::OrganizationId),
     ("organization.name", Field::OrganizationName),
@@ -66,10 +56,17 @@ const FIELDS: &[(&str, Field)] = &[
     ("status", Field::Status),
 ];
 
+impl template::Field for Field {
+    fn names() -> &'static [(&'static str, Self)] {
+        FIELDS
+    }
+}
+
 /// What is injected when `[identity.headers]` is not there.
 const DEFAULT: &[(&str, Field)] = &[
     ("x-auth-key-id", Field::KeyId),
     ("x-auth-key-name", Field::KeyName),
+    ("x-auth-user", Field::UserId),
     ("x-auth-organization", Field::OrganizationId),
     ("x-auth-permissions", Field::Permissions),
     ("x-auth-environment", Field::Environment),
@@ -134,12 +131,12 @@ pub(super) fn read(table: &Table<'_>) -> Identity {
     Identity { headers, reserved }
 }
 
-fn known((name, field): &(&'static str, Field)) -> (HeaderName, Template) {
-    (HeaderName::from_static(name), Template(vec![Piece::Field(*field)]))
+fn known((name, field): &(&'static str, Field)) -> (HeaderName, Template<Field>) {
+    (HeaderName::from_static(name), Template::field(*field, Escape::Header))
 }
 
-fn read_headers(table: &Table<'_>) -> Vec<(HeaderName, Template)> {
-    let mut headers: Vec<(HeaderName, Template)> = Vec::new();
+fn read_headers(table: &Table<'_>) -> Vec<(HeaderName, Template<Field>)> {
+    let mut headers: Vec<(HeaderName, Template<Field>)> = Vec::new();
     for (key, item) in table.names() {
         let template = read_template(&item);
         let Some(name) = names::header_key(key, &item) else {
@@ -162,7 +159,7 @@ fn folded(name: &HeaderName) -> String {
     name.as_str().replace('_', "-")
 }
 
-fn read_template(item: &Item<'_>) -> Option<Template> {
+fn read_template(item: &Item<'_>) -> Option<Template<Field>> {
     let text = item.text()?;
     if text.bytes().any(|b| !(b.is_ascii_graphic() || b == b' ')) {
         item.error(
@@ -171,12 +168,5 @@ fn read_template(item: &Item<'_>) -> Option<Template> {
         );
         return None;
     }
-    let pieces = template::parse(text, FIELDS, item)
-        .into_iter()
-        .map(|part| match part {
-            Part::Text(text) => Piece::Text(text),
-            Part::Field(field) => Piece::Field(field),
-        })
-        .collect();
-    Some(Template(pieces))
+    Some(Template::read(text, Escape::Header, item))
 }

@@ -15,7 +15,7 @@ use super::records::{Catalogue, Scope};
 use super::sources::Sources;
 use super::{
     Config, Loaded, admin, checks, credentials, demands, environments, errors, identity, ingress, keys, legacy, limits,
-    permissions, plans, quotas, records, routes, state, telemetry, upstreams,
+    patterns, permissions, plans, quotas, records, routes, state, telemetry, upstreams, user_tokens, whoami,
 };
 use crate::clock;
 
@@ -86,7 +86,7 @@ pub(super) fn read(file: &Path, text: &str, sources: &mut Sources, report: &Repo
         .iter()
         .map(|(environment, _)| environment.name.clone())
         .collect();
-    let routes = routes::read(
+    let mut routes = routes::read(
         &root,
         routes::Known {
             upstreams: &upstreams.names,
@@ -94,13 +94,26 @@ pub(super) fn read(file: &Path, text: &str, sources: &mut Sources, report: &Repo
             credentials: &credentials.names,
         },
     );
+    let otherwise = if routes.is_empty() {
+        routes::Access::Key
+    } else {
+        routes::Access::Deny
+    };
+    let (whoami, door) = whoami::read(&root).unzip();
+    routes.extend(door);
+    patterns::check(&routes, &upstreams.upstreams);
     let permissions = permissions::read(&root);
     let legacy = legacy::read(&root);
-    let (ingress, ingress_places) = ingress::read(&root.section("ingress"), &files);
+    let ingress_table = root.section("ingress");
+    let (ingress, ingress_places) = ingress::read(&ingress_table, &files);
     let (admin, admin_places) = admin::read(&root.section("admin"), &files);
     let keys_table = root.section("keys");
     let keys = keys::read(&keys_table, &files);
     let identity = identity::read(&root.section("identity"));
+    let user_tokens = user_tokens::read(&root, &files, &plan_names, &credentials);
+    let unmatched = ingress_table.get("unmatched");
+    let unmatched = unmatched.filter(|_| ingress.unmatched.is_some_and(routes::Access::takes_users));
+    checks::users(&routes, unmatched.as_ref(), root.get("user_tokens").as_ref());
     let errors = errors::read(&root.section("errors"));
     let telemetry = telemetry::read(&root.section("telemetry"));
     let state_item = root.get("state");
@@ -126,6 +139,7 @@ pub(super) fn read(file: &Path, text: &str, sources: &mut Sources, report: &Repo
             let records = records::load(&keys.file, &mut scope, &mut files.sources(), report);
             checks::plans(&plans, &environments, &records);
             checks::environments(&environments, &records);
+            checks::key_prefixes(&environments, &credentials);
             checks::costs(&routes, &plans, &records);
             demands::check(&routes, &permissions, &records);
             quotas::check_costs(&routes, &plans, &records);
@@ -134,7 +148,7 @@ pub(super) fn read(file: &Path, text: &str, sources: &mut Sources, report: &Repo
         }
         (_, _) => None,
     };
-    drop(root);
+    drop((ingress_table, root));
     *sources = files.into_sources();
 
     Some(Config {
@@ -144,15 +158,13 @@ pub(super) fn read(file: &Path, text: &str, sources: &mut Sources, report: &Repo
         default_upstream: upstreams.default,
         keys: keys?,
         credentials,
+        user_tokens,
         environments: environment_values,
         plans: plan_values,
         permissions: permissions.into_iter().map(|(set, _)| set).collect(),
-        unmatched: routes::Route::unmatched(ingress.unmatched.unwrap_or(if routes.is_empty() {
-            routes::Access::Key
-        } else {
-            routes::Access::Deny
-        })),
+        unmatched: routes::Route::unmatched(ingress.unmatched.unwrap_or(otherwise)),
         routes: routes.into_iter().map(|placed| placed.route).collect(),
+        whoami,
         legacy: legacy.into_iter().map(|(entry, _)| entry).collect(),
         identity,
         errors,

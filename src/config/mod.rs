@@ -22,6 +22,7 @@ pub mod limits;
 mod load;
 mod mask;
 pub mod names;
+pub mod patterns;
 pub mod permissions;
 pub mod plans;
 pub mod problem;
@@ -32,10 +33,12 @@ pub mod routes;
 pub mod sources;
 pub mod state;
 pub mod telemetry;
-mod template;
+pub mod template;
 mod tls;
 pub mod units;
 pub mod upstreams;
+pub mod user_tokens;
+pub mod whoami;
 
 #[cfg(test)]
 mod tests;
@@ -77,12 +80,16 @@ pub struct Config {
     pub plans: Vec<plans::Plan>,
     /// `[permissions.NAME]`, in the order of the file.
     pub permissions: Vec<permissions::PermissionSet>,
-    /// `[[routes]]`, in the order of the file.
+    /// `[[routes]]`, in the order of the file, and last the one that leads to `whoami`.
     pub routes: Vec<routes::Route>,
     /// What holds for requests that match none of them.
     pub unmatched: routes::Route,
+    /// `[whoami]`
+    pub whoami: Option<whoami::Whoami>,
     /// `[[legacy]]`, in the order of the file.
     pub legacy: Vec<legacy::Legacy>,
+    /// `[user_tokens]`
+    pub user_tokens: Option<user_tokens::UserTokens>,
     /// `[identity]`
     pub identity: identity::Identity,
     /// `[errors]`

@@ -11,7 +11,7 @@ use super::names;
 use super::plans::{Plan, Scope};
 use super::reader::{Item, Place, Table, nearest};
 use super::records::Records;
-use super::routes::{Access, Placed};
+use super::routes::Placed;
 
 /// One quota: `{ name = "month", requests = 100000, per = "month", time_zone = "Europe/Berlin", scope = "organization" }`.
 #[derive(Clone, PartialEq, Eq)]
@@ -151,10 +151,7 @@ pub(super) fn check_costs(routes: &[Placed<'_>], plans: &[(Plan, Place<'_>)], re
         })
         .min_by_key(|(_, quota)| quota.requests);
     let all: Vec<(String, &Quota)> = of_plans.chain(of_organizations).collect();
-    let spending = |placed: &&Placed<'_>| match placed.route.access {
-        Access::Public | Access::Deny => false,
-        Access::Key => true,
-    };
+    let spending = |placed: &&Placed<'_>| placed.route.access.takes_callers();
     for placed in routes.iter().filter(spending) {
         let cost = placed.route.cost;
         for (who, quota) in all.iter().filter(|(_, quota)| u64::from(cost) > quota.requests) {

@@ -46,6 +46,17 @@ pub struct Route {
     pub body_bytes: Option<u64>,
     /// `timeouts`: go before the upstream's.
     pub timeouts: Option<RouteTimeouts>,
+    /// Who answers.
+    pub target: Target,
+}
+
+/// Who answers the requests of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// An upstream.
+    Upstream,
+    /// Keygate itself, from the caller's record.
+    Whoami,
 }
 
 impl Route {
@@ -67,6 +78,7 @@ impl Route {
             upstream: None,
             body_bytes: None,
             timeouts: None,
+            target: Target::Upstream,
         }
     }
 }
@@ -76,13 +88,17 @@ impl Route {
 pub enum Access {
     /// A valid key (the default).
     Key,
+    /// A user, by `[user_tokens]`.
+    User,
+    /// Either of the two.
+    KeyOrUser,
     /// Anybody.
     Public,
     /// Nobody.
     Deny,
 }
 
-/// What a key needs on a route.
+/// What a caller needs on a route.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Permission {
     /// At least one of these.
@@ -108,6 +124,8 @@ pub(super) struct Placed<'d> {
     pub(super) route: Route,
     /// Of `path`.
     pub(super) place: Place<'d>,
+    /// Of `access`, or of the route where it has none.
+    pub(super) access: Place<'d>,
     /// Of `cost`, or of the route where it has none.
     pub(super) cost: Place<'d>,
     /// Of `permission`, or of the route where it has none.
@@ -127,22 +145,19 @@ pub(super) struct Known<'a> {
 
 /// Reads who may use something.
 pub(super) fn read_access(item: &Item<'_>) -> Option<Access> {
-    item.word(&[("key", Access::Key), ("public", Access::Public), ("deny", Access::Deny)])
+    item.word(&[
+        ("key", Access::Key),
+        ("user", Access::User),
+        ("key-or-user", Access::KeyOrUser),
+        ("public", Access::Public),
+        ("deny", Access::Deny),
+    ])
 }
 
 /// Reads `[[routes]]`.
 pub(super) fn read<'d>(root: &Table<'d>, known: Known<'_>) -> Vec<Placed<'d>> {
     let tables = root.get("routes").and_then(|item| item.tables()).unwrap_or_default();
-    let mut routes: Vec<Placed<'d>> = Vec::with_capacity(tables.len());
-    let mut patterns: matchit::Router<usize> = matchit::Router::new();
-    for table in &tables {
-        let Some(placed) = read_one(table, known) else {
-            continue;
-        };
-        check_pattern(&placed, &routes, &mut patterns);
-        routes.push(placed);
-    }
-    routes
+    tables.iter().filter_map(|table| read_one(table, known)).collect()
 }
 
 fn read_one<'d>(table: &Table<'d>, known: Known<'_>) -> Option<Placed<'d>> {
@@ -161,7 +176,8 @@ fn read_one<'d>(table: &Table<'d>, known: Known<'_>) -> Option<Placed<'d>> {
     let body_bytes = table.get("body_bytes");
     let timeouts = table.get("timeouts");
 
-    let access = access.and_then(|item| read_access(&item)).unwrap_or(Access::Key);
+    let access_item = access;
+    let access = access_item.as_ref().and_then(read_access).unwrap_or(Access::Key);
     for item in [
         &permission_item,
         &subscription_item,
@@ -176,6 +192,15 @@ fn read_one<'d>(table: &Table<'d>, known: Known<'_>) -> Option<Placed<'d>> {
             item.key_place().error(
                 "has no meaning here, since `access` lets everybody or nobody in",
                 "remove it, or write access = \"key\"",
+            );
+        }
+    }
+    if access == Access::User {
+        let of_keys = [&subscription_item, &environment_item, &credentials_item];
+        for item in of_keys.into_iter().flatten() {
+            item.key_place().error(
+                "concerns keys, and `access` lets none in",
+                "remove it, or write access = \"key-or-user\"",
             );
         }
     }
@@ -210,11 +235,13 @@ fn read_one<'d>(table: &Table<'d>, known: Known<'_>) -> Option<Placed<'d>> {
             .map(UpstreamId),
         body_bytes: body_bytes.as_ref().and_then(demands::read_body_bytes),
         timeouts: timeouts.as_ref().and_then(demands::read_timeouts),
+        target: Target::Upstream,
     };
     path?;
     Some(Placed {
         route,
         place: path_item?.place().clone(),
+        access: place_of(&access_item),
         cost: place_of(&cost),
         permission: place_of(&permission_item),
         subscription: place_of(&subscription_item),
@@ -236,7 +263,7 @@ fn read_enforcement(access: Access, item: Option<&Item<'_>>) -> Enforcement {
             "would let everybody in where `access` lets nobody in",
             "write access = \"public\" if that is meant, or enforcement = \"observe\"",
         ),
-        (Access::Key | Access::Public | Access::Deny, _) => {}
+        (Access::Key | Access::User | Access::KeyOrUser | Access::Public | Access::Deny, _) => {}
     }
     enforcement
 }
@@ -273,92 +300,19 @@ impl Access {
     #[must_use]
     pub fn takes_callers(self) -> bool {
         match self {
-            Self::Key => true,
+            Self::Key | Self::User | Self::KeyOrUser => true,
             Self::Public | Self::Deny => false,
         }
     }
-}
 
-/// Reports a pattern that can never match, or that collides with an earlier one.
-fn check_pattern(new: &Placed<'_>, earlier: &[Placed<'_>], patterns: &mut matchit::Router<usize>) {
-    use matchit::InsertError;
-    const SYNTAX: &str = "for example \"/v1/orgs/{org}/messages\" or \"/files/{*rest}\"";
-    let (path, place) = (&new.route.path, &new.place);
-    if !path.starts_with('/') {
-        place.error("does not begin with `/`", format!("write \"/{path}\""));
-        return;
-    }
-    if let Some(wrong) = path.chars().find(|c| !c.is_ascii_graphic() || matches!(c, '?' | '#')) {
-        place.error(
-            format!("holds {wrong:?}, which no request's path has"),
-            "paths are compared as they stand in requests: percent-encoded, without query",
-        );
-        return;
-    }
-    if let Some(segment) = path
-        .split('/')
-        .find(|segment| segment.starts_with([':', '*']) && segment.len() > 1)
-    {
-        let name = segment.trim_start_matches([':', '*']);
-        let right = if segment.starts_with(':') {
-            format!("{{{name}}}")
-        } else {
-            format!("{{*{name}}}")
-        };
-        place.warning(
-            format!("`{segment}` matches only these very characters"),
-            format!("for a parameter write `{right}`"),
-        );
-    }
-    let collisions = earlier.iter().filter(|other| other.route.path == *path);
-    let mut is_new = true;
-    for other in collisions {
-        is_new = false;
-        if overlap(&new.route.methods, &other.route.methods) {
-            place.error(
-                format!("is already a route for the same methods, at {}", other.place.location()),
-                "remove one of the two, or give each methods of its own",
-            );
-            return;
+    /// Whether a user is let in.
+    #[must_use]
+    pub fn takes_users(self) -> bool {
+        match self {
+            Self::User | Self::KeyOrUser => true,
+            Self::Key | Self::Public | Self::Deny => false,
         }
     }
-    if !is_new {
-        return;
-    }
-    match patterns.insert(&**path, earlier.len()) {
-        Ok(()) => {}
-        Err(InsertError::Conflict { with }) => {
-            let other = earlier.iter().find(|other| *other.route.path == *with);
-            let at = other.map_or_else(String::new, |other| format!(", at {}", other.place.location()));
-            place.error(
-                format!("cannot be told apart from `{with}`{at}"),
-                "give the parameters in the same places the same names",
-            );
-        }
-        Err(InsertError::InvalidParamSegment) => {
-            place.error(
-                "has two parameters between two slashes",
-                "one parameter for each segment",
-            );
-        }
-        Err(InsertError::InvalidCatchAll) => {
-            place.error(
-                "has a `{*…}` that is not at the end",
-                "a `{*rest}` takes all that follows; put it last",
-            );
-        }
-        Err(InsertError::InvalidParam | _) => {
-            place.error(
-                "has a parameter without a valid name, or a brace without its other half",
-                SYNTAX,
-            );
-        }
-    }
-}
-
-/// Whether a request could be for both; an empty list is every method.
-fn overlap(a: &[Method], b: &[Method]) -> bool {
-    a.is_empty() || b.is_empty() || a.iter().any(|method| b.contains(method))
 }
 
 fn read_methods(item: &Item<'_>) -> Vec<Method> {

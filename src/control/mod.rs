@@ -7,10 +7,12 @@ mod admin;
 mod drain;
 pub mod explain;
 mod fixed;
+mod jwks;
 pub mod keyfile;
 pub mod mint;
 mod reload;
 pub mod status;
+mod user_keys;
 mod watch;
 
 use std::io;
@@ -23,6 +25,7 @@ use crate::config::sources::Sources;
 use crate::lifecycle::{self, Conductor, Stage, Vital};
 use crate::listen::Bound;
 use crate::policy::current::Current;
+use crate::refetch::Refetch;
 use crate::runtime;
 use crate::telemetry::metrics::Metrics;
 
@@ -34,6 +37,8 @@ pub struct Control {
     pub conductor: Conductor,
     /// When the process began; Unix seconds.
     pub started: i64,
+    /// Who asks for new keys of users' tokens.
+    pub refetch: Arc<Refetch>,
     /// What is told.
     pub metrics: Arc<Metrics>,
     /// Counts log lines that were given up, where the process has a log.
@@ -74,6 +79,7 @@ pub fn start(control: Control, admin: Vec<Bound>, read: Sources) -> io::Result<J
 fn spawn_all(control: Arc<Control>, admin: Vec<Bound>, read: Sources) -> io::Result<()> {
     let hangups = drain::spawn(&control)?;
     admin::spawn(&control, admin)?;
+    user_keys::spawn(&control);
     reload::spawn(control, hangups, read);
     Ok(())
 }

@@ -134,6 +134,7 @@ fn apply(control: &Control, started: &Fixed) -> Sources {
         Ok(next) => {
             let next = Arc::new(next);
             control.current.swap(Arc::clone(&next));
+            control.refetch.reconsider();
             control
                 .metrics
                 .reloads
@@ -144,8 +145,8 @@ fn apply(control: &Control, started: &Fixed) -> Sources {
             info!(
                 message = "reloaded",
                 generation = next.generation,
-                keys = next.config.records.keys.len(),
-                organizations = next.config.records.organizations.len()
+                keys = next.keyring().len(),
+                organizations = next.keyring().organizations().len()
             );
         }
         Err(problems) => tell_refusal(control, &previous, &problems),
@@ -212,7 +213,7 @@ fn tell(metrics: &Metrics, policy: &Policy) {
         .set(i64::try_from(policy.generation).unwrap_or(i64::MAX));
     metrics.reload_failed.set(0);
     metrics.last_reload.set(now);
-    for (state, count) in policy.config.records.count_by_state(now) {
+    for (state, count) in policy.keyring().count_by_state(now) {
         metrics
             .keys
             .get_or_create(&State { state: state.word() })

@@ -106,7 +106,7 @@ pub(super) fn of(control: &Control, policy: &Policy, now: i64) -> Status {
     let (config, metrics) = (&policy.config, &control.metrics);
     let observed = observed(config, &metrics.migration, now);
     let (enforcing_would_refuse, verdict) = verdict(config, &observed);
-    let keys = config.records.count_by_state(now);
+    let keys = policy.keyring().count_by_state(now);
     Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         generation: policy.generation,

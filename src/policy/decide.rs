@@ -4,8 +4,8 @@
 //! 2. TLS, where it is required
 //! 3. route: the most specific one, or what holds for requests that match none
 //! 4. access: somebody may use it
-//! 5. credential: present, in its form, one ([`super::credential`]); or none, from a caller that may come without for a
-//!    while ([`super::legacy`])
+//! 5. credential: present, in its form, one ([`super::credential`]), a key's or a user's ([`super::user`]), as the route says; or
+//!    none, from a caller that may come without for a while ([`super::legacy`])
 //! 6. look-up: a record has its hash; a bad key spends from its source's bucket
 //! 7. state: not revoked, not disabled, begun, not expired
 //! 8. network: the client's address is one of the key's `allowed_sources`
@@ -15,93 +15,63 @@
 //! 12. the body's length, where the head declares it: what is refused for it is not charged
 //! 13. concurrency, then rate and quota: all windows and quotas, or none
 //!
-//! A public route leaves out 5 to 10 and 13. Where a route only observes, a no of 4 to 10 and 13 lets the request through,
-//! marked; it spends nothing.
+//! What leads to `whoami` has no 11 and 12, and is answered instead of forwarded.
+//! A user's token is verified in place of 6 and 7, and has no network. A credential that only the upstream can judge leaves out
+//! 6 to 9, all of 10 but the headers, and 13. A public route leaves out 5 to 10 and 13. Where a route only observes, a no of 4
+//! to 10 and 13 lets the request through, marked; it spends nothing.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::CONTENT_LENGTH;
-use zeroize::Zeroizing;
 
-use super::caller::IdentityHeaders;
-use super::credential::{self, Extraction, Taken};
+use super::credential::Taken;
 use super::forwarded::{self, Client};
 use super::head::ClientHead;
-use super::keyring::Found;
 use super::limits::Slot;
+use super::outcome::{Answered, Decision, Outlook, Refused};
 use super::permit::{self, Passage, Permit, Trail};
-use super::refusal::{Hygiene, Invalid, Refusal};
+use super::refusal::{Failure, Hygiene, Invalid, Refusal};
 use super::route::{Match, RouteIndex};
 use super::slow::{SlowCheck, Verdict};
 use super::standing::Standing;
 use super::trace::{Record, Rule, Trace};
+use super::user::token::TokenError;
 use super::{Policy, hygiene, rules, told};
 use crate::clock::Now;
-use crate::config::environments::EnvironmentId;
 use crate::config::ingress::RequireTls;
-use crate::config::routes::{Access, Enforcement, Route};
+use crate::config::routes::{Access, Enforcement, Route, Target};
 use crate::config::upstreams::UpstreamId;
-use crate::secret::{Presented, generated};
 
-/// What is to be done with a request.
-pub enum Decision {
-    /// Let it through.
-    Forward(Box<Permit>),
-    /// Say no.
-    Refuse(Refused),
-    /// Ask this first, and decide again with the verdict.
-    Verify(SlowCheck),
-}
-
-/// A no, and what was found on the way to it.
-#[derive(Debug)]
-pub struct Refused {
-    /// The no.
-    pub refusal: Refusal,
-    /// What was found.
-    pub trail: Trail,
-}
-
-/// What a decision would be; nothing is spent, and nothing can be forwarded with it.
-pub enum Outlook {
-    /// It would be let through.
-    Forward {
-        /// Where it would go.
-        upstream: UpstreamId,
-        /// What the upstream would be told about the caller.
-        identity: IdentityHeaders,
-        /// What was found.
-        trail: Trail,
-    },
-    /// It would be refused.
-    Refuse(Refused),
-    /// This has to be asked first.
-    Verify(SlowCheck),
+/// Where a way leads that nothing ended.
+enum Way {
+    Through(Box<Permit>),
+    Home(Box<Answered>),
 }
 
 /// Why the way ended.
-enum End {
+pub(super) enum End {
     No(Refusal),
     Ask(SlowCheck),
+    AskKeys,
+    Failed(Failure),
 }
 
 /// One walk through the rules.
-struct Walk<'a> {
-    policy: &'a Policy,
-    head: &'a ClientHead<'a>,
-    verdict: Option<Verdict>,
-    now: Now,
+pub(super) struct Walk<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) head: &'a ClientHead<'a>,
+    pub(super) verdict: Option<Verdict>,
+    pub(super) now: Now,
     /// Whether limits are really spent.
-    spends: bool,
-    trail: Trail,
-    record: Record<'a>,
+    pub(super) spends: bool,
+    pub(super) trail: Trail,
+    pub(super) record: Record<'a>,
 }
 
 /// A caller that may go on.
-struct Admitted {
-    passage: Passage,
-    taken: Taken,
+pub(super) struct Admitted {
+    pub(super) passage: Passage,
+    pub(super) taken: Taken,
 }
 
 impl Policy {
@@ -121,9 +91,12 @@ impl Policy {
             record: Record(None),
         };
         match walk.walk() {
-            Ok(permit) => Decision::Forward(permit),
+            Ok(Way::Through(permit)) => Decision::Forward(permit),
+            Ok(Way::Home(answered)) => Decision::Answer(answered),
             Err(End::No(refusal)) => Decision::Refuse(walk.refused(refusal)),
             Err(End::Ask(check)) => Decision::Verify(check),
+            Err(End::AskKeys) => Decision::AskKeys,
+            Err(End::Failed(failure)) => Decision::Fail(failure, walk.trail),
         }
     }
 
@@ -141,22 +114,28 @@ impl Policy {
             record: Record(Some(trace)),
         };
         match walk.walk() {
-            Ok(permit) => Outlook::Forward {
+            Ok(Way::Through(permit)) => Outlook::Forward {
                 upstream: permit.upstream,
                 identity: permit::identity(permit.identity.as_ref(), &permit.trail, self).clone(),
                 trail: permit.trail,
+            },
+            Ok(Way::Home(answered)) => Outlook::Answer {
+                answer: answered.answer,
+                trail: answered.trail,
             },
             Err(End::No(refusal)) => {
                 walk.record.refused(&refusal);
                 Outlook::Refuse(walk.refused(refusal))
             }
             Err(End::Ask(check)) => Outlook::Verify(check),
+            Err(End::AskKeys) => Outlook::AskKeys,
+            Err(End::Failed(failure)) => Outlook::Fail(failure),
         }
     }
 }
 
 impl<'a> Walk<'a> {
-    fn walk(&mut self) -> Result<Box<Permit>, End> {
+    fn walk(&mut self) -> Result<Way, End> {
         let (policy, head) = (self.policy, self.head);
         self.record.ask(Rule::Size);
         self.check_size()?;
@@ -175,6 +154,9 @@ impl<'a> Walk<'a> {
             passage: Passage::WouldRefuse(refusal),
             taken: walk.live_credentials(|_| true),
         })?;
+        if let Target::Whoami = route.target {
+            return self.whoami(route, passage, &client);
+        }
         self.record.ask(Rule::Path);
         let upstream = self.upstream(route);
         let target = &policy.config.upstreams[usize::from(upstream.0)];
@@ -184,7 +166,7 @@ impl<'a> Walk<'a> {
         self.check_body(route)?;
         let (passage, slot) = self.spend(route, passage)?;
         self.trail.passage = passage;
-        Ok(Box::new(Permit {
+        Ok(Way::Through(Box::new(Permit {
             identity: policy.identity_of(&self.trail),
             trail: std::mem::take(&mut self.trail),
             route: index,
@@ -195,7 +177,23 @@ impl<'a> Walk<'a> {
             host,
             upgrade: checked.upgrade.cloned(),
             slot,
-        }))
+        })))
+    }
+
+    /// What a caller is told about itself: nobody without a record, whoever else may do without.
+    fn whoami(&mut self, route: &Route, passage: Passage, client: &Client) -> Result<Way, End> {
+        let (policy, standing) = (self.policy, self.trail.standing.clone());
+        let (Some(whoami), Some(standing)) = (&policy.whoami, standing) else {
+            return Err(Refusal::CredentialMissing.into());
+        };
+        let (passage, slot) = self.spend(route, passage)?;
+        self.trail.passage = passage;
+        Ok(Way::Home(Box::new(Answered {
+            answer: whoami.answer(&standing.caller, &policy.keyring, &policy.config),
+            trail: std::mem::take(&mut self.trail),
+            client: client.address,
+            slot,
+        })))
     }
 
     /// Whoever has a key is told where it stands, whatever the answer; nothing is spent.
@@ -216,6 +214,12 @@ impl<'a> Walk<'a> {
     ) -> Result<T, End> {
         match outcome {
             Err(End::No(refusal)) if route.enforcement == Enforcement::Observe => {
+                self.record.would_refuse(&refusal);
+                Ok(marked(self, refusal))
+            }
+            // What cannot be said would not let anybody in either.
+            Err(End::Failed(_)) if route.enforcement == Enforcement::Observe => {
+                let refusal = Refusal::CredentialInvalid(Invalid::Token(TokenError::KeysMissing));
                 self.record.would_refuse(&refusal);
                 Ok(marked(self, refusal))
             }
@@ -292,7 +296,9 @@ impl<'a> Walk<'a> {
         let admitted = match route.access {
             Access::Deny => return Err(Refusal::RouteUnknown.into()),
             Access::Public => self.anybody(),
-            Access::Key => self.authenticate(route, client)?,
+            Access::Key => self.authenticate_key(route, client)?,
+            Access::User => self.authenticate_user(client)?,
+            Access::KeyOrUser => self.authenticate_either(route, client)?,
         };
         if let Some(standing) = self.trail.standing.clone() {
             self.demand(route, &standing)?;
@@ -338,141 +344,6 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// From the credential to a valid key in the trail.
-    fn authenticate(&mut self, route: &Route, client: &Client) -> Result<Admitted, End> {
-        self.record.ask(Rule::Credential);
-        let (key, mut taken) = match self.credential(route) {
-            Ok(found) => found,
-            Err(Refusal::CredentialMissing) => return Ok(self.exempted(client)?),
-            Err(refusal) => return Err(self.bad_key(refusal, client.address).into()),
-        };
-        let source = taken.indices().next().map(|index| &self.policy.sources[index]);
-        self.trail.source = source.cloned();
-        self.record
-            .found(|| source.map(ToString::to_string).unwrap_or_default());
-        let by_prefix = self.policy.prefixes.environment_of(&key);
-        self.record.ask(Rule::LookUp);
-        let found = match self.look_up(&key, by_prefix, client) {
-            Ok(found) => found,
-            Err(End::No(refusal)) => return Err(self.bad_key(refusal, client.address).into()),
-            Err(ask @ End::Ask(_)) => return Err(ask),
-        };
-        let standing = self.policy.standing(found.key, by_prefix);
-        self.record.found(|| {
-            format!(
-                "key {} of organization {}",
-                standing.caller.id, standing.caller.organization
-            )
-        });
-        self.record.ask(Rule::State);
-        self.record
-            .found(|| told::end(self.policy.keyring.ends_at(found), self.now.unix));
-        if let Err(invalid) = self.policy.keyring.state(found, self.now.unix) {
-            self.trail.dead = Some(standing);
-            return Err(self.bad_key(Refusal::CredentialInvalid(invalid), client.address).into());
-        }
-        self.trail.standing = Some(standing);
-        self.record.ask(Rule::Network);
-        self.record.found(|| format!("comes from {}", told::address(client)));
-        let record = self.policy.keyring.key(found.key);
-        if !record.grant().allows_source(client.address) {
-            return Err(Refusal::SourceDenied.into());
-        }
-        self.record.ask(Rule::Environment);
-        if let (Some(recorded), Some(named)) = (record.environment(), by_prefix)
-            && recorded != named
-        {
-            return Err(Refusal::EnvironmentDenied.into());
-        }
-        // A source that does not count here may hold a key of ours all the same.
-        taken.join(&self.live_credentials(|source| !self.counts(route, source)));
-        Ok(Admitted {
-            passage: Passage::Key,
-            taken,
-        })
-    }
-
-    /// Nobody said who they are: some may come so for a while.
-    fn exempted(&mut self, client: &Client) -> Result<Admitted, Refusal> {
-        let exemptions = &self.policy.exemptions;
-        let exempt = exemptions.find(self.head, client.address, self.now.unix);
-        let exempt = exempt.ok_or(Refusal::CredentialMissing)?;
-        self.record.found(|| format!("none, as legacy {:?} may", exempt.name));
-        Ok(Admitted {
-            passage: Passage::Legacy(Arc::clone(exempt)),
-            taken: self.live_credentials(|_| true),
-        })
-    }
-
-    /// Whether a source is looked at on this route.
-    fn counts(&self, route: &Route, source: usize) -> bool {
-        let credentials = &self.policy.config.credentials;
-        let counting = route.credentials.as_ref().unwrap_or(&credentials.everywhere);
-        counting.iter().any(|&index| usize::from(index) == source)
-    }
-
-    fn credential(&self, route: &Route) -> Result<(Presented<'a>, Taken), Refusal> {
-        let config = &self.policy.config;
-        let counts = |source| self.counts(route, source);
-        match credential::extract(&config.credentials.sources, counts, self.head, config.limits.key_bytes) {
-            Extraction::Missing => Err(Refusal::CredentialMissing),
-            Extraction::Malformed(reason) => Err(Refusal::CredentialMalformed(reason)),
-            Extraction::Conflict => Err(Refusal::CredentialConflict),
-            Extraction::Found { key, taken } => Ok((key, taken)),
-        }
-    }
-
-    fn look_up(&self, key: &Presented<'_>, by_prefix: Option<EnvironmentId>, client: &Client) -> Result<Found, End> {
-        let policy = self.policy;
-        let checksummed = by_prefix.is_some_and(|id| policy.config.environments[usize::from(id.0)].checksum);
-        if checksummed && !generated::checksum_ok(key.expose()) {
-            return Err(Refusal::CredentialInvalid(Invalid::Checksum).into());
-        }
-        if let Some(found) = policy.keyring.find(key) {
-            return Ok(found);
-        }
-        let unknown = End::No(Refusal::CredentialInvalid(Invalid::Unknown));
-        if let Some(Verdict(found)) = self.verdict {
-            return found.ok_or(unknown);
-        }
-        let candidates: Vec<_> = policy
-            .keyring
-            .slow_candidates(key)
-            .iter()
-            .map(|candidate| (candidate.found, candidate.phc.to_owned()))
-            .collect();
-        if candidates.is_empty() {
-            return Err(unknown);
-        }
-        Err(End::Ask(SlowCheck {
-            generation: policy.generation,
-            digest: key.digest(),
-            exhausted: policy.failures.is_empty(client.address, self.now.monotonic),
-            presented: Zeroizing::new(key.expose().to_vec()),
-            candidates,
-        }))
-    }
-
-    /// A bad key spends from its source's bucket; once that is empty, it is told so. Sending none is not presenting a bad
-    /// one.
-    fn bad_key(&self, refusal: Refusal, source: Option<IpAddr>) -> Refusal {
-        let failures = &self.policy.failures;
-        let exhausted = if self.spends {
-            failures.spend(source, self.now.monotonic).err()
-        } else {
-            failures.is_empty(source, self.now.monotonic)
-        };
-        exhausted.map_or(refusal, Refusal::CredentialFailuresExceeded)
-    }
-
-    /// Where no key is needed, one that a record has must not reach the upstream either (or that may have one: nobody
-    /// computes a slow hash for this). What only looks like a key may be the upstream's own, and stays.
-    fn live_credentials(&self, of: impl Fn(usize) -> bool) -> Taken {
-        let keyring = &self.policy.keyring;
-        let is_live = |key: &Presented<'_>| keyring.find(key).is_some() || !keyring.slow_candidates(key).is_empty();
-        credential::live(&self.policy.config.credentials.sources, of, self.head, is_live)
-    }
-
     /// The route's own upstream, else the environment's, else the default.
     fn upstream(&self, route: &Route) -> UpstreamId {
         let standing = self.trail.standing.as_ref();
@@ -487,12 +358,20 @@ impl<'a> Walk<'a> {
     /// Spends what a caller with an account has, or says that it would.
     fn spend(&mut self, route: &Route, passage: Passage) -> Result<(Passage, Option<Slot>), End> {
         match (&passage, self.trail.standing.clone()) {
-            (Passage::Key, Some(standing)) => {
+            (Passage::Key | Passage::User, Some(standing)) => {
                 let spent = self.spend_account(route, &standing);
                 let spent = spent.map(|slot| (passage, slot)).map_err(End::No);
                 self.observe(route, spent, |_, refusal| (Passage::WouldRefuse(refusal), None))
             }
-            (Passage::Key | Passage::Public | Passage::Legacy(_) | Passage::WouldRefuse(_), _) => Ok((passage, None)),
+            (
+                Passage::Key
+                | Passage::User
+                | Passage::Delegated
+                | Passage::Public
+                | Passage::Legacy(_)
+                | Passage::WouldRefuse(_),
+                _,
+            ) => Ok((passage, None)),
         }
     }
 

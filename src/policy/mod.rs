@@ -9,6 +9,7 @@
 //! from start to end.
 
 pub mod answer;
+mod authenticate;
 pub mod caller;
 pub mod credential;
 pub mod current;
@@ -20,6 +21,7 @@ pub mod hygiene;
 pub mod keyring;
 pub mod legacy;
 pub mod limits;
+mod outcome;
 pub mod permissions;
 pub mod permit;
 pub mod refusal;
@@ -32,6 +34,8 @@ pub mod standing;
 mod tests;
 mod told;
 pub mod trace;
+pub mod user;
+mod whoami;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -43,7 +47,7 @@ use crate::config::Config;
 use crate::config::credentials::Source;
 use crate::config::environments::EnvironmentId;
 use crate::config::problem::{Problem, Problems, Severity};
-use crate::config::routes::{Parameter, Subscription};
+use crate::config::routes::{Access, Parameter, Subscription};
 use crate::config::upstreams::{Paths, Upstream};
 use caller::{Caller, IdentityHeaders};
 use header_law::HeaderLaw;
@@ -53,15 +57,16 @@ use permissions::Sets;
 use permit::{Passage, Trail};
 use route::{Match, RouteIndex, Routes, Unroutable};
 use standing::{Accounts, Own, Plans, Standing};
+use user::{FetchedKeys, UserAccounts, Users};
 
-pub use decide::{Decision, Outlook, Refused};
+pub use outcome::{Answered, Decision, Outlook, Refused};
 pub use slow::{SlowCheck, Verdict};
 
 /// One generation: configuration and keys, compiled.
 pub struct Policy {
     /// Counts up from 1.
     pub generation: u64,
-    /// What it was compiled from.
+    /// What it was compiled from; of its records, only the names of their files are left.
     pub config: Config,
     /// The shape of refusals and failures.
     pub answers: answer::Answers,
@@ -70,10 +75,17 @@ pub struct Policy {
     keyring: Keyring,
     routes: Routes,
     prefixes: credential::Prefixes,
-    /// What logs call the credential sources, by their index.
+    /// What logs call the places of credentials, by their index.
     sources: Box<[Arc<str>]>,
+    /// [`user::places`]
+    places: Vec<Source>,
+    /// Where `[user_tokens]` is configured.
+    users: Option<Users>,
+    /// What the permissions of callers are made with that have no record.
+    sets: Sets,
     exemptions: legacy::Exemptions,
     plans: Plans,
+    whoami: Option<whoami::Whoami>,
     /// By [`KeyIndex`], rendered when the key is first used.
     standings: Vec<OnceLock<Arc<Standing>>>,
     /// The `Host` of upstreams that do not take the client's, by [`crate::config::upstreams::UpstreamId`].
@@ -89,6 +101,8 @@ pub struct Policy {
 #[derive(Debug, Default)]
 struct Running {
     accounts: Accounts,
+    users: UserAccounts,
+    user_keys: FetchedKeys,
     failures: Mutex<Option<Arc<Failures>>>,
 }
 
@@ -114,27 +128,33 @@ impl Policy {
         Ok(next)
     }
 
-    fn compile(config: Config, generation: u64, running: Arc<Running>) -> Result<Self, Problems> {
+    fn compile(mut config: Config, generation: u64, running: Arc<Running>) -> Result<Self, Problems> {
         let routes = Routes::compile(&config.routes, config.unmatched.access)
             .map_err(|unroutable| problem(&config, &unroutable))?;
-        let keyring = Keyring::compile(
-            &config.records,
-            &config.keys.peppers,
-            &Sets::compile(&config.permissions),
-        );
+        let sets = Sets::compile(&config.permissions);
+        let keyring = Keyring::compile(&config.records, &config.keys.peppers, &sets);
         let failures = running.failures(&config);
+        let places = user::places(&config);
+        let whoami = config.whoami.as_ref();
+        let whoami = whoami.map(|form| whoami::Whoami::compile(form, &config.records));
+        // There may be a million, and they say nothing that has not been compiled.
+        config.records = Arc::new(config.records.only_files());
         Ok(Self {
             generation,
             answers: answer::Answers::compile(&config.errors, &config.credentials.counting_everywhere())
                 .with_routes(routes_with_sources(&config)),
-            law: Arc::new(law(&config)),
+            law: Arc::new(law(&config, &places)),
             exemptions: legacy::Exemptions::compile(&config.legacy),
             standings: std::iter::repeat_with(OnceLock::new).take(keyring.len()).collect(),
-            keyring,
             routes,
             prefixes: credential::Prefixes::compile(&config.environments),
-            sources: config.credentials.labels().map(Arc::from).collect(),
+            sources: labels(&config, &places),
+            users: Users::compile(&config, &places, &keyring),
+            keyring,
+            places,
+            sets,
             plans: Plans::compile(&config.plans),
+            whoami,
             hosts: config.upstreams.iter().map(own_host).collect(),
             public_headers: caller::anonymous_headers("public", &config.identity),
             loosest_paths: hygiene::loosest(&config.upstreams),
@@ -152,19 +172,31 @@ impl Policy {
 
     /// The ids of all organizations.
     fn organizations(&self) -> impl Iterator<Item = &str> {
-        let organizations = &self.config.records.organizations;
-        organizations.iter().map(|organization| organization.id.as_str())
+        self.keyring.organizations().map(|organization| &*organization.id)
     }
 
-    /// The credential sources that count for a request like this, as indices into the configured ones: in order.
+    /// Every key.
     #[must_use]
-    pub fn counting_sources(&self, method: &Method, path: &str) -> &[u16] {
-        let credentials = &self.config.credentials;
-        let named = match self.routes.find(method, path) {
-            Match::Matched(index) => self.config.routes[usize::from(index.0)].credentials.as_ref(),
-            Match::MethodNotRouted | Match::None | Match::Ambiguous => None,
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    /// Where a request like this has its credential first: a user's token where only users are let in, else a key.
+    #[must_use]
+    pub fn first_source(&self, method: &Method, path: &str) -> Option<&Source> {
+        let route = match self.routes.find(method, path) {
+            Match::Matched(index) => &self.config.routes[usize::from(index.0)],
+            Match::MethodNotRouted | Match::None | Match::Ambiguous => &self.config.unmatched,
         };
-        named.unwrap_or(&credentials.everywhere)
+        let credentials = &self.config.credentials;
+        let users = self.config.user_tokens.as_ref().map(|tokens| &tokens.source);
+        match (route.access, users) {
+            (Access::User, Some(source)) => Some(source),
+            (Access::Key | Access::KeyOrUser | Access::User | Access::Public | Access::Deny, _) => {
+                let counting = route.credentials.as_ref().unwrap_or(&credentials.everywhere);
+                counting.first().map(|&index| &credentials.sources[usize::from(index)])
+            }
+        }
     }
 
     /// The key's standing: rendered once, and again only for a hash whose prefix names another environment than the
@@ -183,11 +215,13 @@ impl Policy {
     /// already.
     fn identity_of(&self, trail: &Trail) -> Option<IdentityHeaders> {
         match &trail.passage {
-            Passage::Key | Passage::Public => None,
-            passage @ (Passage::Legacy(_) | Passage::WouldRefuse(_)) => Some(match &trail.standing {
-                Some(standing) => standing.caller.headers_as(&passage.status(), &self.config),
-                None => caller::anonymous_headers(&passage.status(), &self.config.identity),
-            }),
+            Passage::Key | Passage::User | Passage::Public => None,
+            passage @ (Passage::Delegated | Passage::Legacy(_) | Passage::WouldRefuse(_)) => {
+                Some(match &trail.standing {
+                    Some(standing) => standing.caller.headers_as(&passage.status(), &self.config),
+                    None => caller::anonymous_headers(&passage.status(), &self.config.identity),
+                })
+            }
         }
     }
 
@@ -232,9 +266,8 @@ impl fmt::Debug for Policy {
     }
 }
 
-fn law(config: &Config) -> HeaderLaw {
-    let law = HeaderLaw::compile(&config.credentials.sources, &config.identity, config.ingress.forwarded)
-        .relying_on(relied_on(config));
+fn law(config: &Config, places: &[Source]) -> HeaderLaw {
+    let law = HeaderLaw::compile(places, &config.identity, config.ingress.forwarded).relying_on(relied_on(config));
     if config.ingress.override_headers {
         law
     } else {
@@ -242,14 +275,27 @@ fn law(config: &Config) -> HeaderLaw {
     }
 }
 
-/// The routes that name the sources which count there, and these.
+/// The routes on which other places count than everywhere, and these.
 fn routes_with_sources(config: &Config) -> impl Iterator<Item = (RouteIndex, Vec<Source>)> {
     let routes = (0..).map(RouteIndex).zip(&config.routes);
     routes.filter_map(|(index, route)| {
-        let named = route.credentials.as_ref()?.iter();
-        let source = |&source| config.credentials.sources[usize::from(source)].clone();
-        Some((index, named.map(source).collect()))
+        let credentials = &config.credentials;
+        let keys = route.credentials.as_ref().unwrap_or(&credentials.everywhere).iter();
+        let keys = keys.map(|&source| credentials.sources[usize::from(source)].clone());
+        let users = config.user_tokens.as_ref().map(|tokens| tokens.source.clone());
+        match route.access {
+            Access::User => Some((index, users.into_iter().collect())),
+            Access::KeyOrUser => Some((index, keys.chain(users).collect())),
+            Access::Key | Access::Public | Access::Deny => route.credentials.as_ref().map(|_| (index, keys.collect())),
+        }
     })
+}
+
+/// What logs call the places of credentials.
+fn labels(config: &Config, places: &[Source]) -> Box<[Arc<str>]> {
+    let known = config.credentials.labels();
+    let others = places[config.credentials.sources.len()..].iter();
+    known.chain(others.map(ToString::to_string)).map(Arc::from).collect()
 }
 
 /// The headers by which a decision was made: whoever sends one must not be able to keep it from the upstream, or to send it

@@ -64,6 +64,10 @@ pub struct Trail {
 pub enum Passage {
     /// With a valid key.
     Key,
+    /// With a user's token that was verified.
+    User,
+    /// With a credential that the upstream judges.
+    Delegated,
     /// As anybody.
     #[default]
     Public,
@@ -78,10 +82,21 @@ impl Passage {
     #[must_use]
     pub fn status(&self) -> Cow<'static, str> {
         match self {
-            Self::Key => "key".into(),
-            Self::Public => "public".into(),
-            Self::Legacy(_) => "legacy".into(),
             Self::WouldRefuse(refusal) => format!("would-refuse; reason={}", refusal.code()).into(),
+            Self::Key | Self::User | Self::Delegated | Self::Public | Self::Legacy(_) => self.word().into(),
+        }
+    }
+
+    /// Which of these it is, for metrics.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::User => "user",
+            Self::Delegated => "delegated",
+            Self::Public => "public",
+            Self::Legacy(_) => "legacy",
+            Self::WouldRefuse(_) => "would_refuse",
         }
     }
 }

@@ -5,6 +5,8 @@
 
 use http::StatusCode;
 
+use super::user::token::TokenError;
+
 /// Keygate said no.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
@@ -63,6 +65,10 @@ pub enum Invalid {
     NotYetValid,
     /// `expires_at` has come.
     Expired,
+    /// A user's token that is not believed.
+    Token(TokenError),
+    /// A key, or what may be one, where only users are let in.
+    NotAUser,
 }
 
 /// Which window refused, and for how long.
@@ -173,6 +179,8 @@ pub enum Failure {
     TunnelsExhausted,
     /// As many slow hashes as may wait are waiting.
     VerifierBusy,
+    /// No keys to verify users' tokens with have been fetched yet.
+    UserKeysUnavailable,
 }
 
 impl Refusal {
@@ -238,6 +246,7 @@ impl Refusal {
             Self::CredentialMissing => "No API key was sent.",
             Self::CredentialMalformed(_) => "The API key was not sent in the expected form.",
             Self::CredentialConflict => "Two different API keys were sent.",
+            Self::CredentialInvalid(Invalid::Token(_)) => "The token is not valid.",
             Self::CredentialInvalid(_) => "The API key is not valid.",
             Self::CredentialFailuresExceeded(_) => "Too many invalid API keys came from this address.",
             Self::SourceDenied => "The API key may not be used from this address.",
@@ -327,6 +336,8 @@ impl Invalid {
             Self::Revoked => "revoked",
             Self::NotYetValid => "not_yet_valid",
             Self::Expired => "expired",
+            Self::Token(error) => error.reason(),
+            Self::NotAUser => "not_a_user",
         }
     }
 }
@@ -513,7 +524,7 @@ impl Failure {
             }
             Self::ClientBodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::ClientBodyInvalid | Self::ClientGone => StatusCode::BAD_REQUEST,
-            Self::TunnelsExhausted | Self::VerifierBusy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TunnelsExhausted | Self::VerifierBusy | Self::UserKeysUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -532,6 +543,7 @@ impl Failure {
             Self::ClientGone => "client_gone",
             Self::TunnelsExhausted => "tunnels_exhausted",
             Self::VerifierBusy => "verifier_busy",
+            Self::UserKeysUnavailable => "user_keys_unavailable",
         }
     }
 
@@ -550,6 +562,7 @@ impl Failure {
             Self::ClientGone => "The client closed the connection.",
             Self::TunnelsExhausted => "Too many connections of this kind are open.",
             Self::VerifierBusy => "The service is busy; try again.",
+            Self::UserKeysUnavailable => "Tokens cannot be verified at the moment; try again.",
         }
     }
 
@@ -557,7 +570,7 @@ impl Failure {
     #[must_use]
     pub fn retry_after(self) -> Option<u64> {
         match self {
-            Self::TunnelsExhausted | Self::VerifierBusy => Some(1),
+            Self::TunnelsExhausted | Self::VerifierBusy | Self::UserKeysUnavailable => Some(1),
             Self::UpstreamUnreachable
             | Self::UpstreamConnectTimeout
             | Self::UpstreamTimeout

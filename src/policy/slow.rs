@@ -1,4 +1,5 @@
-//! A question that a decision cannot answer at once: whether a presented key matches a slow hash.
+//! Questions that a decision cannot answer at once: whether a presented key matches a slow hash, and whether the issuer of
+//! users' tokens has new keys.
 
 use std::fmt;
 
@@ -20,16 +21,21 @@ pub struct SlowCheck {
     pub(super) candidates: Vec<(Found, String)>,
 }
 
-/// Which record it belongs to, if any.
+/// What a question was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Verdict(pub(super) Option<Found>);
+pub enum Verdict {
+    /// Which record the key belongs to, if any.
+    Record(Option<Found>),
+    /// The issuer has been asked for its keys, or may not be asked so soon: what is there now counts.
+    KeysAsked,
+}
 
 impl SlowCheck {
     /// Asks `matches(phc, key)` for one candidate after the other.
     #[must_use]
     pub fn run(&self, mut matches: impl FnMut(&str, &[u8]) -> bool) -> Verdict {
         let found = self.candidates.iter().find(|(_, phc)| matches(phc, &self.presented));
-        Verdict(found.map(|(found, _)| *found))
+        Verdict::Record(found.map(|(found, _)| *found))
     }
 }
 

@@ -117,6 +117,18 @@ impl Own<'_> {
 }
 
 impl Terms {
+    /// A user's: windows of its own and, where its organization `has_record`, what the organization's keys share, quotas
+    /// included. Quotas that each key has are not for users, who are more than can be remembered.
+    #[must_use]
+    pub fn of_user(plan: &Plan, has_record: bool, quota: Option<&[Quota]>) -> Arc<Self> {
+        let mut plan = plan.clone();
+        plan.limits.retain(|limit| has_record || limit.scope == Scope::Key);
+        plan.quota
+            .retain(|quota| has_record && quota.scope == Scope::Organization);
+        let own = Own { quota, ..Own::NOTHING };
+        Self::compile(&plan, &own)
+    }
+
     fn compile(plan: &Plan, own: &Own<'_>) -> Arc<Self> {
         let of = |scope| plan.limits.iter().filter(move |limit| limit.scope == scope).cloned();
         let windows: Vec<Limit> = match own.limits {
@@ -178,6 +190,21 @@ impl Accounts {
             claims: Claims::new(claims),
         };
         renewed(&mut lock(&self.own), Arc::clone(id), bounds)
+    }
+
+    /// What bounds a user of this organization, if there is a record of it, under the terms that [`Terms::of_user`] makes.
+    #[must_use]
+    pub fn bounds_of_user(&self, organization: Option<&Arc<str>>, terms: &Terms) -> Bounds {
+        let claims = organization.into_iter().flat_map(|organization| {
+            let quotas = terms.quotas.iter();
+            quotas.map(move |quota| self.balances.claim(organization, quota))
+        });
+        Bounds {
+            windows: Arc::clone(&terms.windows),
+            concurrency: terms.concurrency,
+            shared: organization.and_then(|organization| self.shared(organization, terms)),
+            claims: Claims::new(claims),
+        }
     }
 
     /// What the keys of an organization with one plan share.

@@ -28,6 +28,8 @@ pub(super) fn address(client: &Client) -> String {
 pub(super) fn access(route: &Route) -> String {
     let who = match route.access {
         Access::Key => "needs a key",
+        Access::User => "needs a user's token",
+        Access::KeyOrUser => "needs a key or a user's token",
         Access::Public => "open to anybody",
         Access::Deny => "open to nobody",
     };

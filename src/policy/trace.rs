@@ -26,6 +26,8 @@ pub enum Rule {
     LookUp,
     /// Whether it is good now.
     State,
+    /// Whether a user's token is believed, and whose it is.
+    Token,
     /// Where it may be used from.
     Network,
     /// Its prefix and its record agree, and the route takes their environment.
@@ -91,6 +93,7 @@ impl Rule {
             Self::Credential => "credential",
             Self::LookUp => "look_up",
             Self::State => "state",
+            Self::Token => "token",
             Self::Network => "network",
             Self::Environment => "environment",
             Self::Permission => "permission",
@@ -118,6 +121,7 @@ impl Rule {
             Self::Access => "who may use it",
             Self::Credential => "exactly one key, in its form",
             Self::LookUp => "some record has the key",
+            Self::Token => "the user's token is good now",
             Self::State => "the key is good now",
             Self::Network => "the key may come from there",
             Self::Environment => "the key's prefix and its record agree",

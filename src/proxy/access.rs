@@ -24,7 +24,7 @@ use crate::policy::header_law::{kept_request_id, kept_traceparent};
 use crate::policy::limits::Slot;
 use crate::policy::permit::{Passage, Trail};
 use crate::policy::refusal::{Failure, Refusal};
-use crate::telemetry::metrics::{Entry, Metrics, Reason};
+use crate::telemetry::metrics::{self, Entry, Metrics, Reason};
 use crate::telemetry::migration::Caller;
 
 /// What is known of a request so far; written when it is dropped: after the last byte, or when the client is gone.
@@ -75,6 +75,8 @@ struct TunnelBytes {
 
 /// The decision of a request that was let through.
 const FORWARD: &str = "forward";
+/// The decision of a request that was let in, and answered by Keygate itself.
+const ANSWER: &str = "answer";
 
 impl AccessLine {
     /// Opens the line of a request that has just arrived. Boxed, because it goes from hand to hand.
@@ -102,7 +104,7 @@ impl AccessLine {
             opened: now.monotonic,
             method: request.method().clone(),
             version: request.version(),
-            path: is_logged.then(|| request.uri().path().to_owned()),
+            path: (is_logged || generation.policy.answers.tell_path()).then(|| request.uri().path().to_owned()),
             address: client.peer.address,
             decision: FORWARD,
             was_refused: false,
@@ -117,6 +119,16 @@ impl AccessLine {
     /// Whether the client speaks HTTP/1.
     pub(super) fn is_http1(&self) -> bool {
         self.version != Version::HTTP_2
+    }
+
+    /// The request's method.
+    pub(super) fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// The request's path, where somebody wants to know it.
+    pub(super) fn path(&self) -> Option<&str> {
+        self.path.as_deref()
     }
 
     /// What the raw head said, where the parsed one is not the client's.
@@ -153,6 +165,11 @@ impl AccessLine {
         self.status = status.as_u16();
     }
 
+    /// It was let in, and Keygate itself has the answer.
+    pub(super) fn answered_here(&mut self) {
+        self.decision = ANSWER;
+    }
+
     /// It was refused.
     pub(super) fn refused(&mut self, refusal: &Refusal) {
         self.decision = refusal.code();
@@ -187,7 +204,7 @@ impl AccessLine {
 
     /// Refused, failed, or let through only because the route observes.
     fn is_refused(&self) -> bool {
-        self.decision != FORWARD || matches!(self.trail.passage, Passage::WouldRefuse(_))
+        !matches!(self.decision, FORWARD | ANSWER) || matches!(self.trail.passage, Passage::WouldRefuse(_))
     }
 
     /// Counts who a migration is waiting for.
@@ -197,7 +214,7 @@ impl AccessLine {
             None => Caller::Address(self.address),
         };
         match &self.trail.passage {
-            Passage::Key | Passage::Public => {}
+            Passage::Key | Passage::User | Passage::Delegated | Passage::Public => {}
             Passage::Legacy(exempt) => {
                 let entry = exempt.name.to_string();
                 metrics.legacy_requests.get_or_create(&Entry { entry }).inc();
@@ -239,7 +256,9 @@ impl AccessLine {
     /// Counts it under its key, if it has one. What was refused is no use of a key.
     fn account(&self) {
         let tally = &self.client.worker.tally;
-        let (true, Some(caller)) = (tally.is_on(), self.caller()) else {
+        // Users have no records, and are more than can be remembered.
+        let key = self.caller().filter(|caller| caller.key_id().is_some());
+        let (true, Some(caller)) = (tally.is_on(), key) else {
             return;
         };
         let (bytes_in, bytes_out) = self.bytes();
@@ -267,7 +286,7 @@ impl AccessLine {
         let message = if self.tunnel.is_some() { "tunnel" } else { "request" };
         let (request_bytes, response_bytes) = self.bytes();
         let (would_refuse, legacy) = match &trail.passage {
-            Passage::Key | Passage::Public => (None, None),
+            Passage::Key | Passage::User | Passage::Delegated | Passage::Public => (None, None),
             Passage::Legacy(exempt) => (None, Some(&*exempt.name)),
             Passage::WouldRefuse(refusal) => (Some(refusal.code()), None),
         };
@@ -279,7 +298,8 @@ impl AccessLine {
             target: "access",
             message,
             request_id = self.request_id.to_str().unwrap_or_default(),
-            key_id = caller.map(|caller| &*caller.id),
+            key_id = caller.and_then(caller::Caller::key_id),
+            user = caller.and_then(caller::Caller::user_id),
             organization = caller.map(|caller| &*caller.organization),
             source = self.trail.source.as_deref(),
             route = self.trail.route.as_deref(),
@@ -307,8 +327,10 @@ impl Drop for AccessLine {
         let metrics = &self.client.worker.shared.metrics;
         if self.decision == FORWARD {
             metrics.forwarded.inc();
+            let passage = self.trail.passage.word();
+            metrics.passages.get_or_create(&metrics::Passage { passage }).inc();
         } else {
-            metrics.refused(self.decision);
+            metrics.decided(self.decision);
         }
         self.count_passage(metrics);
         self.account();

@@ -3,8 +3,9 @@
 use std::convert::Infallible;
 use std::rc::Rc;
 
-use http::header::{CONNECTION, DATE};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, request};
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, request};
 use hyper::body::Incoming;
 use hyper::ext::ReasonPhrase;
 use jiff::Timestamp;
@@ -26,7 +27,7 @@ use crate::policy::head::ClientHead;
 use crate::policy::header_law::{self, X_REQUEST_ID};
 use crate::policy::permit::{Passage, Permit, UpstreamHead};
 use crate::policy::refusal::{Failure, Hygiene, Refusal};
-use crate::policy::{Decision, Policy, Refused};
+use crate::policy::{Answered, Decision, Policy, Refused, Verdict};
 
 /// What a client gets: the line is written when the last byte is out.
 pub(super) type ClientResponse = Response<ResponseBody<Option<Box<AccessLine>>>>;
@@ -47,6 +48,8 @@ pub(super) enum Stop {
     Refused(Refusal),
     /// We could not.
     Failed(Failure),
+    /// We know the answer ourselves.
+    Answered(Box<Answered>),
 }
 
 /// One request: decide, strip, inject, forward, relay. Whatever stops it is answered in the caller's form.
@@ -57,7 +60,7 @@ pub(super) async fn serve(client: Rc<Client>, request: Request<Incoming>) -> Res
     let mut line = AccessLine::open(client, &generation, &request, now);
     Ok(match carry(&generation, &mut line, request, now).await {
         Ok(answer) => relay(line, answer, now),
-        Err(stop) => refuse(&generation, line, stop, grpc, now),
+        Err(stop) => answer(&generation, line, stop, grpc, now),
     })
 }
 
@@ -87,7 +90,7 @@ fn screened(line: &mut AccessLine) -> Result<(), Stop> {
     Err(Refusal::RequestInvalid(refused.hygiene).into())
 }
 
-/// Asks policy; and, where it says so, the slow checker first.
+/// Asks policy; and, where it says so, the slow checker or the issuer of users' tokens first.
 async fn admit(
     generation: &Generation,
     line: &mut AccessLine,
@@ -107,7 +110,11 @@ async fn admit(
             let verdict = line.client.worker.shared.verifier.verify(check).await?;
             policy.decide_ingress(&head, Some(verdict), clock::now())
         }
-        decision @ (Decision::Forward(_) | Decision::Refuse(_)) => decision,
+        Decision::AskKeys => {
+            line.client.worker.shared.refetch.ask().await;
+            policy.decide_ingress(&head, Some(Verdict::KeysAsked), clock::now())
+        }
+        decision @ (Decision::Forward(_) | Decision::Answer(_) | Decision::Refuse(_) | Decision::Fail(..)) => decision,
     };
     match decision {
         Decision::Forward(permit) => {
@@ -118,12 +125,22 @@ async fn admit(
             }
             Ok(permit)
         }
+        Decision::Answer(mut answered) => {
+            line.comes_from(answered.client);
+            line.trail = std::mem::take(&mut answered.trail);
+            line.slot = answered.slot.take();
+            Err(Stop::Answered(answered))
+        }
         Decision::Refuse(Refused { refusal, trail }) => {
             line.trail = trail;
             Err(refusal.into())
         }
+        Decision::Fail(failure, trail) => {
+            line.trail = trail;
+            Err(failure.into())
+        }
         // A verdict was given, so policy has nothing more to ask.
-        Decision::Verify(_) => Err(Stop::Failed(Failure::VerifierBusy)),
+        Decision::Verify(_) | Decision::AskKeys => Err(Stop::Failed(Failure::VerifierBusy)),
     }
 }
 
@@ -189,34 +206,52 @@ fn relay(mut line: Box<AccessLine>, answer: Answer, now: Now) -> ClientResponse 
 }
 
 /// Keygate's own answer.
-fn refuse(generation: &Generation, mut line: Box<AccessLine>, stop: Stop, grpc: bool, now: Now) -> ClientResponse {
+fn answer(generation: &Generation, mut line: Box<AccessLine>, stop: Stop, grpc: bool, now: Now) -> ClientResponse {
+    let ends_connection = stop.ends_connection();
+    let config = &generation.policy.config;
     let caller = line.trail.standing.as_ref().map(|standing| &standing.caller);
     let facts = Facts {
         request_id: line.request_id.to_str().unwrap_or_default(),
-        key_id: caller.map(|caller| &*caller.id),
-        key_name: caller.map(|caller| &*caller.name),
-        organization: caller.map(|caller| &*caller.organization),
+        caller: caller.map(|caller| caller.facts(config)).unwrap_or_default(),
+        method: Some(line.method().as_str()),
+        path: line.path(),
         route: line.trail.door,
+        pattern: line.trail.route.as_deref(),
+        time_unix: now.unix,
         grpc,
     };
     let answers = &generation.policy.answers;
-    let answer = match &stop {
-        Stop::Refused(refusal) => answers.refusal(refusal, &facts),
-        Stop::Failed(failure) => answers.failure(*failure, &facts),
+    let answer = match stop {
+        Stop::Refused(refusal) => {
+            let answer = answers.refusal(&refusal, &facts);
+            line.refused(&refusal);
+            answer
+        }
+        Stop::Failed(failure) => {
+            let answer = answers.failure(failure, &facts);
+            line.failed(failure);
+            answer
+        }
+        Stop::Answered(answered) => {
+            line.answered_here();
+            answered.answer
+        }
     };
-    match &stop {
-        Stop::Refused(refusal) => line.refused(refusal),
-        Stop::Failed(failure) => line.failed(*failure),
-    }
     line.answered(answer.status);
-    line.exchange.add_response_bytes(answer.body.len());
     let mut headers = told(&line, answer.headers, now);
     headers.extend(date(now).map(|date| (DATE, date)));
-    if stop.ends_connection() && line.is_http1() {
+    if ends_connection && line.is_http1() {
         headers.insert(CONNECTION, CLOSE);
     }
+    let mut body = answer.body;
+    if line.method() == Method::HEAD {
+        // The length that GET would tell (RFC 9110 §9.3.2).
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        body = Bytes::new();
+    }
+    line.exchange.add_response_bytes(body.len());
     let pace = line.client.pace(&line.exchange);
-    let body = ResponseBody::full(answer.body, Some(line)).paced(pace);
+    let body = ResponseBody::full(body, Some(line)).paced(pace);
     respond(answer.status, None, headers, body)
 }
 
@@ -275,7 +310,7 @@ impl Stop {
     fn ends_connection(&self) -> bool {
         match self {
             Self::Refused(Refusal::RequestInvalid(hygiene)) => hygiene.ends_connection(),
-            Self::Refused(_) | Self::Failed(_) => false,
+            Self::Refused(_) | Self::Failed(_) | Self::Answered(_) => false,
         }
     }
 }

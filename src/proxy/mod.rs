@@ -38,6 +38,7 @@ use crate::ledger::tally::Tallies;
 use crate::lifecycle::{Stages, Vital};
 use crate::listen::Bound;
 use crate::policy::current::Current;
+use crate::refetch::Refetch;
 use crate::telemetry::metrics::Metrics;
 
 /// What the data path works with.
@@ -48,6 +49,8 @@ pub struct Proxy {
     pub stages: Stages,
     /// For what cannot be lost.
     pub vital: Vital,
+    /// Whom to ask for new keys of users' tokens.
+    pub refetch: Arc<Refetch>,
     /// What is told.
     pub metrics: Arc<Metrics>,
     /// Where usage is counted.

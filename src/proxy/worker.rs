@@ -31,6 +31,7 @@ use crate::lifecycle::{self, Stage, Stages, Vital};
 use crate::listen::Bound;
 use crate::policy::Policy;
 use crate::policy::current::Current;
+use crate::refetch::Refetch;
 use crate::runtime;
 use crate::telemetry::metrics::Metrics;
 
@@ -55,6 +56,8 @@ pub(super) struct Shared {
     pub(super) tunnels: AtomicUsize,
     /// Slow hashes.
     pub(super) verifier: Verifier,
+    /// Whom to ask for new keys of users' tokens.
+    pub(super) refetch: Arc<Refetch>,
 }
 
 impl Shared {
@@ -64,6 +67,7 @@ impl Shared {
             stages: proxy.stages,
             vital: proxy.vital,
             verifier: Verifier::new(config.keys.argon2_concurrency, Arc::clone(&proxy.metrics)),
+            refetch: proxy.refetch,
             metrics: proxy.metrics,
             tallies: proxy.tallies,
             census: Mutex::default(),

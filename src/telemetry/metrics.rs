@@ -37,6 +37,14 @@ pub struct Metrics {
     pub last_reload: Gauge,
     /// `keygate_keys{state}`, counted when the generation was applied.
     pub keys: Family<State, Gauge>,
+    /// `keygate_passages_total{passage="key|user|delegated|public|legacy|would_refuse"}`: requests let through, as what.
+    pub passages: Family<Passage, Counter>,
+    /// `keygate_user_keys`: usable keys for users' tokens, when they were last fetched.
+    pub user_keys: Gauge,
+    /// `keygate_user_keys_timestamp_seconds`: when they were; 0 is never.
+    pub user_keys_fetched: Gauge,
+    /// `keygate_user_key_fetches_total{result="fetched|failed"}`
+    pub user_key_fetches: Family<Outcome, Counter>,
     /// `keygate_would_refuse_total{reason}`: requests that passed because their route only observes, by the refusal's code.
     pub would_refuse: Family<Reason, Counter>,
     /// `keygate_legacy_requests_total{entry}`: requests without a key, by the `[[legacy]]` entry that let them through.
@@ -64,8 +72,15 @@ pub struct Metrics {
 /// A decision's code.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Decision {
-    /// `forward`, or the code of the refusal or failure.
+    /// `forward`, `answer` for what Keygate answers itself, or the code of the refusal or failure.
     pub decision: &'static str,
+}
+
+/// As what a request was let through.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Passage {
+    /// `key`, `user`, `delegated`, `public`, `legacy` or `would_refuse`.
+    pub passage: &'static str,
 }
 
 /// Which limit was met.
@@ -78,7 +93,7 @@ pub struct Limit {
 /// How a reload ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Outcome {
-    /// `applied` or `refused`.
+    /// `applied` or `refused`, of a fetch `fetched` or `failed`.
     pub result: &'static str,
 }
 
@@ -118,6 +133,10 @@ impl Default for Metrics {
             reloads: Family::default(),
             last_reload: Gauge::default(),
             keys: Family::default(),
+            passages: Family::default(),
+            user_keys: Gauge::default(),
+            user_keys_fetched: Gauge::default(),
+            user_key_fetches: Family::default(),
             would_refuse: Family::default(),
             legacy_requests: Family::default(),
             migration: Migration::default(),
@@ -139,8 +158,8 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Counts a refusal or failure by its code.
-    pub fn refused(&self, code: &'static str) {
+    /// Counts a decision: `answer`, or the code of a refusal or failure.
+    pub fn decided(&self, code: &'static str) {
         self.requests.get_or_create(&Decision { decision: code }).inc();
     }
 
@@ -175,6 +194,12 @@ impl Metrics {
     fn begin_at_zero(&self) {
         for result in ["applied", "refused"] {
             self.reloads.get_or_create(&Outcome { result }).inc_by(0);
+        }
+        for passage in ["key", "user", "delegated", "public", "legacy", "would_refuse"] {
+            self.passages.get_or_create(&Passage { passage }).inc_by(0);
+        }
+        for result in ["fetched", "failed"] {
+            self.user_key_fetches.get_or_create(&Outcome { result }).inc_by(0);
         }
         for limit in ["connections", "connections_per_source"] {
             self.connections_refused.get_or_create(&Limit { limit }).inc_by(0);
@@ -241,6 +266,22 @@ impl Metrics {
             "Addresses of the last 24 hours that came without a key, by legacy entry",
             self.legacy_callers.clone(),
         );
+        registry.register("passages", "Requests let through, by as what", self.passages.clone());
+        registry.register(
+            "user_keys",
+            "Usable keys for users' tokens, when they were last fetched",
+            self.user_keys.clone(),
+        );
+        registry.register(
+            "user_keys_timestamp_seconds",
+            "When keys for users' tokens were last fetched",
+            self.user_keys_fetched.clone(),
+        );
+        registry.register(
+            "user_key_fetches",
+            "Fetches of keys for users' tokens, by result",
+            self.user_key_fetches.clone(),
+        );
         registry.register("panics", "Tasks ended by a bug", self.panics.clone());
         registry.register(
             "log_lines_dropped",
@@ -288,7 +329,7 @@ mod tests {
     fn forwarded_requests_are_one_series_of_the_family() {
         let metrics = Metrics::default();
         metrics.forwarded.inc();
-        metrics.refused("rate_limited");
+        metrics.decided("rate_limited");
         let text = metrics.render(None);
         assert!(
             text.contains("keygate_requests_total{decision=\"forward\"} 1"),

@@ -342,3 +342,27 @@ fn unknown_expired_disabled_revoked_and_not_yet_valid_look_alike_and_differ_in_t
     }
     assert_eq!(upstream.requests().len(), 0);
 }
+
+#[test]
+fn what_lacks_the_prefix_of_its_source_is_somebody_elses() {
+    let upstream = Upstream::hello();
+    let gate = Gate::start(&Setup {
+        more: "[[credentials]]\nheader = \"Authorization\"\nscheme = \"Bearer\"\nprefix = \"kg_\"\n\n[[credentials]]\nheader = \"X-API-Key\"\n".to_owned(),
+        ..Setup::before(&upstream)
+    });
+    let other = "Authorization: Bearer eyJ.other.token\r\n";
+    let answer = exchange(gate.ingress(), get("/", other));
+    assert_eq!((answer.status(), answer.code().as_str()), (401, "credential_malformed"));
+
+    let answer = exchange(gate.ingress(), get("/", &format!("{other}X-API-Key: {ALPHA}\r\n")));
+    assert_eq!(answer.status(), 200);
+    let request = upstream.only_request();
+    assert_eq!(
+        request.header("authorization").as_deref(),
+        Some("Bearer eyJ.other.token")
+    );
+    assert_eq!(request.header("x-api-key"), None);
+
+    let answer = exchange(gate.ingress(), get("/", &format!("Authorization: Bearer {ALPHA}\r\n")));
+    assert_eq!(answer.status(), 200);
+}

@@ -67,7 +67,16 @@ fn the_readmes_commands_exist() {
             commands.insert(words);
         }
     }
-    let known = ["run", "check", "keys", "demo", "completions"];
+    let known = [
+        "run",
+        "check",
+        "keys",
+        "explain",
+        "status",
+        "admin",
+        "demo",
+        "completions",
+    ];
     let mut seen = 0;
     for words in commands {
         let Some(verb) = words.first().filter(|verb| known.contains(&verb.as_str())) else {
@@ -76,7 +85,7 @@ fn the_readmes_commands_exist() {
         seen += 1;
         let mut command = keygate();
         command.arg(verb);
-        if verb == "keys" {
+        if verb == "keys" || verb == "admin" {
             command.args(words.get(1));
         }
         assert!(

@@ -149,6 +149,17 @@ const RULES: &[Rule] = &[
         ],
     },
     Rule {
+        room: "refetch",
+        forbidden: &[
+            "crate::config",
+            "crate::policy",
+            "crate::proxy",
+            "crate::control",
+            "crate::cli",
+            "crate::app",
+        ],
+    },
+    Rule {
         room: "runtime",
         forbidden: &[
             "crate::config",

@@ -466,6 +466,22 @@ fn the_host_header_is_preserved_unless_the_upstream_wants_its_own() {
 }
 
 #[test]
+fn a_live_key_never_reaches_a_public_routes_upstream_whatever_stands_beside_it() {
+    let upstream = Upstream::hello();
+    let gate = Gate::start(&Setup {
+        more: "[[routes]]\npath = \"/open\"\naccess = \"public\"\n".to_owned(),
+        ..Setup::before(&upstream)
+    });
+    for beside in ["Bearer of-somebody-else", "Bearer", "Digest x"] {
+        let lines = format!("Authorization: {beside}\r\nX-API-Key: {ALPHA}\r\n");
+        assert_eq!(exchange(gate.ingress(), get("/open", &lines)).status(), 200);
+        let request = upstream.last_request();
+        assert_eq!(request.header("x-api-key"), None, "{beside}");
+        assert_eq!(request.header("authorization").as_deref(), Some(beside));
+    }
+}
+
+#[test]
 fn nobody_asks_the_service_for_another_method_or_target_than_the_one_decided_on() {
     let upstream = Upstream::hello();
     let mut setup = Setup::before(&upstream);

@@ -124,7 +124,9 @@ impl Explain {
         } else {
             print(&render::text(&question.request, &explanation))?;
         }
-        Ok(ExitCode::from(u8::from(explanation["verdict"] != "forward")))
+        Ok(ExitCode::from(u8::from(
+            explanation["verdict"] != "forward" && explanation["verdict"] != "answer",
+        )))
     }
 
     /// Arguments can be read by every user of the machine.

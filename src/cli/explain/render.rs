@@ -89,8 +89,13 @@ fn end(explanation: &Value) -> String {
         return text;
     }
     let answer = &explanation["answer"];
+    let verdict = match string(&explanation["verdict"]) {
+        "answer" => "Keygate itself would answer:",
+        "fail" => "It could not be decided:",
+        _ => "It would be refused:",
+    };
     format!(
-        "It would be refused: {}\n  {}\n{}\n  {}\n",
+        "{verdict} {}\n  {}\n{}\n  {}\n",
         string(&explanation["code"]),
         answer["status"],
         fields(&answer["headers"]),

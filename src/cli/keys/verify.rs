@@ -63,7 +63,8 @@ impl Verdict {
     fn word(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
-            Self::Unknown | Self::NotGood(Invalid::Unknown) => "unknown",
+            // The last two are what is said of users' tokens only.
+            Self::Unknown | Self::NotGood(Invalid::Unknown | Invalid::Token(_) | Invalid::NotAUser) => "unknown",
             Self::Checksum | Self::NotGood(Invalid::Checksum) => "checksum_wrong",
             Self::Malformed => "malformed",
             Self::Environment => "environment_denied",
@@ -77,7 +78,9 @@ impl Verdict {
     fn explanation(self) -> &'static str {
         match self {
             Self::Accepted => "the key is good now",
-            Self::Unknown | Self::NotGood(Invalid::Unknown) => "no record has this key",
+            Self::Unknown | Self::NotGood(Invalid::Unknown | Invalid::Token(_) | Invalid::NotAUser) => {
+                "no record has this key"
+            }
             Self::Checksum | Self::NotGood(Invalid::Checksum) => {
                 "its last six characters do not fit the rest: mistyped, or cut off?"
             }

@@ -56,6 +56,8 @@ pub struct Organization {
     pub plan: Option<PlanId>,
     /// `quota`: in place of the plan's quotas of scope `organization`.
     pub quota: Option<Vec<Quota>>,
+    /// Unix seconds.
+    pub created_at: Option<i64>,
     /// `metadata`, free-form, as JSON.
     pub metadata: serde_json::Map<String, serde_json::Value>,
 }
@@ -182,6 +184,16 @@ impl Key {
 }
 
 impl Records {
+    /// Without the records themselves.
+    #[must_use]
+    pub fn only_files(&self) -> Self {
+        Self {
+            files: self.files.clone(),
+            empty: self.empty.clone(),
+            ..Self::default()
+        }
+    }
+
     /// How many keys are in each state, in the order of [`KeyState::ALL`].
     #[must_use]
     pub fn count_by_state(&self, now_unix: i64) -> [(KeyState, usize); 5] {

@@ -56,6 +56,7 @@ pub(super) fn read_organization<'d>(table: &Table<'d>, scope: &mut Scope) -> Org
     let name = table.get("name");
     let plan = table.get("plan");
     let quota = table.get("quota");
+    let created_at = table.get("created_at");
     let metadata = table.get("metadata");
 
     let id = id.and_then(|item| Some((visible(&item, ID_BYTES_MAX)?, item)));
@@ -64,6 +65,7 @@ pub(super) fn read_organization<'d>(table: &Table<'d>, scope: &mut Scope) -> Org
         reference(&item, "a plan", "plans", &mut scope.plans).map(PlanId)
     });
     let quota = optional(quota, |item| Some(quotas::read(&item, quotas::Owner::Organization)));
+    let created_at = optional(created_at, |item| item.datetime());
     let metadata = optional(metadata, |item| free_form(&item));
     let organization = || {
         Some(Organization {
@@ -71,6 +73,7 @@ pub(super) fn read_organization<'d>(table: &Table<'d>, scope: &mut Scope) -> Org
             name: name?.map(str::to_owned),
             plan: plan?,
             quota: quota?,
+            created_at: created_at?,
             metadata: metadata?.unwrap_or_default(),
         })
     };

@@ -46,11 +46,16 @@ fn it_shows_the_defaults() {
 fn its_examples_are_valid() {
     let place = Place::new();
     // The environment of tests cannot be changed safely: a variable that cargo sets stands in.
-    let text = with_everything().replace("KEYGATE_PEPPER", "CARGO_PKG_DESCRIPTION");
+    let text = with_everything()
+        .replace("KEYGATE_PEPPER", "CARGO_PKG_DESCRIPTION")
+        // Two that stand beside another way of saying the same.
+        .replace("file = \"jwks.json\"\n", "")
+        .replace("cookie = \"access_token\"\n", "");
     let loaded = place.load(&text).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(loaded.warnings, []);
     assert_eq!(loaded.config.credentials.sources.len(), 6);
-    assert_eq!(loaded.config.routes.len(), 4);
+    assert_eq!(loaded.config.routes.len(), 5 + 1, "and the one to whoami");
+    assert!(loaded.config.whoami.is_some());
 }
 
 #[test]
@@ -98,6 +103,7 @@ fn collect(node: &Node<'_>, path: &str, shown: &mut BTreeSet<String>) {
                         | "identity.headers"
                         | "errors.templates"
                         | "errors.templates.*.headers"
+                        | "whoami.headers"
                 );
                 let key = if is_name { "*" } else { &entry.key };
                 let path = if path.is_empty() {

@@ -6,14 +6,16 @@ use http::{HeaderName, Method, StatusCode, header};
 
 use super::loaded;
 use crate::config::credentials::Source;
-use crate::config::errors::{Errors, Escape, Field, Piece, Template};
+use crate::config::errors::{Errors, Field};
 use crate::config::identity;
 use crate::config::ingress::{ForwardedStyle, Listen, RequireTls};
 use crate::config::limits::CredentialFailures;
 use crate::config::plans::{Dialect, Limit};
 use crate::config::routes::{Access, Permission};
 use crate::config::telemetry::{AccessLog, LogFormat, LogLevel};
+use crate::config::template::{Escape, Template};
 use crate::config::upstreams::{Endpoint, Protocol, UpstreamId, UpstreamTimeouts};
+use crate::secret::Presented;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -215,7 +217,7 @@ fn credentials() {
             { header = \"Authorization\", scheme = \"x-api-key\" },
             { header = \"X-Acme-Key\" },
             { basic = \"password\" },
-            { query = \"api_key\" },
+            { query = \"api_key\", prefix = [\"kg_\", \"wa_\"] },
             { cookie = \"api_key\" },
             { websocket_protocol = \"keygate.key.\" },
         ]",
@@ -234,6 +236,12 @@ fn credentials() {
             Source::WebSocketProtocol("keygate.key.".to_owned()),
         ]
     );
+    assert_eq!(config.credentials.prefixes[2], [""; 0]);
+    assert_eq!(config.credentials.prefixes[3], ["kg_", "wa_"]);
+    for (source, value, may) in [(2, "x", true), (3, "wa_x", true), (3, "x", false)] {
+        let value = Presented::borrowed(value.as_bytes());
+        assert_eq!(config.credentials.may_be_key(source, &value), may);
+    }
 }
 
 #[test]
@@ -340,8 +348,8 @@ fn identity() {
         identity.headers.iter().map(|(name, _)| name.to_string()).collect()
     };
     let default = loaded("").identity;
-    assert_eq!(default.headers.len(), 8);
-    assert_eq!(default.reserved.len(), 10);
+    assert_eq!(default.headers.len(), 9);
+    assert_eq!(default.reserved.len(), 11);
 
     let changed = loaded(
         "[identity]
@@ -360,15 +368,12 @@ fn identity() {
         ]
     );
     assert_eq!(
-        changed.headers[0].1.0,
-        [
-            identity::Piece::Text("org/".to_owned()),
-            identity::Piece::Field(identity::Field::OrganizationId)
-        ]
+        changed.headers[0].1,
+        Template::of("org/{organization.id}", Escape::Header)
     );
     assert_eq!(
-        changed.headers[1].1.0,
-        [identity::Piece::Field(identity::Field::KeyName)]
+        changed.headers[1].1,
+        Template::field(identity::Field::KeyName, Escape::Header)
     );
     for name in names(&default).iter().chain(&names(&changed)) {
         assert!(
@@ -406,38 +411,24 @@ fn error_templates() {
     let [(_, invalid), (_, limited), (_, draining), (_, unknown)] = templates.as_slice() else {
         panic!()
     };
-    let text = |text: &str| Template(vec![Piece::Text(text.to_owned())]);
+    let header = |text: &str| Template::<Field>::of(text, Escape::Header);
+    let json = |text: &str| Some(Template::of(text, Escape::Json));
     assert_eq!(invalid.status, Some(StatusCode::FORBIDDEN));
     assert_eq!(
         invalid.headers,
         [
-            (
-                HeaderName::from_static("x-code"),
-                Template(vec![Piece::Field(Field::Code)])
-            ),
-            (header::CONTENT_TYPE, text("application/json")),
+            (HeaderName::from_static("x-code"), header("{code}")),
+            (header::CONTENT_TYPE, header("application/json")),
         ]
     );
-    assert_eq!(
-        invalid.body,
-        Some(text(r#"{"errors":{"code":"AUTH_001","params":{}}}"#))
-    );
-    assert_eq!(invalid.escape, Escape::Json);
-    assert_eq!(
-        limited.body.as_ref().unwrap().0,
-        [
-            Piece::Text("{\"after\":".to_owned()),
-            Piece::Field(Field::RetryAfter),
-            Piece::Text(",\"limit_type\":\"".to_owned()),
-            Piece::Field(Field::Window),
-            Piece::Text("\"}".to_owned()),
-        ]
-    );
+    assert_eq!(invalid.body, json(r#"{"errors":{"code":"AUTH_001","params":{}}}"#));
+    assert_eq!(limited.body, json(r#"{"after":{retry_after},"limit_type":"{window}"}"#));
+    assert!(limited.tells(Field::RetryAfter) && !limited.tells(Field::Path));
     assert_eq!(
         draining.headers,
-        [(header::CONTENT_TYPE, text("text/html; charset=utf-8"))]
+        [(header::CONTENT_TYPE, header("text/html; charset=utf-8"))]
     );
-    assert_eq!(draining.escape, Escape::Markup);
+    assert_eq!(draining.body, Some(Template::of("<p>{detail}</p>", Escape::Markup)));
     assert_eq!((unknown.status, &unknown.body), (Some(StatusCode::GONE), &None));
     assert!(unknown.headers.is_empty());
 }
@@ -447,6 +438,8 @@ fn content_types_decide_the_escape() {
     for (content_type, escape) in [
         ("application/json", Escape::Json),
         ("Application/Problem+JSON; charset=utf-8", Escape::Json),
+        ("APPLICATION/JSON;charset=\"utf-8\"", Escape::Json),
+        (" text/json ", Escape::Json),
         ("text/html", Escape::Markup),
         ("application/xhtml+xml", Escape::Markup),
         ("text/plain", Escape::None),

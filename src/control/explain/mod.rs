@@ -21,12 +21,13 @@ pub use question::{HttpVersion, Question, Unanswerable};
 use crate::clock::Now;
 use crate::policy::answer::{self, Facts};
 use crate::policy::caller::IdentityHeaders;
+use crate::policy::head::ClientHead;
 use crate::policy::permit::{Passage, Trail};
 use crate::policy::refusal::Refusal;
 use crate::policy::spending::{self, Share};
 use crate::policy::standing::Standing;
 use crate::policy::trace::{Outcome, Rule, Step, Trace};
-use crate::policy::{Outlook, Policy, Refused};
+use crate::policy::{Outlook, Policy, Refused, Verdict};
 use crate::secret::slow;
 
 /// What stands where a live answer names its request.
@@ -37,7 +38,7 @@ const REQUEST_ID: &str = "explain";
 pub struct Explanation {
     /// Of the configuration and keys that were asked; 1 where they were read for this.
     pub generation: u64,
-    /// `forward` or `refuse`.
+    /// `forward`, `answer` (by Keygate itself), `refuse`, or `fail` where it could not be decided.
     pub verdict: &'static str,
     /// Of the refusal; of one that the route only observes, too.
     pub code: Option<&'static str>,
@@ -135,6 +136,11 @@ pub fn explain(policy: &Policy, question: &Question, now: Now) -> Result<Explana
             policy.explain(&head, Some(verdict), now, &mut trace)
         };
     }
+    if let Outlook::AskKeys = outlook {
+        // Nobody is asked for the sake of an explanation: what is there now counts.
+        trace = Trace::default();
+        outlook = policy.explain(&head, Some(Verdict::KeysAsked), now, &mut trace);
+    }
     let steps = trace.0;
     match outlook {
         Outlook::Forward {
@@ -155,17 +161,31 @@ pub fn explain(policy: &Policy, question: &Question, now: Now) -> Result<Explana
                 ..tell(policy, trail, steps)
             })
         }
+        Outlook::Answer { answer, trail } => Ok(Explanation {
+            verdict: "answer",
+            answer: Some(Answer::of(&answer)),
+            ..tell(policy, trail, steps)
+        }),
         Outlook::Refuse(Refused { refusal, trail }) => {
-            let grpc = answer::speaks_grpc(head.headers);
-            let answer = refuse(policy, &refusal, &trail, grpc, now);
+            let answer = refuse(policy, &refusal, &trail, &head, now);
             Ok(Explanation {
                 verdict: "refuse",
                 answer: Some(answer),
                 ..tell(policy, trail, steps)
             })
         }
+        Outlook::Fail(failure) => {
+            let trail = Trail::default();
+            let answer = policy.answers.failure(failure, &facts(policy, &trail, &head, now));
+            Ok(Explanation {
+                verdict: "fail",
+                code: Some(failure.code()),
+                answer: Some(Answer::of(&answer)),
+                ..tell(policy, trail, steps)
+            })
+        }
         // A verdict was given, so policy has nothing more to ask.
-        Outlook::Verify(_) => Err(Unanswerable::new(
+        Outlook::Verify(_) | Outlook::AskKeys => Err(Unanswerable::new(
             "policy asked for a slow hash twice",
             "this is a bug; please report it",
         )),
@@ -217,24 +237,26 @@ fn tell(policy: &Policy, trail: Trail, steps: Vec<Step>) -> Explanation {
 }
 
 /// As the data path answers.
-fn refuse(policy: &Policy, refusal: &Refusal, trail: &Trail, grpc: bool, now: Now) -> Answer {
-    let caller = trail.standing.as_ref().map(|standing| &standing.caller);
-    let facts = Facts {
-        request_id: REQUEST_ID,
-        key_id: caller.map(|caller| &*caller.id),
-        key_name: caller.map(|caller| &*caller.name),
-        organization: caller.map(|caller| &*caller.organization),
-        route: trail.door,
-        grpc,
-    };
+fn refuse(policy: &Policy, refusal: &Refusal, trail: &Trail, head: &ClientHead<'_>, now: Now) -> Answer {
+    let facts = facts(policy, trail, head, now);
     let mut answer = policy.answers.refusal(refusal, &facts);
     if let (Some(standing), Some(report)) = (&trail.standing, &trail.report) {
         standing.terms.headers.write(&mut answer.headers, report, now.unix);
     }
-    Answer {
-        status: answer.status.as_u16(),
-        headers: fields(&answer.headers),
-        body: String::from_utf8_lossy(&answer.body).into_owned(),
+    Answer::of(&answer)
+}
+
+fn facts<'a>(policy: &'a Policy, trail: &'a Trail, head: &ClientHead<'a>, now: Now) -> Facts<'a> {
+    let caller = trail.standing.as_ref().map(|standing| &standing.caller);
+    Facts {
+        request_id: REQUEST_ID,
+        caller: caller.map(|caller| caller.facts(&policy.config)).unwrap_or_default(),
+        method: Some(head.method.as_str()),
+        path: Some(head.uri.path()),
+        route: trail.door,
+        pattern: trail.route.as_deref(),
+        time_unix: now.unix,
+        grpc: answer::speaks_grpc(head.headers),
     }
 }
 
@@ -242,7 +264,9 @@ fn refuse(policy: &Policy, refusal: &Refusal, trail: &Trail, grpc: bool, now: No
 fn promised(trail: &Trail) -> BTreeMap<String, Vec<String>> {
     match &trail.passage {
         Passage::Legacy(exempt) => fields(&exempt.headers.iter().cloned().collect()),
-        Passage::Key | Passage::Public | Passage::WouldRefuse(_) => BTreeMap::new(),
+        Passage::Key | Passage::User | Passage::Delegated | Passage::Public | Passage::WouldRefuse(_) => {
+            BTreeMap::new()
+        }
     }
 }
 
@@ -259,6 +283,16 @@ fn fields(headers: &HeaderMap) -> BTreeMap<String, Vec<String>> {
         all.entry(name.to_string()).or_default().push(text);
     }
     all
+}
+
+impl Answer {
+    fn of(answer: &answer::Answer) -> Self {
+        Self {
+            status: answer.status.as_u16(),
+            headers: fields(&answer.headers),
+            body: String::from_utf8_lossy(&answer.body).into_owned(),
+        }
+    }
 }
 
 impl Known {

@@ -167,9 +167,12 @@ impl Question {
     fn source<'p>(&self, policy: &'p Policy, method: &Method, path: &str) -> Result<&'p Source, Unanswerable> {
         let credentials = &policy.config.credentials;
         let Some(wanted) = &self.source else {
-            let first = policy.counting_sources(method, path).first();
-            let first = first.or(credentials.everywhere.first()).copied().unwrap_or(0);
-            return Ok(&credentials.sources[usize::from(first)]);
+            return policy.first_source(method, path).ok_or_else(|| {
+                Unanswerable::new(
+                    "no source of keys counts on this route",
+                    "name one with `in` all the same",
+                )
+            });
         };
         let labels: Vec<String> = credentials.labels().collect();
         let named = labels.iter().zip(&credentials.sources).position(|(label, source)| {

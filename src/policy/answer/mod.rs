@@ -23,10 +23,11 @@ use serde::Serialize;
 
 use self::challenge::{Challenges, Complaint};
 use self::template::Values;
+use super::caller;
 use super::refusal::{Failure, Refusal};
 use super::route::RouteIndex;
 use crate::config::credentials::Source;
-use crate::config::errors::{ErrorTemplate, Errors};
+use crate::config::errors::{ErrorTemplate, Errors, Field};
 
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
@@ -40,6 +41,7 @@ pub struct Answers {
     /// Of routes with sources of their own.
     of_routes: HashMap<RouteIndex, Challenges>,
     templates: HashMap<String, ErrorTemplate>,
+    tell_path: bool,
 }
 
 /// What an answer may say about its request. Borrowed; nothing in it is secret.
@@ -47,14 +49,18 @@ pub struct Answers {
 pub struct Facts<'a> {
     /// The request's id, as sent in `X-Request-Id`.
     pub request_id: &'a str,
-    /// The key's id, once it is known.
-    pub key_id: Option<&'a str>,
-    /// The key's name, once it is known.
-    pub key_name: Option<&'a str>,
-    /// The id of the key's organization, once it is known.
-    pub organization: Option<&'a str>,
+    /// Whose key it is, once that is known to be valid.
+    pub caller: caller::Facts<'a>,
+    /// The request's method.
+    pub method: Option<&'a str>,
+    /// The request's path, where some template asks for it ([`Answers::tell_path`]).
+    pub path: Option<&'a str>,
     /// The route, once it is known.
     pub route: Option<RouteIndex>,
+    /// Its pattern.
+    pub pattern: Option<&'a str>,
+    /// Unix seconds.
+    pub time_unix: i64,
     /// Whether the caller speaks gRPC ([`speaks_grpc`]).
     pub grpc: bool,
 }
@@ -90,6 +96,8 @@ struct Verdict<'a> {
     window: Option<(&'a str, u64)>,
     /// When the quota that refused begins again, in Unix seconds.
     renews_at: Option<i64>,
+    /// Whether the pattern of the route may be told: not of a door that is said not to be there.
+    tells_route: bool,
 }
 
 /// RFC 9457. `code`, `request_id`, `retry_after` and `renews_at` are extension members.
@@ -115,6 +123,7 @@ impl Answers {
             challenges: Challenges::compile(sources),
             of_routes: HashMap::new(),
             templates: errors.templates.iter().cloned().collect(),
+            tell_path: errors.templates.iter().any(|(_, template)| template.tells(Field::Path)),
         }
     }
 
@@ -124,6 +133,12 @@ impl Answers {
         let challenges = |(route, sources): (_, Vec<_>)| (route, Challenges::compile(&sources));
         self.of_routes = routes.map(challenges).collect();
         self
+    }
+
+    /// Whether [`Facts::path`] is needed.
+    #[must_use]
+    pub fn tell_path(&self) -> bool {
+        self.tell_path
     }
 
     /// The answer to a request that was refused.
@@ -158,6 +173,7 @@ impl Answers {
                     | Refusal::Draining => None,
                 },
                 renews_at: refusal.renews_at(),
+                tells_route: *refusal != Refusal::RouteUnknown,
             },
             facts,
         )
@@ -175,6 +191,7 @@ impl Answers {
                 complaint: Complaint::None,
                 window: None,
                 renews_at: None,
+                tells_route: true,
             },
             facts,
         )
@@ -219,7 +236,7 @@ impl Answers {
 fn problem(values: &Values<'_>) -> Bytes {
     let problem = Problem {
         r#type: "about:blank",
-        title: values.status.canonical_reason().unwrap_or("Error"),
+        title: template::title(values.status),
         status: values.status.as_u16(),
         detail: values.verdict.detail,
         code: values.verdict.code,

@@ -9,15 +9,31 @@ use serde_json::Value;
 
 use super::*;
 use crate::config::credentials::default_sources;
-use crate::config::errors::{self, Escape, Field, Piece, Template};
+use crate::config::errors;
+use crate::config::template::{Escape, Template};
 use crate::policy::refusal::{Exceeded, Exhausted, Hygiene, Invalid};
+
+const CALLER: caller::Facts<'_> = caller::Facts {
+    key_id: Some("key_1"),
+    user_id: None,
+    key_name: Some("backend \"prod\""),
+    organization_id: Some("42"),
+    organization_name: Some("Acme"),
+    permissions: None,
+    environment: Some("live"),
+    subscriptions: &[],
+    plan: Some("standard"),
+    status: "key",
+};
 
 const FACTS: Facts<'_> = Facts {
     request_id: "req-1",
-    key_id: Some("key_1"),
-    key_name: Some("backend \"prod\""),
-    organization: Some("42"),
+    caller: CALLER,
+    method: Some("POST"),
+    path: Some("/v1/messages/7"),
     route: None,
+    pattern: Some("/v1/messages/{id}"),
+    time_unix: 1_700_000_000,
     grpc: false,
 };
 
@@ -86,6 +102,7 @@ fn failures() -> Vec<Failure> {
         Failure::ClientGone,
         Failure::TunnelsExhausted,
         Failure::VerifierBusy,
+        Failure::UserKeysUnavailable,
     ]
 }
 
@@ -103,6 +120,7 @@ fn failure_is_listed(failure: Failure) -> usize {
         Failure::ClientGone => 8,
         Failure::TunnelsExhausted => 9,
         Failure::VerifierBusy => 10,
+        Failure::UserKeysUnavailable => 11,
     }
 }
 
@@ -130,8 +148,8 @@ fn refusal_is_listed(refusal: &Refusal) -> usize {
     }
 }
 
-fn text(text: &str) -> Piece {
-    Piece::Text(text.to_owned())
+fn header(text: &str) -> Template<Field> {
+    Template::of(text, Escape::Header)
 }
 
 fn plain() -> Answers {
@@ -184,7 +202,7 @@ fn the_lists_hold_every_variant() {
     let refused: BTreeSet<_> = refusals().iter().map(refusal_is_listed).collect();
     let failed: BTreeSet<_> = failures().into_iter().map(failure_is_listed).collect();
     assert_eq!(refused, (0..19).collect());
-    assert_eq!(failed, (0..11).collect());
+    assert_eq!(failed, (0..12).collect());
 }
 
 #[test]
@@ -333,46 +351,20 @@ fn grpc_callers_get_trailers_only() {
 
 #[test]
 fn a_template_replaces_status_headers_and_body() {
-    let field = |field| Piece::Field(field);
-    let body = vec![
-        text(r#"{"code":""#),
-        field(Field::Code),
-        text(r#"","http":"#),
-        field(Field::Status),
-        text(r#","wait":"#),
-        field(Field::RetryAfter),
-        text(r#","id":""#),
-        field(Field::RequestId),
-        text(r#"","key":""#),
-        field(Field::KeyId),
-        text(": "),
-        field(Field::KeyName),
-        text(r#"","say":""#),
-        field(Field::Detail),
-        text(r#""}"#),
-    ];
-    let window = vec![
-        field(Field::Window),
-        text("/"),
-        field(Field::Limit),
-        text(" of "),
-        field(Field::Organization),
-    ];
+    let body = r#"{"code":"{code}","http":{status},"title":"{title}","wait":{retry_after},"id":"{request_id}","key":"{key.id}: {key.name}",
+        "of":["{organization}","{organization.id}",{organization.name}],"say":"{detail}","at":"{time}","on":[{environment},{plan}],
+        "call":"{method} {path}","route":{route}}"#;
     let x_window = HeaderName::from_static("x-window");
     let answers = templated(
         "rate_limited",
         ErrorTemplate {
             status: Some(StatusCode::SERVICE_UNAVAILABLE),
             headers: vec![
-                (
-                    header::CONTENT_TYPE,
-                    Template(vec![text("application/json; charset=utf-8")]),
-                ),
-                (header::CACHE_CONTROL, Template(vec![text("private")])),
-                (x_window.clone(), Template(window)),
+                (header::CONTENT_TYPE, header("application/json; charset=utf-8")),
+                (header::CACHE_CONTROL, header("private")),
+                (x_window.clone(), header("{window}/{limit} of {organization}")),
             ],
-            body: Some(Template(body)),
-            escape: Escape::Json,
+            body: Some(Template::of(body, Escape::Json)),
         },
     );
     let answer = answers.refusal(&Refusal::RateLimited(exceeded()), &FACTS);
@@ -389,10 +381,16 @@ fn a_template_replaces_status_headers_and_body() {
         serde_json::json!({
             "code": "rate_limited",
             "http": 503,
+            "title": "Service Unavailable",
             "wait": 3,
             "id": "req-1",
             "key": "key_1: backend \"prod\"",
+            "of": ["42", "42", "Acme"],
             "say": "The rate limit of this API key is spent.",
+            "at": "2023-11-14T22:13:20Z",
+            "on": ["live", "standard"],
+            "call": "POST /v1/messages/7",
+            "route": "/v1/messages/{id}",
         })
     );
     // Another code keeps its own answer, and a gRPC caller its shape.
@@ -408,28 +406,39 @@ fn a_template_replaces_status_headers_and_body() {
 
 #[test]
 fn what_has_no_value_is_empty() {
-    let every = [
-        Field::RetryAfter,
-        Field::Window,
-        Field::Limit,
-        Field::KeyId,
-        Field::KeyName,
-        Field::Organization,
-    ];
-    let answers = templated(
-        "route_unknown",
-        ErrorTemplate {
-            status: None,
-            headers: Vec::new(),
-            body: Some(Template(every.map(Piece::Field).to_vec())),
-            escape: Escape::None,
-        },
-    );
-    assert!(
-        answers
-            .refusal(&Refusal::RouteUnknown, &Facts::default())
-            .body
-            .is_empty()
+    let every = "{retry_after}{window}{limit}{key.id}{key.name}{organization}{organization.name}{environment}{plan}{path}{route}";
+    let plain = ErrorTemplate {
+        status: None,
+        headers: vec![(HeaderName::from_static("x-what"), header(&format!("of {every}")))],
+        body: Some(Template::of(every, Escape::None)),
+    };
+    let answers = templated("route_unknown", plain);
+    let answer = answers.refusal(&Refusal::RouteUnknown, &Facts::default());
+    assert!(answer.body.is_empty() && !answer.headers.contains_key("x-what"));
+    let json = ErrorTemplate {
+        status: None,
+        headers: Vec::new(),
+        body: Some(Template::of(
+            r#"[{retry_after},"{retry_after}",{window}]"#,
+            Escape::Json,
+        )),
+    };
+    let answer = templated("route_unknown", json).refusal(&Refusal::RouteUnknown, &Facts::default());
+    assert_eq!(answer.body, r#"[null,"",null]"#);
+}
+
+#[test]
+fn a_door_that_is_said_not_to_be_there_is_not_named() {
+    let template = ErrorTemplate {
+        status: None,
+        headers: Vec::new(),
+        body: Some(Template::of("{route}", Escape::None)),
+    };
+    let told = |code: &str, refusal| templated(code, template.clone()).refusal(&refusal, &FACTS).body;
+    assert_eq!(told("route_unknown", Refusal::RouteUnknown), "");
+    assert_eq!(
+        told("permission_denied", Refusal::PermissionDenied),
+        "/v1/messages/{id}"
     );
 }
 
@@ -439,12 +448,8 @@ fn a_template_without_a_body_keeps_the_problem_document() {
         "permission_denied",
         ErrorTemplate {
             status: Some(StatusCode::UNAUTHORIZED),
-            headers: vec![(
-                HeaderName::from_static("x-why"),
-                Template(vec![Piece::Field(Field::Code)]),
-            )],
+            headers: vec![(HeaderName::from_static("x-why"), header("{code}"))],
             body: None,
-            escape: Escape::None,
         },
     );
     let answer = answers.refusal(&Refusal::PermissionDenied, &FACTS);
@@ -462,7 +467,10 @@ fn values_are_escaped_for_where_they_stand() {
         (Escape::None, "a\"<b>'\n&"),
     ];
     let facts = Facts {
-        key_name: Some("a\"<b>'\n&"),
+        caller: caller::Facts {
+            key_name: Some("a\"<b>'\n&"),
+            ..CALLER
+        },
         ..FACTS
     };
     for (escape, expected) in table {
@@ -471,8 +479,7 @@ fn values_are_escaped_for_where_they_stand() {
             ErrorTemplate {
                 status: None,
                 headers: Vec::new(),
-                body: Some(Template(vec![text("<\""), Piece::Field(Field::KeyName), text("\">")])),
-                escape,
+                body: Some(Template::of("<\"{key.name}\">", escape)),
             },
         );
         let answer = answers.refusal(&Refusal::SourceDenied, &facts);
@@ -488,28 +495,27 @@ proptest! {
             ErrorTemplate {
                 status: StatusCode::from_u16(status).ok(),
                 headers: vec![
-                    (HeaderName::from_static("x-name"), Template(vec![Piece::Field(Field::KeyName)])),
-                    (header::CACHE_CONTROL, Template(vec![Piece::Field(Field::KeyName)])),
-                    (header::CONTENT_TYPE, Template(vec![text("application/json")])),
+                    (HeaderName::from_static("x-name"), header("{key.name}")),
+                    (header::CACHE_CONTROL, header("{key.name}")),
+                    (header::CONTENT_TYPE, header("application/json")),
                 ],
-                body: Some(Template(vec![
-                    text(r#"{"name":""#),
-                    Piece::Field(Field::KeyName),
-                    text(r#"","id":""#),
-                    Piece::Field(Field::RequestId),
-                    text(r#""}"#),
-                ])),
-                escape: Escape::Json,
+                body: Some(Template::of(
+                    r#"{"name":"{key.name}","bare":{key.name},"id":"{request_id}"}"#,
+                    Escape::Json,
+                )),
             },
         );
-        let facts = Facts { request_id: &id, key_name: Some(&name), ..FACTS };
+        let caller = caller::Facts { key_name: Some(&name), ..CALLER };
+        let facts = Facts { request_id: &id, caller, ..FACTS };
         let answer = answers.refusal(&Refusal::Draining, &facts);
         let body: Value = serde_json::from_slice(&answer.body).expect("JSON");
         prop_assert_eq!(&body["name"], &Value::from(name.as_str()));
         prop_assert_eq!(&body["id"], &Value::from(id.as_str()));
-        let can_stand = HeaderValue::from_str(&name).is_ok();
-        prop_assert_eq!(answer.headers.contains_key("x-name"), can_stand);
-        prop_assert!(can_stand || answer.headers[header::CACHE_CONTROL] == "no-store");
+        prop_assert_eq!(&body["bare"], &Value::from(name.as_str()));
+        let told = answer.headers.get("x-name").map(|value| value.to_str().expect("visible ASCII"));
+        let decoded = told.map(|told| percent_encoding::percent_decode_str(told).decode_utf8().expect("UTF-8"));
+        prop_assert_eq!(decoded.as_deref().unwrap_or_default(), name.trim_matches(' '));
+        prop_assert!(told.is_some() || answer.headers[header::CACHE_CONTROL] == "no-store");
         let plain: Value = serde_json::from_slice(&plain().refusal(&Refusal::Draining, &facts).body).expect("JSON");
         prop_assert_eq!(&plain["request_id"], &Value::from(id.as_str()));
     }
@@ -528,13 +534,13 @@ fn a_spent_quota_tells_when_it_renews() {
     assert_eq!(told["renews_at"], "2025-12-31T23:00:00Z");
     assert_eq!(told["retry_after"], 86_400);
 
-    let body =
-        [Field::Window, Field::Limit, Field::RetryAfter, Field::RenewsAt].map(|field| [Piece::Field(field), text(" ")]);
     let template = ErrorTemplate {
         status: None,
         headers: vec![],
-        body: Some(Template(body.concat())),
-        escape: Escape::None,
+        body: Some(Template::of(
+            "{window} {limit} {retry_after} {renews_at} ",
+            Escape::None,
+        )),
     };
     let answer = templated("quota_exceeded", template).refusal(&refusal, &FACTS);
     assert_eq!(answer.body, "month 100000 86400 2025-12-31T23:00:00Z ");

@@ -1,11 +1,8 @@
 //! What requests of one key need, rendered once per generation instead of once per request.
 //!
-//! A room of its own because what the upstream is told about a caller is a contract: the templates of `[identity]`, and
-//! how text that cannot stand in a header is written.
-//!
-//! Values: visible ASCII stays as it is; `%` and everything beyond visible ASCII is percent-encoded UTF-8, so that
-//! decoding gives back exactly the record's text. A space stays a space, except within one entry of a space-separated
-//! list. A header whose placeholders are all empty is left out.
+//! A room of its own because what is told about a caller is a contract, to the upstream and to the caller itself:
+//! [`Facts`] is where identity headers, error answers and whoami take it from. How values stand in headers is
+//! [`crate::config::template`]'s.
 
 use std::sync::Arc;
 
@@ -13,10 +10,12 @@ use http::{HeaderName, HeaderValue};
 
 use super::keyring::{KeyIndex, Keyring, Organization};
 use super::permissions::Permissions;
+use super::user::token::Said;
 use crate::config::Config;
 use crate::config::environments::{Environment, EnvironmentId};
-use crate::config::identity::{Field, Identity, Piece, Template};
+use crate::config::identity::{Field, Identity};
 use crate::config::plans::{Limit, PlanId};
+use crate::config::template::Value;
 
 /// Headers, ready to be injected.
 pub type IdentityHeaders = Vec<(HeaderName, HeaderValue)>;
@@ -24,14 +23,16 @@ pub type IdentityHeaders = Vec<(HeaderName, HeaderValue)>;
 /// One key, as its requests need it.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// The key's id.
+    /// The key, in its own generation's keyring; `None`: a user.
+    pub key: Option<KeyIndex>,
+    /// The key's or the user's id.
     pub id: Arc<str>,
     /// The key's name.
     pub name: Arc<str>,
     /// The organization's id.
     pub organization: Arc<str>,
-    /// The organization's name for people; empty where it has none.
-    pub organization_name: Arc<str>,
+    /// The organization's name.
+    pub organization_name: Option<Arc<str>>,
     /// What it may do.
     pub permissions: Permissions,
     /// What it is subscribed to.
@@ -61,10 +62,11 @@ impl Caller {
         let named = environment.map(|id| &config.environments[usize::from(id.0)]);
         let chosen_plan = chosen_plan(grant.plan, named, organization);
         let mut caller = Self {
+            key: Some(key),
             id: record.id().into(),
             name: record.name().into(),
             organization: (&*organization.id).into(),
-            organization_name: organization.name.as_deref().unwrap_or_default().into(),
+            organization_name: organization.name.as_deref().map(Arc::from),
             permissions: grant.permissions.clone(),
             subscriptions: Arc::clone(&grant.subscriptions),
             environment,
@@ -80,20 +82,73 @@ impl Caller {
     /// The identity headers under another `{status}`.
     #[must_use]
     pub fn headers_as(&self, status: &str, config: &Config) -> IdentityHeaders {
-        let environment = self.environment.map(|id| &config.environments[usize::from(id.0)]);
-        let plan = &config.plans[usize::from(self.plan.0)];
         Facts {
-            key_id: &self.id,
-            key_name: &self.name,
-            organization_id: &self.organization,
-            organization_name: &self.organization_name,
-            permissions: list(self.permissions.iter()),
-            environment: environment.map_or("", |environment| environment.name.as_str()),
-            subscriptions: list(self.subscriptions.iter().map(|name| &**name)),
-            plan: if self.has_plan { &plan.name } else { "" },
             status,
+            ..self.facts(config)
         }
         .headers(&config.identity)
+    }
+
+    /// What may be told about it.
+    #[must_use]
+    pub fn facts<'a>(&'a self, config: &'a Config) -> Facts<'a> {
+        let environment = self.environment.map(|id| &config.environments[usize::from(id.0)]);
+        let plan = self
+            .has_plan
+            .then(|| config.plans[usize::from(self.plan.0)].name.as_str());
+        Facts {
+            key_id: self.key_id(),
+            key_name: self.key.map(|_| &*self.name),
+            user_id: self.user_id(),
+            organization_id: Some(&self.organization),
+            organization_name: self.organization_name.as_deref(),
+            permissions: Some(&self.permissions),
+            environment: environment.map(|environment| environment.name.as_str()),
+            subscriptions: &self.subscriptions,
+            plan,
+            status: if self.key.is_some() { "key" } else { "user" },
+        }
+    }
+
+    /// Renders a user. The plan is that of the organization, where there is a record of it, or that of users.
+    #[must_use]
+    pub fn user(
+        said: &Said,
+        organization: Option<&Organization>,
+        permissions: Permissions,
+        plan: Option<PlanId>,
+        config: &Config,
+    ) -> Self {
+        let chosen_plan = organization.and_then(|organization| organization.plan).or(plan);
+        let name = organization.and_then(|organization| organization.name.as_deref());
+        let mut caller = Self {
+            key: None,
+            id: said.user.as_str().into(),
+            name: "".into(),
+            organization: said.organization.as_str().into(),
+            organization_name: name.map(Arc::from),
+            permissions,
+            subscriptions: Arc::default(),
+            environment: None,
+            has_plan: chosen_plan.is_some(),
+            plan: chosen_plan.unwrap_or_else(|| default_plan(config)),
+            limits: None,
+            headers: IdentityHeaders::new(),
+        };
+        caller.headers = caller.headers_as("user", config);
+        caller
+    }
+
+    /// The key's id, if it is one.
+    #[must_use]
+    pub fn key_id(&self) -> Option<&str> {
+        self.key.map(|_| &*self.id)
+    }
+
+    /// The user's id, if it is one.
+    #[must_use]
+    pub fn user_id(&self) -> Option<&str> {
+        self.key.is_none().then_some(&*self.id)
     }
 }
 
@@ -125,94 +180,64 @@ fn default_plan(config: &Config) -> PlanId {
     PlanId(u16::try_from(position).expect("plans are counted in 16 bits"))
 }
 
-/// What templates may tell, not yet encoded but for the lists.
-#[derive(Default)]
-struct Facts<'a> {
-    key_id: &'a str,
-    key_name: &'a str,
-    organization_id: &'a str,
-    organization_name: &'a str,
-    permissions: String,
-    environment: &'a str,
-    subscriptions: String,
-    plan: &'a str,
-    status: &'a str,
+/// What may be told about a caller. Borrowed; nothing in it is secret.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Facts<'a> {
+    /// The key's id.
+    pub key_id: Option<&'a str>,
+    /// The key's name.
+    pub key_name: Option<&'a str>,
+    /// The user's id.
+    pub user_id: Option<&'a str>,
+    /// The organization's id.
+    pub organization_id: Option<&'a str>,
+    /// The organization's name.
+    pub organization_name: Option<&'a str>,
+    /// What it may do.
+    pub permissions: Option<&'a Permissions>,
+    /// The name of the environment that counts.
+    pub environment: Option<&'a str>,
+    /// What it is subscribed to.
+    pub subscriptions: &'a [Box<str>],
+    /// The name of the plan that counts, where somebody named it.
+    pub plan: Option<&'a str>,
+    /// How the request came to be let in.
+    pub status: &'a str,
 }
 
-impl Facts<'_> {
+impl<'a> Facts<'a> {
+    /// `permissions`, sorted.
+    #[must_use]
+    pub fn permission_list(&self) -> Value<'a> {
+        Value::List(self.permissions.into_iter().flat_map(Permissions::iter).collect())
+    }
+
+    /// `subscriptions`, in the order of the record.
+    #[must_use]
+    pub fn subscription_list(&self) -> Value<'a> {
+        Value::List(self.subscriptions.iter().map(|name| &**name).collect())
+    }
+
     fn headers(&self, identity: &Identity) -> IdentityHeaders {
         let rendered = identity.headers.iter().filter_map(|(name, template)| {
-            let value = self.render(template)?;
+            let value = template.header(|field| self.value(*field))?;
             Some((name.clone(), value))
         });
         rendered.collect()
     }
 
-    fn render(&self, template: &Template) -> Option<HeaderValue> {
-        let mut value = String::new();
-        let (mut fields, mut told) = (0, 0);
-        for piece in &template.0 {
-            match piece {
-                Piece::Text(text) => encode(text, is_text, &mut value),
-                Piece::Field(field) => {
-                    let before = value.len();
-                    self.write(*field, &mut value);
-                    fields += 1;
-                    told += usize::from(value.len() > before);
-                }
-            }
-        }
-        let value = value.trim();
-        if value.is_empty() || (fields > 0 && told == 0) {
-            return None;
-        }
-        Some(HeaderValue::from_str(value).expect("encoded text is visible ASCII and spaces"))
-    }
-
-    fn write(&self, field: Field, value: &mut String) {
+    fn value(&self, field: Field) -> Value<'a> {
         match field {
-            Field::KeyId => encode(self.key_id, is_scalar, value),
-            Field::KeyName => encode(self.key_name, is_scalar, value),
-            Field::OrganizationId => encode(self.organization_id, is_scalar, value),
-            Field::OrganizationName => encode(self.organization_name, is_scalar, value),
-            Field::Permissions => value.push_str(&self.permissions),
-            Field::Environment => encode(self.environment, is_scalar, value),
-            Field::Subscriptions => value.push_str(&self.subscriptions),
-            Field::Plan => encode(self.plan, is_scalar, value),
-            Field::Status => value.push_str(self.status),
-        }
-    }
-}
-
-fn list<'a>(entries: impl Iterator<Item = &'a str>) -> String {
-    let mut value = String::new();
-    for entry in entries {
-        if !value.is_empty() {
-            value.push(' ');
-        }
-        encode(entry, is_entry, &mut value);
-    }
-    value
-}
-
-fn is_text(byte: u8) -> bool {
-    matches!(byte, 0x20..=0x7e)
-}
-
-fn is_scalar(byte: u8) -> bool {
-    is_text(byte) && byte != b'%'
-}
-
-fn is_entry(byte: u8) -> bool {
-    is_scalar(byte) && byte != b' '
-}
-
-fn encode(text: &str, stays: fn(u8) -> bool, out: &mut String) {
-    for byte in text.bytes() {
-        if stays(byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(percent_encoding::percent_encode_byte(byte));
+            Field::KeyId => Value::text(self.key_id),
+            Field::KeyName => Value::text(self.key_name),
+            Field::UserId => Value::text(self.user_id),
+            Field::OrganizationId => Value::text(self.organization_id),
+            Field::OrganizationName => Value::text(self.organization_name),
+            Field::Permissions => self.permission_list(),
+            Field::Environment => Value::text(self.environment),
+            Field::Subscriptions => self.subscription_list(),
+            Field::Plan => Value::text(self.plan),
+            Field::Status => Value::text(Some(self.status)),
         }
     }
 }

@@ -1,13 +1,11 @@
 use super::*;
+use crate::config::template::{Escape, Template};
+use crate::policy::permissions::Sets;
 
-fn text(text: &str) -> Piece {
-    Piece::Text(text.to_owned())
-}
-
-fn identity(templates: Vec<(&'static str, Vec<Piece>)>) -> Identity {
+fn identity(templates: &[(&'static str, &str)]) -> Identity {
     let headers = templates
-        .into_iter()
-        .map(|(name, pieces)| (HeaderName::from_static(name), Template(pieces)));
+        .iter()
+        .map(|(name, text)| (HeaderName::from_static(name), Template::of(text, Escape::Header)));
     Identity {
         headers: headers.collect(),
         reserved: vec![],
@@ -23,30 +21,29 @@ fn rendered(headers: &IdentityHeaders) -> Vec<(&str, &str)> {
 
 #[test]
 fn templates_are_rendered_encoded_and_left_out_when_empty() {
-    let identity = identity(vec![
-        ("x-id", vec![Piece::Field(Field::KeyId)]),
-        ("x-name", vec![Piece::Field(Field::KeyName)]),
-        ("x-org", vec![text("org/"), Piece::Field(Field::OrganizationId)]),
-        (
-            "x-org-name",
-            vec![text("named "), Piece::Field(Field::OrganizationName)],
-        ),
-        ("x-may", vec![Piece::Field(Field::Permissions)]),
-        ("x-env", vec![Piece::Field(Field::Environment)]),
-        ("x-sub", vec![Piece::Field(Field::Subscriptions)]),
-        ("x-plan", vec![Piece::Field(Field::Plan)]),
-        ("x-status", vec![Piece::Field(Field::Status)]),
-        ("x-by", vec![text("keygate 100%")]),
+    let identity = identity(&[
+        ("x-id", "{key.id}"),
+        ("x-name", "{key.name}"),
+        ("x-org", "org/{organization.id}"),
+        ("x-org-name", "named {organization.name}"),
+        ("x-may", "{permissions}"),
+        ("x-env", "{environment}"),
+        ("x-sub", "{subscriptions}"),
+        ("x-plan", "{plan}"),
+        ("x-status", "{status}"),
+        ("x-by", "keygate 100%"),
     ]);
+    let permissions = Sets::default().expand(&["send", "read all"]);
     let facts = Facts {
-        key_id: "key_1",
-        key_name: " Größe 100%\r\nX: y ",
-        organization_id: "42",
-        organization_name: "",
-        permissions: list(["send", "read all"].into_iter()),
-        environment: "",
-        subscriptions: list(["s1", "s2"].into_iter()),
-        plan: "standard",
+        key_id: Some("key_1"),
+        user_id: None,
+        key_name: Some(" Größe 100%\r\nX: y "),
+        organization_id: Some("42"),
+        organization_name: None,
+        permissions: Some(&permissions),
+        environment: None,
+        subscriptions: &["s1".into(), "s2".into()],
+        plan: Some("standard"),
         status: "key",
     };
     assert_eq!(
@@ -55,7 +52,7 @@ fn templates_are_rendered_encoded_and_left_out_when_empty() {
             ("x-id", "key_1"),
             ("x-name", "Gr%C3%B6%C3%9Fe 100%25%0D%0AX: y"),
             ("x-org", "org/42"),
-            ("x-may", "send read%20all"),
+            ("x-may", "read%20all send"),
             ("x-sub", "s1 s2"),
             ("x-plan", "standard"),
             ("x-status", "key"),
@@ -69,23 +66,14 @@ fn templates_are_rendered_encoded_and_left_out_when_empty() {
 }
 
 #[test]
-fn encoding_is_undone_by_percent_decoding() {
-    for name in ["plain", "a%41b", "日本", "tab\there", "~!@#$^&*()'\"\\<>"] {
-        let mut encoded = String::new();
-        encode(name, is_entry, &mut encoded);
-        assert!(encoded.bytes().all(|byte| byte.is_ascii_graphic()));
-        let decoded = percent_encoding::percent_decode_str(&encoded).decode_utf8().unwrap();
-        assert_eq!(decoded, name);
-    }
-}
-
-#[test]
 fn the_nearest_plan_counts() {
     let organization = |plan| Organization {
         id: "42".into(),
         name: None,
         plan,
         quota: None,
+        created_at: None,
+        metadata: serde_json::Map::new(),
     };
     let environment = |plan| Environment {
         name: "live".to_owned(),

@@ -10,7 +10,8 @@
 //!   value and a percent-encoding that do not decode.
 //! - Sources that agree are one credential; two that differ are a conflict. The same goes for a source that is repeated.
 //! - A header with a scheme word that no source has (`Authorization: Digest …` where keys come as `Bearer`) belongs to
-//!   somebody else while another source yields a key; where none does, the caller meant it for us: malformed.
+//!   somebody else while another source yields a key; where none does, the caller meant it for us: malformed. The same
+//!   goes for a value without the `prefix` that its source demands.
 //! - A header that is both a verbatim source and, with a scheme word, another one is read by its scheme where that fits.
 //!
 //! Forms: the scheme word is compared without case and followed by one or more spaces (RFC 9110 §11.4); verbatim headers
@@ -39,6 +40,8 @@ pub enum Extraction<'a> {
     Missing,
     /// One is there, but not in its form; the word is for the log.
     Malformed(&'static str),
+    /// No key, but one is there that holds something of somebody else's; the word is for the log.
+    Foreign(&'static str),
     /// Two different keys.
     Conflict,
     /// One key.
@@ -72,6 +75,14 @@ impl Taken {
         self.0.is_empty()
     }
 
+    /// One source.
+    #[must_use]
+    pub fn only(source: usize) -> Self {
+        let mut taken = Self::default();
+        taken.add(source);
+        taken
+    }
+
     /// Adds what `other` holds.
     pub(super) fn join(&mut self, other: &Self) {
         if !other.is_empty() {
@@ -89,22 +100,27 @@ impl Taken {
     }
 }
 
-/// Reads every source of `head` that `counts`. Keys longer than `max_bytes` are malformed.
+/// Reads every source of `head` that `counts`. Keys longer than `max_bytes` are malformed. What `is_foreign` says of a
+/// source's index and a value in it is not a key, but somebody else's.
 #[must_use]
 pub fn extract<'a>(
     sources: &[Source],
     counts: impl Fn(usize) -> bool,
     head: &ClientHead<'a>,
     max_bytes: usize,
+    is_foreign: impl Fn(usize, &Presented<'_>) -> bool,
 ) -> Extraction<'a> {
     let mut key: Option<Presented<'a>> = None;
     let mut taken = Taken::default();
     let mut defect = None;
     let mut conflict = false;
-    let mut foreign = false;
+    let mut foreign = None;
     for (index, source) in sources.iter().enumerate().filter(|(index, _)| counts(*index)) {
         scan::read(source, sources, head, &mut |reading| match reading {
-            Reading::Foreign => foreign = true,
+            Reading::Foreign => foreign = foreign.or(Some("scheme")),
+            Reading::Key(presented) if !presented.expose().is_empty() && is_foreign(index, &presented) => {
+                foreign = Some("prefix");
+            }
             Reading::Broken(reason) => {
                 defect.get_or_insert(reason);
             }
@@ -120,13 +136,24 @@ pub fn extract<'a>(
             }
         });
     }
-    match (defect, key) {
-        (Some(reason), _) => Extraction::Malformed(reason),
-        (None, Some(_)) if conflict => Extraction::Conflict,
-        (None, Some(key)) => Extraction::Found { key, taken },
-        (None, None) if foreign => Extraction::Malformed("scheme"),
-        (None, None) => Extraction::Missing,
+    match (defect, key, foreign) {
+        (Some(reason), _, _) => Extraction::Malformed(reason),
+        (None, Some(_), _) if conflict => Extraction::Conflict,
+        (None, Some(key), _) => Extraction::Found { key, taken },
+        (None, None, Some(reason)) => Extraction::Foreign(reason),
+        (None, None, None) => Extraction::Missing,
     }
+}
+
+/// Every value in one of `sources`, sound or not.
+#[must_use]
+pub fn values<'a>(source: &Source, sources: &[Source], head: &ClientHead<'a>) -> SmallVec<[Presented<'a>; 2]> {
+    let mut values = SmallVec::new();
+    scan::read(source, sources, head, &mut |reading| match reading {
+        Reading::Foreign | Reading::Broken(_) => {}
+        Reading::Key(value) => values.push(value),
+    });
+    values
 }
 
 /// The sources among `of` that carry a live key: what is cut from a request whose caller needs none, or has another.

@@ -10,9 +10,16 @@ fn extracted(sources: &[Source], target: &str, lines: &[(&str, &str)]) -> String
     let uri: Uri = target.parse().unwrap();
     let headers = headers(lines);
     let head = head(&uri, &headers);
-    match extract(sources, |_| true, &head, 32) {
+    match extract(
+        sources,
+        |_| true,
+        &head,
+        32,
+        |_, key| key.expose().starts_with(b"foreign"),
+    ) {
         Extraction::Missing => "missing".to_owned(),
         Extraction::Malformed(reason) => format!("malformed: {reason}"),
+        Extraction::Foreign(reason) => format!("foreign: {reason}"),
         Extraction::Conflict => "conflict".to_owned(),
         Extraction::Found { key, taken } => {
             let taken: Vec<String> = taken.indices().map(|index| index.to_string()).collect();
@@ -61,12 +68,12 @@ fn bearer_and_header() {
         (&[], "missing"),
         (&[("authorization", "Bearer kg_1")], "kg_1@0"),
         (&[("authorization", "bEARER   kg_1 ")], "kg_1@0"),
-        (&[("authorization", "Bearer\tkg_1")], "malformed: scheme"),
+        (&[("authorization", "Bearer\tkg_1")], "foreign: scheme"),
         (&[("authorization", "Bearer")], "malformed: empty"),
         (&[("authorization", "Bearer ")], "malformed: empty"),
-        (&[("authorization", "")], "malformed: scheme"),
-        (&[("authorization", "kg_1")], "malformed: scheme"),
-        (&[("authorization", "Basic dTpw")], "malformed: scheme"),
+        (&[("authorization", "")], "foreign: scheme"),
+        (&[("authorization", "kg_1")], "foreign: scheme"),
+        (&[("authorization", "Basic dTpw")], "foreign: scheme"),
         (&[("authorization", "Bearer a b")], "malformed: characters"),
         (&[("authorization", "Bearer kg_ü")], "malformed: characters"),
         (&[("x-api-key", " kg_+/= ")], "kg_+/=@1"),
@@ -133,6 +140,27 @@ fn several_schemes_and_a_verbatim_header_share_one_name() {
 }
 
 #[test]
+fn what_is_not_a_key_by_its_prefix_is_passed_over() {
+    let sources = default_sources();
+    let table: &[(&[(&str, &str)], &str)] = &[
+        (&[("authorization", "Bearer foreign")], "foreign: prefix"),
+        (&[("authorization", "Bearer foreign"), ("x-api-key", "a")], "a@1"),
+        (
+            &[("authorization", "Bearer foreign"), ("x-api-key", "")],
+            "malformed: empty",
+        ),
+        (&[("authorization", "Bearer a"), ("x-api-key", "foreign")], "a@0"),
+        (
+            &[("authorization", "Bearer foreign"), ("authorization", "Bearer a")],
+            "a@0",
+        ),
+    ];
+    for (lines, expected) in table {
+        assert_eq!(extracted(&sources, "/", lines), *expected, "{lines:?}");
+    }
+}
+
+#[test]
 fn basic_password() {
     for (value, expected) in [
         ("Basic dXNlcjprZXk=", "key@0"),
@@ -144,7 +172,7 @@ fn basic_password() {
         ("Basic dXNlcjo=", "malformed: empty"),
         ("Basic", "malformed: basic"),
         ("Basic dTprIGs=", "malformed: characters"),
-        ("Bearer key", "malformed: scheme"),
+        ("Bearer key", "foreign: scheme"),
     ] {
         let found = extracted(&[Source::BasicPassword], "/", &[("authorization", value)]);
         assert_eq!(found, expected, "{value}");

@@ -2,7 +2,8 @@ use http::HeaderMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::identity::{Field, Piece, Template};
+use crate::config::identity::Field;
+use crate::config::template::{Escape, Template};
 use crate::policy::credential::{Extraction, extract, live};
 use crate::policy::head::{ClientHead, Peer};
 
@@ -27,7 +28,7 @@ fn law(style: ForwardedStyle) -> HeaderLaw {
     let identity = Identity {
         headers: vec![(
             HeaderName::from_static("x-auth-key-id"),
-            Template(vec![Piece::Field(Field::KeyId)]),
+            Template::field(Field::KeyId, Escape::Header),
         )],
         reserved: ["x-auth-organization", "x-auth-status", "x-auth-signature"]
             .map(HeaderName::from_static)
@@ -493,7 +494,7 @@ proptest! {
             headers: &headers,
             peer: &Peer::new(None, false),
         };
-        let found = matches!(extract(&sources(), |_| true, &head, 64), Extraction::Found { .. });
+        let found = matches!(extract(&sources(), |_| true, &head, 64, |_, _| false), Extraction::Found { .. });
         prop_assert!(found);
         let left = rewritten(&PLAIN, &client);
         prop_assert!(!left.iter().any(|line| line.contains("SECRET")), "{left:?}");

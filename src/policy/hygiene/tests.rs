@@ -5,6 +5,7 @@ use super::*;
 use crate::config::credentials::default_sources;
 use crate::config::identity::Identity;
 use crate::config::ingress::ForwardedStyle;
+use crate::config::patterns;
 use crate::policy::head::Peer;
 
 type Lines<'a> = &'a [(&'a str, &'a str)];
@@ -476,6 +477,21 @@ proptest! {
                 prop_assert!(segment.iter().all(|&byte| byte >= 0x20 && byte != 0xc0), "{path}");
             }
         }
+    }
+
+    /// `check` says that a route is never reached exactly where its requests would be refused here.
+    #[test]
+    fn patterns_are_refused_as_paths_are(
+        path in "/(/|\\.|%2[eEfF]|%5[cC]|\\\\|;|%3b|a|%61|%c0|%25|%0a|%z|%){0,8}",
+        flags in any::<[bool; 4]>(),
+    ) {
+        let paths = Paths {
+            allow_dot_segments: flags[0],
+            allow_encoded_slashes: flags[1],
+            allow_backslashes: flags[2],
+            allow_empty_segments: flags[3],
+        };
+        prop_assert_eq!(patterns::is_refused(&path, &paths), path_check(&path, &paths).is_err());
     }
 
     #[test]

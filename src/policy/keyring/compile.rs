@@ -160,6 +160,8 @@ impl<'a> Compiler<'a> {
             name: organization.name.as_deref().map(Box::from),
             plan: organization.plan,
             quota: organization.quota.as_deref().map(Box::from),
+            created_at: organization.created_at,
+            metadata: organization.metadata.clone(),
         });
         let peppers = self
             .pepper_used

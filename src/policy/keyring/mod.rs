@@ -10,6 +10,7 @@
 //!   own end too.
 //! - Digests are compared with an ordinary comparison: whoever could steer one byte by byte would have broken SHA-256.
 
+mod census;
 mod compile;
 mod grant;
 #[cfg(test)]
@@ -85,6 +86,10 @@ pub struct Organization {
     pub plan: Option<PlanId>,
     /// `quota`: in place of the plan's quotas of scope `organization`.
     pub quota: Option<Box<[Quota]>>,
+    /// Unix seconds.
+    pub created_at: Option<i64>,
+    /// Free-form, as JSON.
+    pub metadata: serde_json::Map<String, serde_json::Value>,
 }
 
 /// One key's record, borrowed from its keyring.

@@ -48,6 +48,7 @@ fn records(keys: Vec<records::Key>) -> Records {
             name: Some("Acme".to_owned()),
             plan: Some(PlanId(1)),
             quota: None,
+            created_at: None,
             metadata: serde_json::Map::new(),
         }],
         keys,
@@ -340,4 +341,43 @@ proptest::proptest! {
         let found = keyring.find(&present(&last.to_string())).unwrap();
         proptest::prop_assert_eq!(keyring.state(found, now), told);
     }
+}
+
+#[test]
+fn keys_are_counted_by_state_as_their_records_say() {
+    const NOW: i64 = 1_000;
+    let moments = [None, Some(NOW - 1), Some(NOW), Some(NOW + 1)];
+    let mut keys = Vec::new();
+    for (own, first) in moments.iter().flat_map(|own| moments.map(|first| (*own, first))) {
+        for (second, revoked_at) in moments.iter().flat_map(|second| moments.map(|at| (*second, at))) {
+            for (not_before, active) in moments.iter().flat_map(|at| [(*at, true), (*at, false)]) {
+                let number = keys.len();
+                let secret = |of: &str, expires_at| Hashed {
+                    expires_at,
+                    ..sha256(&format!("{of} {number}"))
+                };
+                keys.push(records::Key {
+                    expires_at: own,
+                    revoked_at,
+                    not_before,
+                    active,
+                    ..record(
+                        &format!("key_{number}"),
+                        vec![secret("first", first), secret("second", second)],
+                    )
+                });
+            }
+        }
+    }
+    let slow = Hashed {
+        expires_at: Some(NOW),
+        ..argon2id("lead", "$argon2id$x")
+    };
+    keys.push(record("slow", vec![slow]));
+    let records = records(keys);
+    let expected = records.count_by_state(NOW);
+    assert!(expected.iter().all(|(_, count)| *count > 0), "{expected:?}");
+    let keyring = Keyring::compile(&records, &[], &Sets::default());
+    assert_eq!(keyring.count_by_state(NOW), expected);
+    assert_eq!((keyring.len(), keyring.organizations().len()), (records.keys.len(), 1));
 }

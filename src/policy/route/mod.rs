@@ -19,8 +19,9 @@ use http::Method;
 use matchit::{InsertError, Router};
 
 use crate::config::environments::EnvironmentId;
+use crate::config::patterns;
 use crate::config::routes::{
-    Access, Enforcement, Parameter, Permission, RequiredHeader, Route, RouteTimeouts, Subscription,
+    Access, Enforcement, Parameter, Permission, RequiredHeader, Route, RouteTimeouts, Subscription, Target,
 };
 use crate::config::upstreams::UpstreamId;
 
@@ -90,6 +91,7 @@ struct Demands<'a> {
     upstream: Option<UpstreamId>,
     body_bytes: Option<u64>,
     timeouts: Option<RouteTimeouts>,
+    target: Target,
     bound: Option<usize>,
 }
 
@@ -103,24 +105,25 @@ impl Routes {
         let mut compiled = Self {
             router: Router::new(),
             paths: Vec::new(),
-            demands: Vec::new(),
+            demands: Vec::with_capacity(routes.len()),
             closed: unmatched == Access::Deny,
         };
-        let mut patterns: Vec<String> = Vec::new();
+        let mut patterns: HashMap<String, usize> = HashMap::new();
         let mut demands: HashMap<Demands<'_>, usize> = HashMap::new();
         for (index, route) in routes.iter().enumerate() {
             let index = RouteIndex(u16::try_from(index).expect("routes are counted in 16 bits"));
-            let pattern = readings::anonymous(&route.path);
-            let path = match patterns.iter().position(|known| *known == pattern) {
-                Some(path) => path,
+            let pattern = patterns::anonymous(&route.path);
+            let path = match patterns.get(&pattern) {
+                Some(&path) => path,
                 None => {
-                    compiled.insert(&pattern, patterns.len()).map_err(|error| Unroutable {
+                    let path = compiled.paths.len();
+                    compiled.insert(&pattern, path).map_err(|error| Unroutable {
                         route: index,
                         what: error.to_string(),
                     })?;
                     compiled.paths.push(Path::new());
-                    patterns.push(pattern);
-                    patterns.len() - 1
+                    patterns.insert(pattern, path);
+                    path
                 }
             };
             compiled.paths[path].push((route.methods.as_slice().into(), index));
@@ -193,8 +196,10 @@ impl Routes {
 
     /// The same doors, written differently: `/x/` for `/x/{*rest}`, and literal text with and without percent-encoding.
     /// Where a pattern of the configuration says that itself, it counts.
-    fn insert_equivalents(&mut self, patterns: &[String]) {
-        for (path, pattern) in patterns.iter().enumerate() {
+    fn insert_equivalents(&mut self, patterns: &HashMap<String, usize>) {
+        let mut ordered: Vec<(&String, &usize)> = patterns.iter().collect();
+        ordered.sort_by_key(|(_, path)| **path);
+        for (pattern, &path) in ordered {
             for equivalent in readings::equivalents(pattern) {
                 let _ = self.insert(&equivalent, path);
             }
@@ -223,6 +228,7 @@ impl<'a> Demands<'a> {
             upstream: route.upstream,
             body_bytes: route.body_bytes,
             timeouts: route.timeouts,
+            target: route.target,
             bound: is_bound.then_some(pattern),
         }
     }

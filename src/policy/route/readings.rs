@@ -1,7 +1,5 @@
 //! How else a path could be read, and what is equal about patterns.
 
-use std::fmt::Write as _;
-
 use percent_encoding::{AsciiSet, utf8_percent_encode};
 use smallvec::SmallVec;
 
@@ -52,46 +50,6 @@ fn without_parameters(path: &str) -> String {
         .split('/')
         .map(|segment| segment.split_once(';').map_or(segment, |(name, _)| name));
     segments.collect::<Vec<_>>().join("/")
-}
-
-/// A pattern with its parameters numbered instead of named, so that patterns which match the same paths are equal.
-pub(super) fn anonymous(pattern: &str) -> String {
-    let mut anonymous = String::with_capacity(pattern.len());
-    let mut number = 0;
-    let mut rest = pattern;
-    while let Some(brace) = rest.find(['{', '}']) {
-        let (literal, tail) = rest.split_at(brace);
-        anonymous.push_str(literal);
-        let escaped = tail.starts_with("{{") || tail.starts_with("}}");
-        let name_end = if escaped {
-            None
-        } else {
-            tail.find('}').filter(|&end| is_name(&tail[..end]))
-        };
-        rest = match name_end {
-            Some(end) => {
-                let star = if tail.starts_with("{*") { "*" } else { "" };
-                write!(anonymous, "{{{star}p{number}}}").expect("writing to a string does not fail");
-                number += 1;
-                &tail[end + 1..]
-            }
-            // An escape, or something for the router to refuse.
-            None => {
-                let length = if escaped { 2 } else { 1 };
-                anonymous.push_str(&tail[..length]);
-                &tail[length..]
-            }
-        };
-    }
-    anonymous + rest
-}
-
-/// `{name` or `{*name`
-fn is_name(opened: &str) -> bool {
-    let name = opened
-        .strip_prefix('{')
-        .map(|name| name.strip_prefix('*').unwrap_or(name));
-    name.is_some_and(|name| !name.is_empty() && !name.contains(['{', '*', '/']))
 }
 
 /// Other ways to write a pattern that lead to the same door.

@@ -139,7 +139,7 @@ fn patterns_are_compared_without_their_parameters_names() {
         ("/plain", "/plain"),
         ("/{}/{", "/{}/{"),
     ] {
-        assert_eq!(readings::anonymous(pattern), expected);
+        assert_eq!(patterns::anonymous(pattern), expected);
     }
 }
 

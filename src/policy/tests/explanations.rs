@@ -138,7 +138,9 @@ fn explained(policy: &Policy, call: &Call) -> (Verdict, Trace) {
             trail,
         } => Verdict::Forward(upstream.0, trail.passage, identity),
         Outlook::Refuse(refused) => Verdict::Refuse(refused.refusal.code(), refused.refusal.retry_after()),
-        Outlook::Verify(_) => panic!("a slow hash"),
+        Outlook::Answer { .. } | Outlook::Fail(_) | Outlook::AskKeys | Outlook::Verify(_) => {
+            panic!("nothing here leads to this")
+        }
     };
     (verdict, trace)
 }

@@ -18,7 +18,6 @@ use crate::config::errors::CODES;
 /// Codes that no decision on a head gives: they belong to what is carried, and to what fails.
 const NOT_DECIDED: &[&str] = &[
     "head_timeout",
-    "body_too_large",
     "draining",
     "upstream_unreachable",
     "upstream_connect_timeout",
@@ -31,6 +30,7 @@ const NOT_DECIDED: &[&str] = &[
     "client_gone",
     "tunnels_exhausted",
     "verifier_busy",
+    "user_keys_unavailable",
 ];
 
 fn cases() -> PathBuf {

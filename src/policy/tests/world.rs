@@ -101,7 +101,9 @@ pub fn decide(policy: &Policy, call: &Call, now: Now) -> Said {
     match policy.decide_ingress(&call.head(), None, now) {
         Decision::Forward(permit) => Said::Yes(permit),
         Decision::Refuse(refused) => Said::No(refused.refusal, Box::new(refused.trail)),
+        Decision::Answer(_) => panic!("whoami"),
         Decision::Verify(_) => panic!("a slow hash"),
+        Decision::AskKeys | Decision::Fail(..) => panic!("keys that are fetched"),
     }
 }
 

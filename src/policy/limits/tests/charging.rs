@@ -129,6 +129,8 @@ proptest! {
             let after = everything(&policy, now);
             match decision {
                 Decision::Verify(_) => prop_assert!(false, "there are no slow hashes"),
+                Decision::AskKeys | Decision::Fail(..) => prop_assert!(false, "there are no users"),
+                Decision::Answer(_) => prop_assert!(false, "nothing leads to whoami"),
                 Decision::Refuse(refused) => prop_assert_eq!(before, after, "{:?}", refused.refusal),
                 Decision::Forward(permit) => {
                     if permit.trail().passage == Passage::Key {
