@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::harness::{
     ALPHA, BETA, Gate, Home, Setup, Upstream, curl, exchange, get, key, key_file, keygate, presents, sha256,
 };
+use crate::keyring::argon2id;
 
 const LIMITED: &str = "[plans.default]\nlimits = [{ name = \"hour\", requests = 3, per = \"1h\" }]\n\
                        [[routes]]\npath = \"/v1/send\"\nmethods = [\"POST\"]\npermission = \"send\"\ncost = 2\n\
@@ -178,7 +179,7 @@ fn what_makes_no_request_is_exit_code_2() {
 fn address_tls_host_and_version_are_taken_into_account() {
     let home = Home::new();
     Setup {
-        ingress: "require_tls = true".to_owned(),
+        ingress: "require_tls = true\ntrusted_proxies = [\"192.0.2.1\"]".to_owned(),
         records: key_file(&[key(
             "key_alpha",
             ALPHA,
@@ -276,4 +277,29 @@ fn asked_over_the_wire_questions_are_bounded_and_errors_are_problems() {
     let long = post(&"x".repeat(70_000));
     assert_eq!((long.status, long.code().as_str()), (413, "body_too_large"));
     assert_eq!(curl(&["-H", &authorization, &url]).status, 405);
+}
+
+#[test]
+fn slow_hashes_are_computed_for_an_explanation() {
+    let home = Home::new();
+    let hash = argon2id("slow-and-chosen");
+    let record = format!(
+        "[[keys]]\nid = \"key_slow\"\nname = \"slow\"\norganization = \"acme\"\nhash = \"{hash}\"\nlead = \"slow\"\n\
+         permissions = [\"send\"]\n"
+    );
+    Setup {
+        records: key_file(&[record]),
+        ..setup()
+    }
+    .write(&home);
+    let send = ["--request", "POST /v1/send", "--json"];
+    assert_eq!(
+        json(&explain(&home, "slow-and-chosen", &send), 0)["key"]["id"],
+        "key_slow"
+    );
+    let other = json(&explain(&home, "slow-and-guessed", &send), 1);
+    assert_eq!(
+        (&other["code"], &other["key"]),
+        (&"credential_invalid".into(), &Value::Null)
+    );
 }
