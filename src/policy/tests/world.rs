@@ -96,15 +96,16 @@ impl Said {
     }
 }
 
-/// Decides; the worlds here have no slow hashes.
+/// Decides; the worlds here have neither slow hashes nor anything else that would have to be asked.
 pub fn decide(policy: &Policy, call: &Call, now: Now) -> Said {
-    match policy.decide_ingress(&call.head(), None, now) {
-        Decision::Forward(permit) => Said::Yes(permit),
-        Decision::Refuse(refused) => Said::No(refused.refusal, Box::new(refused.trail)),
-        Decision::Answer(_) => panic!("whoami"),
-        Decision::Verify(_) => panic!("a slow hash"),
-        Decision::AskKeys | Decision::Fail(..) => panic!("keys that are fetched"),
+    let decision = policy.decide_ingress(&call.head(), None, now);
+    if let Decision::Forward(permit) = decision {
+        return Said::Yes(permit);
     }
+    let Decision::Refuse(refused) = decision else {
+        panic!("neither yes nor no");
+    };
+    Said::No(refused.refusal, Box::new(refused.trail))
 }
 
 /// Makes good calls, one after the other, and keeps the last `open` of them in flight.
