@@ -222,7 +222,9 @@ proptest! {
     #[test]
     fn what_is_refused_leaves_every_limit_as_it_was(world in world(), calls in vec(asked(), 1..20)) {
         let plan = "[plans.default]\nconcurrency = 1\nlimits = [{ name = \"hour\", requests = 3, per = \"1h\" }, \
-                    { name = \"day\", requests = 5, per = \"1d\", strict = true }]";
+                    { name = \"day\", requests = 5, per = \"1d\", strict = true }]\n\
+                    quota = [{ name = \"month\", requests = 4, per = \"month\" }, \
+                    { name = \"own\", requests = 2, per = \"day\", scope = \"key\" }]";
         let (disturbed, calm) = (world.policy(plan), world.policy(plan));
         for asked in calls {
             let said = decide(&disturbed, &call(asked), at(NOW));

@@ -1,16 +1,17 @@
 //! What a list of calls cannot say: keys that are made, exchanged and revoked while the gateway runs.
 
+use std::path::Path;
 use std::sync::mpsc::channel;
 
 use super::stage::Stage;
-use crate::harness::{Connection, Response, exchange, get, post, wait_until};
+use crate::harness::{Connection, Response, exchange, get, post, rows, wait_until};
 use crate::keyring::argon2id;
 
 /// The rows that are shown here.
 pub const ROWS: &[(&str, &[&str])] = &[
     ("connexease", &["management", "key service broken"]),
     ("connxio", &["lint", "active switch"]),
-    ("gosendapi", &["rotation", "revocation"]),
+    ("gosendapi", &["rotation", "revocation", "last used"]),
     ("swellsign", &["creation", "monitoring", "security"]),
 ];
 
@@ -43,6 +44,12 @@ fn wait_for(status: u16, call: impl Fn() -> Response) {
     wait_until(&format!("status {status}"), || {
         (call().status() == status).then_some(())
     });
+}
+
+/// Waits until the state file says this.
+#[track_caller]
+fn wait_for_rows(database: &Path, query: &str, expected: &[&str]) {
+    wait_until(query, || (rows(database, query) == expected).then_some(()));
 }
 
 #[test]
@@ -184,6 +191,39 @@ fn gosendapi_rotation_stops_the_old_key_and_revocation_is_for_good() {
 }
 
 #[test]
+fn gosendapi_remembers_when_each_key_was_last_used_and_what_is_left_of_a_month() {
+    let mut stage = Stage::set("gosendapi");
+    let call = |stage: &Stage, key: &str| {
+        let header = format!("X-API-Key: {key}\r\n");
+        exchange(stage.gate.ingress(), post("/v1/messages", &header, "{}")).status()
+    };
+    let trial = "gsk_live_example_trial_0123456789abcd";
+    assert_eq!(call(&stage, trial), 202);
+    assert_eq!(call(&stage, "gsk_test_example_trial_0123456789abcd"), 202);
+    assert_eq!(call(&stage, "gsk_live_example_contractor_012345678"), 401);
+    let database = stage.gate.home.path("keygate.db");
+    let used = "SELECT key_id, organization, route FROM last_use ORDER BY key_id";
+    wait_for_rows(
+        &database,
+        used,
+        &["key_trial|43|/v1/{*rest}", "key_trial_test|43|/v1/{*rest}"],
+    );
+    // The sandbox is free.
+    wait_for_rows(
+        &database,
+        "SELECT owner, quota, used, allowed FROM quota_balances",
+        &["43|month|1|2"],
+    );
+    stage.gate.kill();
+    stage.gate.start_again();
+    assert_eq!(
+        [(); 3].map(|()| call(&stage, trial)),
+        [202, 429, 429],
+        "a restart gives nothing back"
+    );
+}
+
+#[test]
 fn swellsign_keys_end_and_their_end_is_foretold_and_they_are_masked() {
     let stage = Stage::set("swellsign");
     let key = new_key(
@@ -199,9 +239,10 @@ fn swellsign_keys_end_and_their_end_is_foretold_and_they_are_masked() {
             "10d",
         ],
     );
+    let address = stage.gate.ingress();
     let call = || {
         exchange(
-            stage.gate.ingress(),
+            address,
             get("/v1/envelopes", &format!("Authorization: x-api-key {key}\r\n")),
         )
     };
@@ -223,12 +264,22 @@ fn swellsign_keys_end_and_their_end_is_foretold_and_they_are_masked() {
         check.status.success() && warned.contains("is within 14 days"),
         "an end in ten days is foretold: {warned}"
     );
-    let access = stage.gate.access_line("/v1/envelopes");
-    assert!(access["decision"].is_string(), "{access}");
+    let used = stage
+        .gate
+        .wait_for_log("the use of the key", |line| line["decision"] == "forward");
+    let id = used["key_id"].as_str().unwrap().to_owned();
     edit_keys(
         &stage,
         "name = \"Trial\"",
         "name = \"Trial\"\nrevoked_at = 2026-01-01T00:00:00Z",
     );
     wait_for(401, call);
+    let forwarded = stage
+        .gate
+        .access()
+        .iter()
+        .filter(|line| line["decision"] == "forward")
+        .count();
+    let usage = format!("SELECT requests - refused FROM usage WHERE key_id = '{id}'");
+    wait_for_rows(&stage.gate.home.path("keygate.db"), &usage, &[&forwarded.to_string()]);
 }

@@ -44,6 +44,7 @@ pub const ROWS: &[(&str, &[&str])] = &[
             "limit exceeded",
             "rotation",
             "revocation",
+            "last used",
             "IP allowlist",
             "admin key",
         ],
