@@ -38,6 +38,7 @@ pub const ROWS: &[(&str, &[&str])] = &[
             "credential",
             "environments",
             "tenancy",
+            "GET /v1/me",
             "missing or invalid key",
             "rate limit",
             "headers",
