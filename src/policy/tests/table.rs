@@ -33,7 +33,7 @@ struct Row {
     /// So many of these are still in flight.
     #[serde(default)]
     open: usize,
-    /// `forward`, or the code of a refusal.
+    /// `forward`, `answer` (by Keygate itself), or the code of a refusal.
     says: String,
     status: Option<u16>,
     /// What the operator's log says beyond the code.
@@ -131,6 +131,10 @@ fn differences(row: &Row, policy: &Policy) -> Vec<String> {
             let upstream = &policy.config.upstreams[usize::from(permit.upstream.0)].name;
             compare("upstream", row.upstream.as_deref(), upstream.clone());
             compare("told", row.told.as_deref(), trail.passage.status().into_owned());
+        }
+        Said::Answer(answered) => {
+            let status = row.status.map(|status| status.to_string());
+            compare("status", status.as_deref(), answered.answer.status.as_str().to_owned());
         }
         Said::No(refusal, _) => {
             let status = row.status.map(|status| status.to_string());

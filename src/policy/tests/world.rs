@@ -11,7 +11,7 @@ use crate::config::{self, Config};
 use crate::policy::head::{ClientHead, Peer};
 use crate::policy::permit::{Permit, Trail};
 use crate::policy::refusal::Refusal;
-use crate::policy::{Decision, Policy};
+use crate::policy::{Answered, Decision, Policy};
 
 /// A request's head and where it comes from.
 pub struct Call {
@@ -80,14 +80,16 @@ pub fn load(config: &str, files: &[(&str, &str)]) -> Config {
 /// What is said to a request.
 pub enum Said {
     Yes(Box<Permit>),
+    Answer(Box<Answered>),
     No(Refusal, Box<Trail>),
 }
 
 impl Said {
-    /// The code of a refusal, or `forward`.
+    /// The code of a refusal, or `forward`, or `answer`.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Yes(_) => "forward",
+            Self::Answer(_) => "answer",
             Self::No(refusal, _) => refusal.code(),
         }
     }
@@ -95,6 +97,7 @@ impl Said {
     pub fn trail(&self) -> &Trail {
         match self {
             Self::Yes(permit) => permit.trail(),
+            Self::Answer(answered) => &answered.trail,
             Self::No(_, trail) => trail,
         }
     }
@@ -104,12 +107,14 @@ impl Said {
 pub fn decide(policy: &Policy, call: &Call, now: Now) -> Said {
     let decision = policy.decide_ingress(&call.head(), None, now);
     if let Decision::Forward(permit) = decision {
-        return Said::Yes(permit);
+        Said::Yes(permit)
+    } else if let Decision::Answer(answered) = decision {
+        Said::Answer(answered)
+    } else if let Decision::Refuse(refused) = decision {
+        Said::No(refused.refusal, Box::new(refused.trail))
+    } else {
+        panic!("neither yes nor no")
     }
-    let Decision::Refuse(refused) = decision else {
-        panic!("neither yes nor no");
-    };
-    Said::No(refused.refusal, Box::new(refused.trail))
 }
 
 /// Makes good calls, one after the other, and keeps the last `open` of them in flight.
