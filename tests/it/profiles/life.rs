@@ -3,6 +3,9 @@
 use std::path::Path;
 use std::sync::mpsc::channel;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
 use super::stage::Stage;
 use crate::harness::{Connection, Response, exchange, get, post, rows, wait_until};
 use crate::keyring::argon2id;
@@ -10,7 +13,7 @@ use crate::keyring::argon2id;
 /// The rows that are shown here.
 pub const ROWS: &[(&str, &[&str])] = &[
     ("connexease", &["management", "key service broken"]),
-    ("connxio", &["lint", "active switch"]),
+    ("connxio", &["lint", "active switch", "scopes"]),
     ("gosendapi", &["rotation", "revocation", "last used"]),
     ("swellsign", &["creation", "monitoring", "security"]),
 ];
@@ -150,10 +153,25 @@ fn connxio_keys_are_switched_off_and_on_and_broad_ones_are_advised_against() {
         exchange(stage.gate.ingress(), get("/management/sub-1/integrations", &header))
     };
     assert_eq!(call().status(), 401);
+    let audited = stage.gate.access_line("/management/sub-1/integrations");
+    assert_eq!(audited["source"], "header", "{audited}");
     edit_keys(&stage, "active = false", "active = true");
     wait_for(200, call);
     edit_keys(&stage, "active = true", "active = false");
     wait_for(401, call);
+}
+
+/// The key as a Basic password is less safe than in a header of its own: its uses can be told apart.
+#[test]
+fn connxio_every_use_of_basic_authentication_is_audited() {
+    let stage = Stage::set("connxio");
+    let basic = BASE64_STANDARD.encode("integration:RXhhbXBsZSBrZXkgZm9yIHdlYmhvb2tzIG9ubHkrLy8=");
+    let header = format!("Authorization: Basic {basic}\r\n");
+    let answer = exchange(stage.gate.ingress(), post("/webhook/sub-1/orders", &header, "{}"));
+    assert_eq!(answer.status(), 202);
+    let audited = stage.gate.access_line("/webhook/sub-1/orders");
+    assert_eq!(audited["key_id"], "key_webhook");
+    assert_eq!(audited["source"], "basic", "{audited}");
 }
 
 #[test]
