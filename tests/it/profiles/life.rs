@@ -6,6 +6,7 @@ use std::sync::mpsc::channel;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
+use super::replay::WEBSOCKET;
 use super::stage::Stage;
 use crate::harness::{Connection, Response, exchange, get, post, rows, wait_until};
 use crate::keyring::argon2id;
@@ -16,6 +17,7 @@ pub const ROWS: &[(&str, &[&str])] = &[
     ("connxio", &["lint", "active switch", "scopes"]),
     ("gosendapi", &["rotation", "revocation", "last used"]),
     ("swellsign", &["creation", "monitoring", "security"]),
+    ("wa-gateway", &["creation", "revocation"]),
 ];
 
 /// Makes a key with these arguments of `keygate keys new` and gives its secret, which is shown this once.
@@ -300,4 +302,39 @@ fn swellsign_keys_end_and_their_end_is_foretold_and_they_are_masked() {
         .count();
     let usage = format!("SELECT requests - refused FROM usage WHERE key_id = '{id}'");
     wait_for_rows(&stage.gate.home.path("keygate.db"), &usage, &[&forwarded.to_string()]);
+}
+
+#[test]
+fn wa_gateway_keys_are_shown_once_and_stop_when_they_are_revoked() {
+    let stage = Stage::set("wa-gateway");
+    let key = new_key(
+        &stage,
+        &[
+            "--name",
+            "listener",
+            "--organization",
+            "org_shop",
+            "--permission",
+            "read,events",
+        ],
+    );
+    assert!(key.starts_with("wa_"), "a key begins with {}", &key[..3]);
+    assert!(!listed(&stage).contains(&key), "it is shown once");
+    let bearer = format!("Authorization: Bearer {key}\r\n");
+    let read = || exchange(stage.gate.ingress(), get("/api/v1/sessions", &bearer));
+    let listen = || {
+        exchange(
+            stage.gate.ingress(),
+            get("/api/v1/realtime", &format!("{bearer}{WEBSOCKET}")),
+        )
+    };
+    wait_for(200, read);
+    assert_eq!(listen().status(), 101);
+    edit_keys(
+        &stage,
+        "name = \"listener\"",
+        "name = \"listener\"\nrevoked_at = 2026-01-01T00:00:00Z",
+    );
+    wait_for(401, read);
+    assert_eq!(listen().status(), 401);
 }

@@ -72,6 +72,7 @@ pub const ROWS: &[(&str, &[&str])] = &[
             "error body",
             "realtime",
             "revocation",
+            "creation",
         ],
     ),
 ];
