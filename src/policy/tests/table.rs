@@ -13,6 +13,8 @@ use crate::policy::Policy;
 struct Table {
     config: String,
     keys: String,
+    /// The keys of users' tokens.
+    jwks: Option<String>,
     rows: Vec<Row>,
 }
 
@@ -81,7 +83,8 @@ fn every_row_is_answered_as_it_says() {
     let mut wrong = Vec::new();
     for (file, table) in tables() {
         assert!(!table.rows.is_empty(), "{file} has no rows");
-        let config = load(&table.config, &[("keys.toml", &table.keys)]);
+        let jwks = table.jwks.as_deref().unwrap_or_default();
+        let config = load(&table.config, &[("keys.toml", &table.keys), ("jwks.json", jwks)]);
         for row in &table.rows {
             let policy = Policy::first(config.clone()).expect("routes that stand beside each other");
             for what in differences(row, &policy) {
