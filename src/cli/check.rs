@@ -3,10 +3,12 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use jiff::Timestamp;
+
 use super::output;
 use crate::clock;
 use crate::config::problem::{Problem, Problems};
-use crate::config::routes::{Access, Target};
+use crate::config::routes::{Access, Enforcement, Route, Target};
 use crate::config::sources::Sources;
 use crate::config::upstreams::{Endpoint, Protocol, Upstream};
 use crate::config::{self, Loaded};
@@ -61,29 +63,22 @@ fn summary(policy: &Policy, now: i64) -> String {
     if config.routes.iter().all(|route| route.target == Target::Whoami) {
         lines.push("routes     none: every path needs a valid key".to_owned());
     }
-    for route in &config.routes {
-        let methods = if route.methods.is_empty() {
-            "*".to_owned()
+    lines.extend(
+        config
+            .routes
+            .iter()
+            .map(|route| format!("route      {}", described(route))),
+    );
+    if config.unmatched.access != Access::Deny && config.routes.iter().any(|route| route.target == Target::Upstream) {
+        lines.push(format!("unmatched  {}", access(config.unmatched.access)));
+    }
+    for legacy in &config.legacy {
+        let state = if legacy.until <= now {
+            "ended"
         } else {
-            route
-                .methods
-                .iter()
-                .map(|method| method.as_str())
-                .collect::<Vec<_>>()
-                .join(",")
+            "without a key until"
         };
-        let access = match route.access {
-            Access::Key => "key",
-            Access::User => "user",
-            Access::KeyOrUser => "key-or-user",
-            Access::Public => "public",
-            Access::Deny => "deny",
-        };
-        let target = match route.target {
-            Target::Upstream => "",
-            Target::Whoami => "  whoami",
-        };
-        lines.push(format!("route      {methods} {}  {access}{target}", route.path));
+        lines.push(format!("legacy     {}  {state} {}", legacy.name, moment(legacy.until)));
     }
     let keyring = policy.keyring();
     lines.push(format!(
@@ -97,6 +92,47 @@ fn summary(policy: &Policy, now: i64) -> String {
         }
     }
     lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+/// A route on one line: methods, path, who may use it, and what it demands of them.
+fn described(route: &Route) -> String {
+    let methods: Vec<&str> = route.methods.iter().map(|method| method.as_str()).collect();
+    let methods = if methods.is_empty() {
+        "*".to_owned()
+    } else {
+        methods.join(",")
+    };
+    let mut line = format!("{methods} {}  {}", route.path, access(route.access));
+    if let Some(permission) = &route.permission {
+        line.push_str(&format!("  permission {permission}"));
+    }
+    if route.organization.is_some() {
+        line.push_str("  own organization");
+    }
+    match route.enforcement {
+        Enforcement::Enforce => {}
+        Enforcement::Observe => line.push_str("  observes only"),
+        Enforcement::Off => line.push_str("  not enforced"),
+    }
+    match route.target {
+        Target::Upstream => {}
+        Target::Whoami => line.push_str("  whoami"),
+    }
+    line
+}
+
+fn access(access: Access) -> &'static str {
+    match access {
+        Access::Key => "key",
+        Access::User => "user",
+        Access::KeyOrUser => "key-or-user",
+        Access::Public => "public",
+        Access::Deny => "deny",
+    }
+}
+
+fn moment(unix: i64) -> String {
+    Timestamp::from_second(unix).map_or_else(|_| unix.to_string(), |at| at.to_string())
 }
 
 fn address(upstream: &Upstream) -> String {

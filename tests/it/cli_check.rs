@@ -331,3 +331,28 @@ fn help_teaches_and_completions_are_printed() {
     assert_eq!(home.keygate(&["nonsense"]).status.code(), Some(2));
     assert_eq!(home.keygate(&["run", "--nonsense"]).status.code(), Some(2));
 }
+
+#[test]
+fn what_routes_demand_is_shown_on_one_line_each() {
+    let home = Home::new();
+    let mut setup = Setup::url("http://127.0.0.1:3000");
+    setup.ingress = "unmatched = \"key\"".to_owned();
+    setup.more = "[[routes]]\npath = \"/orgs/{org}\"\nmethods = [\"GET\", \"POST\"]\norganization = \"{org}\"\n\
+                  permission = { any = [\"read\", \"send\"] }\n\
+                  [[routes]]\npath = \"/old\"\nenforcement = \"observe\"\npermission = { all = [\"read\", \"send\"] }\n\
+                  [[routes]]\npath = \"/open\"\nenforcement = \"off\"\n\
+                  [[legacy]]\nname = \"batch\"\npath = \"/x\"\nuntil = 2037-01-01\n"
+        .to_owned();
+    setup.write(&home);
+    let output = home.keygate(&["check"]);
+    let said = text(&output.stdout);
+    for line in [
+        "route      GET,POST /orgs/{org}  key  permission any of read, send  own organization",
+        "route      * /old  key  permission read and send  observes only",
+        "route      * /open  key  not enforced",
+        "unmatched  key",
+        "legacy     batch  without a key until 2037-01-01T00:00:00Z",
+    ] {
+        assert!(said.lines().any(|said| said == line), "{line} in {said}");
+    }
+}

@@ -217,7 +217,7 @@ fn credentials() {
             { header = \"Authorization\", scheme = \"x-api-key\" },
             { header = \"X-Acme-Key\" },
             { basic = \"password\" },
-            { query = \"api_key\", prefix = [\"kg_\", \"wa_\"] },
+            { query = \"api_key\", prefix = [\"kg_\", \"acme_\"] },
             { cookie = \"api_key\" },
             { websocket_protocol = \"keygate.key.\" },
         ]",
@@ -237,8 +237,8 @@ fn credentials() {
         ]
     );
     assert_eq!(config.credentials.prefixes[2], [""; 0]);
-    assert_eq!(config.credentials.prefixes[3], ["kg_", "wa_"]);
-    for (source, value, may) in [(2, "x", true), (3, "wa_x", true), (3, "x", false)] {
+    assert_eq!(config.credentials.prefixes[3], ["kg_", "acme_"]);
+    for (source, value, may) in [(2, "x", true), (3, "acme_x", true), (3, "x", false)] {
         let value = Presented::borrowed(value.as_bytes());
         assert_eq!(config.credentials.may_be_key(source, &value), may);
     }

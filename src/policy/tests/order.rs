@@ -144,7 +144,7 @@ pub(super) fn codes() -> BTreeSet<String> {
 
 fn is_said(check: &Check, said: &Said) -> bool {
     let reason = match said {
-        Said::Yes(_) => "",
+        Said::Yes(_) | Said::Answer(_) => "",
         Said::No(refusal, _) => refusal.reason(),
     };
     said.code() == check.code && check.reason.as_ref().is_none_or(|expected| expected == reason)

@@ -1,7 +1,7 @@
 //! Thousands of small worlds against an oracle that fits on one screen.
 //!
 //! - Nobody passes whom no rule lets through, and everybody whom one does.
-//! - Whoever may more, by a permission, a wildcard or a set, may at least as much as before.
+//! - Whoever may more, by a permission, a wildcard, a set or a subscription, may at least as much as before.
 //! - What is refused leaves every limit as it was.
 
 use std::fmt::Write;
@@ -30,6 +30,7 @@ const HELD: [&str; 12] = [
     "inner",
     "outer",
 ];
+const ORGANIZATIONS: [&str; 2] = ["acme", "globex"];
 const NOW: i64 = 1_780_315_200;
 
 #[derive(Debug, Clone)]
@@ -43,22 +44,34 @@ enum Demand {
 struct Route {
     access: &'static str,
     demand: Demand,
+    subscription: Option<&'static str>,
+    /// Whether `X-Org` has to name the caller's organization.
+    tenant: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Key {
+    active: bool,
+    organization: &'static str,
+    held: Vec<&'static str>,
+    subscriptions: Vec<&'static str>,
 }
 
 /// Three routes `/0` to `/2`, two keys `key_0` and `key_1`, two sets of which the outer one may hold the inner one.
 #[derive(Debug, Clone)]
 struct World {
     routes: Vec<Route>,
-    keys: Vec<(bool, Vec<&'static str>)>,
+    keys: Vec<Key>,
     inner: Vec<&'static str>,
     outer: Vec<&'static str>,
 }
 
-/// Which path, and whose key: a known one, one that nobody has, or none.
+/// Which path, whose key (a known one, one that nobody has, or none), and which organization it is about.
 #[derive(Debug, Clone, Copy)]
 struct Asked {
     route: usize,
     key: Option<usize>,
+    organization: Option<&'static str>,
 }
 
 impl World {
@@ -78,13 +91,20 @@ impl World {
                 (Demand::Nothing | Demand::Any(_) | Demand::All(_), _) => Ok(()),
             }
             .expect("a string");
+            if let (Some(name), "key") = (route.subscription, route.access) {
+                writeln!(config, "subscription = {name:?}").expect("a string");
+            }
+            if route.tenant && route.access == "key" {
+                writeln!(config, "organization = {{ header = \"X-Org\" }}").expect("a string");
+            }
         }
-        let mut keys = "[[organizations]]\nid = \"acme\"\n".to_owned();
-        for (index, (active, held)) in self.keys.iter().enumerate() {
+        let mut keys = "[[organizations]]\nid = \"acme\"\n[[organizations]]\nid = \"globex\"\n".to_owned();
+        for (index, key) in self.keys.iter().enumerate() {
             writeln!(
                 keys,
-                "[[keys]]\nid = \"key_{index}\"\nname = \"{index}\"\norganization = \"acme\"\nkey = \"kg_{index}\"\n\
-                 active = {active}\npermissions = {held:?}"
+                "[[keys]]\nid = \"key_{index}\"\nname = \"{index}\"\norganization = {:?}\nkey = \"kg_{index}\"\n\
+                 active = {}\npermissions = {:?}\nsubscriptions = {:?}",
+                key.organization, key.active, key.held, key.subscriptions
             )
             .expect("a string");
         }
@@ -99,18 +119,17 @@ impl World {
         match route.access {
             "public" => true,
             "deny" => false,
-            _ => asked
-                .key
-                .and_then(|key| self.keys.get(key))
-                .is_some_and(|(active, held)| {
-                    let has = |name: &&str| self.all_of(held).iter().any(|pattern| matches(pattern, name));
-                    *active
-                        && match &route.demand {
-                            Demand::Nothing => true,
-                            Demand::Any(names) => names.iter().any(has),
-                            Demand::All(names) => names.iter().all(has),
-                        }
-                }),
+            _ => asked.key.and_then(|key| self.keys.get(key)).is_some_and(|key| {
+                let has = |name: &&str| self.all_of(&key.held).iter().any(|pattern| matches(pattern, name));
+                let may = match &route.demand {
+                    Demand::Nothing => true,
+                    Demand::Any(names) => names.iter().any(has),
+                    Demand::All(names) => names.iter().all(has),
+                };
+                let subscribed = route.subscription.is_none_or(|name| key.subscriptions.contains(&name));
+                let own = !route.tenant || asked.organization == Some(key.organization);
+                key.active && may && subscribed && own
+            }),
         }
     }
 
@@ -146,6 +165,9 @@ fn call(asked: Asked) -> Call {
     if let Some(key) = asked.key {
         call.add(&format!("X-API-Key: kg_{key}"));
     }
+    if let Some(organization) = asked.organization {
+        call.add(&format!("X-Org: {organization}"));
+    }
     call
 }
 
@@ -166,14 +188,38 @@ fn set(of: &'static [&'static str]) -> impl Strategy<Value = Vec<&'static str>> 
     subsequence(of.to_vec(), 1..=3)
 }
 
-fn world() -> impl Strategy<Value = World> {
+fn route() -> impl Strategy<Value = Route> {
     let access = select(&["key", "key", "key", "key", "public", "deny"][..]);
-    let routes = vec(
-        (access, demand()).prop_map(|(access, demand)| Route { access, demand }),
-        3,
+    let subscription = prop::option::weighted(0.3, Just("messaging"));
+    let parts = (access, demand(), subscription, prop::bool::weighted(0.3));
+    parts.prop_map(|(access, demand, subscription, tenant)| Route {
+        access,
+        demand,
+        subscription,
+        tenant,
+    })
+}
+
+fn key() -> impl Strategy<Value = Key> {
+    let held = subsequence(HELD.to_vec(), 0..=3);
+    let subscriptions = subsequence(vec!["messaging", "reports"], 0..=2);
+    let parts = (
+        prop::bool::weighted(0.8),
+        select(&ORGANIZATIONS[..]),
+        held,
+        subscriptions,
     );
-    let keys = vec((prop::bool::weighted(0.8), subsequence(HELD.to_vec(), 0..=3)), 2);
-    (routes, keys, set(&HELD[..10]), set(&HELD[..11])).prop_map(|(routes, keys, inner, outer)| World {
+    parts.prop_map(|(active, organization, held, subscriptions)| Key {
+        active,
+        organization,
+        held,
+        subscriptions,
+    })
+}
+
+fn world() -> impl Strategy<Value = World> {
+    let parts = (vec(route(), 3), vec(key(), 2), set(&HELD[..10]), set(&HELD[..11]));
+    parts.prop_map(|(routes, keys, inner, outer)| World {
         routes,
         keys,
         inner,
@@ -181,14 +227,19 @@ fn world() -> impl Strategy<Value = World> {
     })
 }
 
-/// Also a path without a route, and a key that nobody has.
 fn asked() -> impl Strategy<Value = Asked> {
-    (0..4usize, prop::option::weighted(0.9, 0..3usize)).prop_map(|(route, key)| Asked { route, key })
+    select(everything().collect::<Vec<_>>())
 }
 
+/// Also a path without a route, a key that nobody has, and an organization that is not there.
 fn everything() -> impl Iterator<Item = Asked> {
     let keys = [None, Some(0), Some(1), Some(2)];
-    (0..4).flat_map(move |route| keys.map(|key| Asked { route, key }))
+    let organizations = [None, Some(ORGANIZATIONS[0]), Some(ORGANIZATIONS[1]), Some("initech")];
+    (0..4 * 4 * 4).map(move |index| Asked {
+        route: index / 16,
+        key: keys[index / 4 % 4],
+        organization: organizations[index % 4],
+    })
 }
 
 proptest! {
@@ -203,13 +254,15 @@ proptest! {
     }
 
     #[test]
-    fn more_permissions_never_mean_less_access(world in world(), more in select(&HELD[..]), place in 0..4usize) {
+    fn more_permissions_never_mean_less_access(world in world(), more in select(&HELD[..]), place in 0..6usize) {
         let mut richer = world.clone();
         let list = match place {
             0 => &mut richer.inner,
             1 => &mut richer.outer,
-            key => &mut richer.keys[key - 2].1,
+            2 | 3 => &mut richer.keys[place - 2].held,
+            _ => &mut richer.keys[place - 4].subscriptions,
         };
+        let more = if place < 4 { more } else { "messaging" };
         // A set that held itself would be no set.
         prop_assume!(!list.contains(&more) && (place > 1 || more != "outer") && (place > 0 || more != "inner"));
         list.push(more);
@@ -222,7 +275,9 @@ proptest! {
     #[test]
     fn what_is_refused_leaves_every_limit_as_it_was(world in world(), calls in vec(asked(), 1..20)) {
         let plan = "[plans.default]\nconcurrency = 1\nlimits = [{ name = \"hour\", requests = 3, per = \"1h\" }, \
-                    { name = \"day\", requests = 5, per = \"1d\", strict = true }]";
+                    { name = \"day\", requests = 5, per = \"1d\", strict = true }]\n\
+                    quota = [{ name = \"month\", requests = 4, per = \"month\" }, \
+                    { name = \"own\", requests = 2, per = \"day\", scope = \"key\" }]";
         let (disturbed, calm) = (world.policy(plan), world.policy(plan));
         for asked in calls {
             let said = decide(&disturbed, &call(asked), at(NOW));

@@ -13,6 +13,8 @@ use crate::policy::Policy;
 struct Table {
     config: String,
     keys: String,
+    /// The keys of users' tokens.
+    jwks: Option<String>,
     rows: Vec<Row>,
 }
 
@@ -33,7 +35,7 @@ struct Row {
     /// So many of these are still in flight.
     #[serde(default)]
     open: usize,
-    /// `forward`, or the code of a refusal.
+    /// `forward`, `answer` (by Keygate itself), or the code of a refusal.
     says: String,
     status: Option<u16>,
     /// What the operator's log says beyond the code.
@@ -81,7 +83,8 @@ fn every_row_is_answered_as_it_says() {
     let mut wrong = Vec::new();
     for (file, table) in tables() {
         assert!(!table.rows.is_empty(), "{file} has no rows");
-        let config = load(&table.config, &[("keys.toml", &table.keys)]);
+        let jwks = table.jwks.as_deref().unwrap_or_default();
+        let config = load(&table.config, &[("keys.toml", &table.keys), ("jwks.json", jwks)]);
         for row in &table.rows {
             let policy = Policy::first(config.clone()).expect("routes that stand beside each other");
             for what in differences(row, &policy) {
@@ -131,6 +134,10 @@ fn differences(row: &Row, policy: &Policy) -> Vec<String> {
             let upstream = &policy.config.upstreams[usize::from(permit.upstream.0)].name;
             compare("upstream", row.upstream.as_deref(), upstream.clone());
             compare("told", row.told.as_deref(), trail.passage.status().into_owned());
+        }
+        Said::Answer(answered) => {
+            let status = row.status.map(|status| status.to_string());
+            compare("status", status.as_deref(), answered.answer.status.as_str().to_owned());
         }
         Said::No(refusal, _) => {
             let status = row.status.map(|status| status.to_string());

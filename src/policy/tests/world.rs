@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 
 use crate::clock::Now;
+use crate::config::problem::{Problems, Severity};
 use crate::config::sources::Sources;
 use crate::config::{self, Config};
 use crate::policy::head::{ClientHead, Peer};
 use crate::policy::permit::{Permit, Trail};
 use crate::policy::refusal::Refusal;
-use crate::policy::{Decision, Policy};
+use crate::policy::{Answered, Decision, Policy};
 
 /// A request's head and where it comes from.
 pub struct Call {
@@ -69,21 +70,26 @@ pub fn load(config: &str, files: &[(&str, &str)]) -> Config {
     std::fs::write(&path, config).expect("a file");
     match config::load(&path, &mut Sources::default()) {
         Ok(loaded) => loaded.config,
-        Err(problems) => panic!("{problems}"),
+        Err(Problems(mut problems)) => {
+            problems.retain(|problem| problem.severity == Severity::Error);
+            panic!("{}", Problems(problems));
+        }
     }
 }
 
 /// What is said to a request.
 pub enum Said {
     Yes(Box<Permit>),
+    Answer(Box<Answered>),
     No(Refusal, Box<Trail>),
 }
 
 impl Said {
-    /// The code of a refusal, or `forward`.
+    /// The code of a refusal, or `forward`, or `answer`.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Yes(_) => "forward",
+            Self::Answer(_) => "answer",
             Self::No(refusal, _) => refusal.code(),
         }
     }
@@ -91,19 +97,23 @@ impl Said {
     pub fn trail(&self) -> &Trail {
         match self {
             Self::Yes(permit) => permit.trail(),
+            Self::Answer(answered) => &answered.trail,
             Self::No(_, trail) => trail,
         }
     }
 }
 
-/// Decides; the worlds here have no slow hashes.
+/// Decides; the worlds here have neither slow hashes nor anything else that would have to be asked.
 pub fn decide(policy: &Policy, call: &Call, now: Now) -> Said {
-    match policy.decide_ingress(&call.head(), None, now) {
-        Decision::Forward(permit) => Said::Yes(permit),
-        Decision::Refuse(refused) => Said::No(refused.refusal, Box::new(refused.trail)),
-        Decision::Answer(_) => panic!("whoami"),
-        Decision::Verify(_) => panic!("a slow hash"),
-        Decision::AskKeys | Decision::Fail(..) => panic!("keys that are fetched"),
+    let decision = policy.decide_ingress(&call.head(), None, now);
+    if let Decision::Forward(permit) = decision {
+        Said::Yes(permit)
+    } else if let Decision::Answer(answered) = decision {
+        Said::Answer(answered)
+    } else if let Decision::Refuse(refused) = decision {
+        Said::No(refused.refusal, Box::new(refused.trail))
+    } else {
+        panic!("neither yes nor no")
     }
 }
 

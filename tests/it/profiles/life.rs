@@ -1,17 +1,23 @@
 //! What a list of calls cannot say: keys that are made, exchanged and revoked while the gateway runs.
 
+use std::path::Path;
 use std::sync::mpsc::channel;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
+use super::replay::WEBSOCKET;
 use super::stage::Stage;
-use crate::harness::{Connection, Response, exchange, get, post, wait_until};
+use crate::harness::{Connection, Response, exchange, get, post, rows, wait_until};
 use crate::keyring::argon2id;
 
 /// The rows that are shown here.
 pub const ROWS: &[(&str, &[&str])] = &[
     ("connexease", &["management", "key service broken"]),
-    ("connxio", &["lint", "active switch"]),
-    ("gosendapi", &["rotation", "revocation"]),
+    ("connxio", &["lint", "active switch", "scopes"]),
+    ("gosendapi", &["rotation", "revocation", "last used"]),
     ("swellsign", &["creation", "monitoring", "security"]),
+    ("wa-gateway", &["creation", "revocation"]),
 ];
 
 /// Makes a key with these arguments of `keygate keys new` and gives its secret, which is shown this once.
@@ -43,6 +49,12 @@ fn wait_for(status: u16, call: impl Fn() -> Response) {
     wait_until(&format!("status {status}"), || {
         (call().status() == status).then_some(())
     });
+}
+
+/// Waits until the state file says this.
+#[track_caller]
+fn wait_for_rows(database: &Path, query: &str, expected: &[&str]) {
+    wait_until(query, || (rows(database, query) == expected).then_some(()));
 }
 
 #[test]
@@ -143,10 +155,25 @@ fn connxio_keys_are_switched_off_and_on_and_broad_ones_are_advised_against() {
         exchange(stage.gate.ingress(), get("/management/sub-1/integrations", &header))
     };
     assert_eq!(call().status(), 401);
+    let audited = stage.gate.access_line("/management/sub-1/integrations");
+    assert_eq!(audited["source"], "header", "{audited}");
     edit_keys(&stage, "active = false", "active = true");
     wait_for(200, call);
     edit_keys(&stage, "active = true", "active = false");
     wait_for(401, call);
+}
+
+/// The key as a Basic password is less safe than in a header of its own: its uses can be told apart.
+#[test]
+fn connxio_every_use_of_basic_authentication_is_audited() {
+    let stage = Stage::set("connxio");
+    let basic = BASE64_STANDARD.encode("integration:RXhhbXBsZSBrZXkgZm9yIHdlYmhvb2tzIG9ubHkrLy8=");
+    let header = format!("Authorization: Basic {basic}\r\n");
+    let answer = exchange(stage.gate.ingress(), post("/webhook/sub-1/orders", &header, "{}"));
+    assert_eq!(answer.status(), 202);
+    let audited = stage.gate.access_line("/webhook/sub-1/orders");
+    assert_eq!(audited["key_id"], "key_webhook");
+    assert_eq!(audited["source"], "basic", "{audited}");
 }
 
 #[test]
@@ -184,6 +211,39 @@ fn gosendapi_rotation_stops_the_old_key_and_revocation_is_for_good() {
 }
 
 #[test]
+fn gosendapi_remembers_when_each_key_was_last_used_and_what_is_left_of_a_month() {
+    let mut stage = Stage::set("gosendapi");
+    let call = |stage: &Stage, key: &str| {
+        let header = format!("X-API-Key: {key}\r\n");
+        exchange(stage.gate.ingress(), post("/v1/messages", &header, "{}")).status()
+    };
+    let trial = "gsk_live_example_trial_0123456789abcd";
+    assert_eq!(call(&stage, trial), 202);
+    assert_eq!(call(&stage, "gsk_test_example_trial_0123456789abcd"), 202);
+    assert_eq!(call(&stage, "gsk_live_example_contractor_012345678"), 401);
+    let database = stage.gate.home.path("keygate.db");
+    let used = "SELECT key_id, organization, route FROM last_use ORDER BY key_id";
+    wait_for_rows(
+        &database,
+        used,
+        &["key_trial|43|/v1/{*rest}", "key_trial_test|43|/v1/{*rest}"],
+    );
+    // The sandbox is free.
+    wait_for_rows(
+        &database,
+        "SELECT owner, quota, used, allowed FROM quota_balances",
+        &["43|month|1|2"],
+    );
+    stage.gate.kill();
+    stage.gate.start_again();
+    assert_eq!(
+        [(); 3].map(|()| call(&stage, trial)),
+        [202, 429, 429],
+        "a restart gives nothing back"
+    );
+}
+
+#[test]
 fn swellsign_keys_end_and_their_end_is_foretold_and_they_are_masked() {
     let stage = Stage::set("swellsign");
     let key = new_key(
@@ -199,9 +259,10 @@ fn swellsign_keys_end_and_their_end_is_foretold_and_they_are_masked() {
             "10d",
         ],
     );
+    let address = stage.gate.ingress();
     let call = || {
         exchange(
-            stage.gate.ingress(),
+            address,
             get("/v1/envelopes", &format!("Authorization: x-api-key {key}\r\n")),
         )
     };
@@ -223,12 +284,57 @@ fn swellsign_keys_end_and_their_end_is_foretold_and_they_are_masked() {
         check.status.success() && warned.contains("is within 14 days"),
         "an end in ten days is foretold: {warned}"
     );
-    let access = stage.gate.access_line("/v1/envelopes");
-    assert!(access["decision"].is_string(), "{access}");
+    let used = stage
+        .gate
+        .wait_for_log("the use of the key", |line| line["decision"] == "forward");
+    let id = used["key_id"].as_str().unwrap().to_owned();
     edit_keys(
         &stage,
         "name = \"Trial\"",
         "name = \"Trial\"\nrevoked_at = 2026-01-01T00:00:00Z",
     );
     wait_for(401, call);
+    let forwarded = stage
+        .gate
+        .access()
+        .iter()
+        .filter(|line| line["decision"] == "forward")
+        .count();
+    let usage = format!("SELECT requests - refused FROM usage WHERE key_id = '{id}'");
+    wait_for_rows(&stage.gate.home.path("keygate.db"), &usage, &[&forwarded.to_string()]);
+}
+
+#[test]
+fn wa_gateway_keys_are_shown_once_and_stop_when_they_are_revoked() {
+    let stage = Stage::set("wa-gateway");
+    let key = new_key(
+        &stage,
+        &[
+            "--name",
+            "listener",
+            "--organization",
+            "org_shop",
+            "--permission",
+            "read,events",
+        ],
+    );
+    assert!(key.starts_with("wa_"), "a key begins with {}", &key[..3]);
+    assert!(!listed(&stage).contains(&key), "it is shown once");
+    let bearer = format!("Authorization: Bearer {key}\r\n");
+    let read = || exchange(stage.gate.ingress(), get("/api/v1/sessions", &bearer));
+    let listen = || {
+        exchange(
+            stage.gate.ingress(),
+            get("/api/v1/realtime", &format!("{bearer}{WEBSOCKET}")),
+        )
+    };
+    wait_for(200, read);
+    assert_eq!(listen().status(), 101);
+    edit_keys(
+        &stage,
+        "name = \"listener\"",
+        "name = \"listener\"\nrevoked_at = 2026-01-01T00:00:00Z",
+    );
+    wait_for(401, read);
+    assert_eq!(listen().status(), 401);
 }

@@ -6,6 +6,10 @@ use super::cases::{Answer, Behind, Case};
 use super::stage::Stage;
 use crate::harness::{Connection, Recorded, Response};
 
+/// The header lines that ask for a WebSocket (RFC 6455 §4.1).
+pub const WEBSOCKET: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
 /// Everything that is not as the case says.
 pub fn one(stage: &Stage, case: &Case) -> Vec<String> {
     let address = stage.gate.ingress();
@@ -55,8 +59,7 @@ fn bytes(case: &Case) -> String {
     let (method, target) = words(&case.request);
     let mut text = format!("{method} {target} HTTP/1.1\r\nHost: gate.test\r\n");
     if case.websocket {
-        text += "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+        text += WEBSOCKET;
     }
     if !case.body.is_empty() {
         text += &format!("Content-Length: {}\r\n", case.body.len());
