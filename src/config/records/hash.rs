@@ -40,14 +40,14 @@ pub(super) fn read<'d>(hash: &Item<'d>, lead: Option<&Item<'d>>, peppers: &mut N
         lead.error("is only for `$argon2id$` hashes", "remove it");
     }
     if let Some(digits) = text.strip_prefix("sha256:") {
-        return hex_digest(hash, digits).map(Hash::Sha256);
+        return hex_digest(hash, digits, FORMS).map(Hash::Sha256);
     }
     if let Some(rest) = text.strip_prefix("hmac-sha256:") {
         let Some((id, digits)) = rest.split_once(':') else {
             hash.error("names no pepper", FORMS);
             return None;
         };
-        let digest = hex_digest(hash, digits);
+        let digest = hex_digest(hash, digits, FORMS);
         let pepper = find_pepper(hash, id, peppers);
         return Some(Hash::HmacSha256 {
             pepper: pepper?,
@@ -65,10 +65,10 @@ pub(in crate::config) fn read_sha256(item: &Item<'_>, help: &str) -> Option<Dige
         item.error("is not a hash of the form \"sha256:<64 hex digits>\"", help);
         return None;
     };
-    hex_digest(item, digits)
+    hex_digest(item, digits, help)
 }
 
-fn hex_digest(item: &Item<'_>, digits: &str) -> Option<Digest> {
+fn hex_digest(item: &Item<'_>, digits: &str, help: &str) -> Option<Digest> {
     let mut bytes = [0; 32];
     if hex::decode_to_slice(digits, &mut bytes).is_ok() {
         return Some(Digest(bytes));
@@ -79,7 +79,7 @@ fn hex_digest(item: &Item<'_>, digits: &str) -> Option<Digest> {
     } else {
         format!("is malformed: its last part has {length} characters, expected 64 hexadecimal digits")
     };
-    item.error(what, FORMS);
+    item.error(what, help);
     None
 }
 

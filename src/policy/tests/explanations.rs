@@ -125,6 +125,7 @@ fn decided(policy: &Policy, said: &Said) -> Verdict {
             permit.trail().passage.clone(),
             permit::identity(permit.identity.as_ref(), permit.trail(), policy).clone(),
         ),
+        Said::Answer(_) => panic!("nothing here leads to this"),
         Said::No(refusal, _) => Verdict::Refuse(refusal.code(), refusal.retry_after()),
     }
 }
