@@ -327,8 +327,12 @@ impl Drop for AccessLine {
         let metrics = &self.client.worker.shared.metrics;
         if self.decision == FORWARD {
             metrics.forwarded.inc();
-            let passage = self.trail.passage.word();
-            metrics.passages.get_or_create(&metrics::Passage { passage }).inc();
+            if self.trail.passage == Passage::Key {
+                metrics.passed_by_key.inc();
+            } else {
+                let passage = self.trail.passage.word();
+                metrics.passages.get_or_create(&metrics::Passage { passage }).inc();
+            }
         } else {
             metrics.decided(self.decision);
         }

@@ -37,6 +37,8 @@ pub struct Metrics {
     pub last_reload: Gauge,
     /// `keygate_keys{state}`, counted when the generation was applied.
     pub keys: Family<State, Gauge>,
+    /// `keygate_passages_total{passage="key"}`: held apart like `forwarded`.
+    pub passed_by_key: Counter,
     /// `keygate_passages_total{passage="key|user|delegated|public|legacy|would_refuse"}`: requests let through, as what.
     pub passages: Family<Passage, Counter>,
     /// `keygate_user_keys`: usable keys for users' tokens, when they were last fetched.
@@ -121,6 +123,7 @@ pub struct State {
 impl Default for Metrics {
     fn default() -> Self {
         let requests = Family::<Decision, Counter>::default();
+        let passages = Family::<Passage, Counter>::default();
         let mut metrics = Self {
             forwarded: requests.get_or_create_owned(&Decision { decision: "forward" }),
             requests,
@@ -133,7 +136,8 @@ impl Default for Metrics {
             reloads: Family::default(),
             last_reload: Gauge::default(),
             keys: Family::default(),
-            passages: Family::default(),
+            passed_by_key: passages.get_or_create_owned(&Passage { passage: "key" }),
+            passages,
             user_keys: Gauge::default(),
             user_keys_fetched: Gauge::default(),
             user_key_fetches: Family::default(),
