@@ -5,8 +5,9 @@
 //!
 //! # Security
 //! A request that names an organization or a subscription names exactly one: where the parameter is missing or repeated, or
-//! its encoding is broken, nobody is it. A mismatch is answered as if there were no other: what is refused is the same for a
-//! tenant that exists and for one that does not.
+//! its encoding is broken, nobody is it. So it is where a server could find a second one, or another text in the first: what
+//! resembles a parameter of the query counts as that parameter, once more. A mismatch is answered as if there were no
+//! other: what is refused is the same for a tenant that exists and for one that does not.
 
 use std::borrow::Cow;
 
@@ -99,8 +100,11 @@ fn named<'a>(parameter: &Parameter, head: &ClientHead<'a>, routes: &Routes) -> O
         Parameter::Path(position) => decoded(routes.parameter(head.uri.path(), *position)?),
         Parameter::Query(name) => {
             let query = head.uri.query().unwrap_or_default();
-            let parts = fields::query(query).filter(|part| fields::is_parameter(part, name));
-            decoded(fields::parameter_value(only(parts)?))
+            let part = only(fields::query(query).filter(|part| resembles(part, name)))?;
+            let value = fields::parameter_value(part);
+            // Forms write spaces as `+`, and some servers end a parameter at `;`.
+            let is_plain = fields::is_parameter(part, name) && !value.contains(['+', ';']);
+            if is_plain { decoded(value) } else { None }
         }
         Parameter::Header(name) => {
             let value = only(head.headers.get_all(name).iter())?;
@@ -108,6 +112,24 @@ fn named<'a>(parameter: &Parameter, head: &ClientHead<'a>, routes: &Routes) -> O
             Some(Cow::Borrowed(value))
         }
     }
+}
+
+/// Whether some server could take a part of a query for the parameter `name`: without case, without spaces around it, ended
+/// by a bracket (`org[]`) or a zero byte, or behind a `;`.
+fn resembles(part: &str, name: &str) -> bool {
+    part.split(';').any(|part| {
+        let written = part.split_once('=').map_or(part, |(written, _)| written);
+        if written.eq_ignore_ascii_case(name) {
+            return true;
+        }
+        let written: Vec<u8> = percent_encoding::percent_decode_str(written)
+            .map(|byte| if byte == b'+' { b' ' } else { byte })
+            .collect();
+        let ends = |byte: &u8| matches!(byte, b'[' | 0);
+        let cut = written.split(ends).next().unwrap_or_default();
+        let is_name = |read: &[u8]| read.trim_ascii().eq_ignore_ascii_case(name.as_bytes());
+        is_name(&written) || is_name(cut)
+    })
 }
 
 fn only<T>(mut several: impl Iterator<Item = T>) -> Option<T> {
