@@ -71,7 +71,7 @@ type Path = Vec<(Box<[Method]>, RouteIndex)>;
 struct Door {
     /// Index into [`Routes::paths`].
     path: usize,
-    /// Whether it is written with a slash at its end.
+    /// Whether the slash at its end is what the configuration says.
     slash: bool,
 }
 
@@ -195,13 +195,15 @@ impl Routes {
     }
 
     /// The same doors, written differently: `/x/` for `/x/{*rest}`, and literal text with and without percent-encoding.
-    /// Where a pattern of the configuration says that itself, it counts.
+    /// Where a pattern of the configuration says that itself, it counts; where it says `/x`, many servers read `/x/` as that.
     fn insert_equivalents(&mut self, patterns: &HashMap<String, usize>) {
         let mut ordered: Vec<(&String, &usize)> = patterns.iter().collect();
         ordered.sort_by_key(|(_, path)| **path);
         for (pattern, &path) in ordered {
             for equivalent in readings::equivalents(pattern) {
-                let _ = self.insert(&equivalent, path);
+                let bare = equivalent.strip_suffix('/');
+                let slash = bare.is_some_and(|bare| !patterns.contains_key(bare));
+                let _ = self.router.insert(equivalent, Door { path, slash });
             }
         }
     }

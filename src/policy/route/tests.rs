@@ -112,6 +112,31 @@ fn a_path_that_could_be_read_around_a_permission_is_ambiguous() {
 }
 
 #[test]
+fn a_slash_at_the_end_is_no_way_around_the_door_without_one() {
+    let routes = routes(&[
+        ("/messages", &[Method::POST], "send"),
+        ("/messages/{*rest}", &[], "read"),
+        ("/orgs/{org}", &[], "manage"),
+        ("/orgs/{org}/{*rest}", &[], "read"),
+        ("/files", &[], "read"),
+        ("/files/{*rest}", &[], "read"),
+        ("/admin/{*rest}", &[], "manage"),
+    ]);
+    for (path, expected) in [
+        ("/messages", to(0)),
+        ("/messages/", Ambiguous),
+        ("/messages/7", to(1)),
+        ("/messages/7/", to(1)),
+        ("/orgs/7", to(2)),
+        ("/orgs/7/", Ambiguous),
+        ("/files/", to(5)),
+        ("/admin/", to(6)),
+    ] {
+        assert_eq!(routes.find(&Method::POST, path), expected, "{path}");
+    }
+}
+
+#[test]
 fn patterns_that_cannot_stand_are_refused_with_their_route() {
     for (patterns, route) in [
         (&["/a", "/{b}{c}"][..], 1),
