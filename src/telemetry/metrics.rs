@@ -182,9 +182,8 @@ impl Metrics {
 
     fn tell_migration(&self, now: i64) {
         let count = |callers: usize| i64::try_from(callers).unwrap_or(i64::MAX);
-        let observed = self.migration.observed(now);
         self.would_refuse_callers
-            .set(count(observed.iter().map(|observed| observed.seen.callers).sum()));
+            .set(count(self.migration.would_refuse_callers(now)));
         for legacy in self.migration.still_legacy(now) {
             let entry = legacy.name;
             self.legacy_callers

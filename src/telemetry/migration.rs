@@ -3,7 +3,7 @@
 //! A room of its own because it answers one question of an operator's, "may I enforce this now?", and remembers whom it has
 //! seen to do so. It is asked for nothing but these requests; memory is bounded, and begins anew with the process.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -105,6 +105,12 @@ impl Migration {
         all
     }
 
+    /// How many different callers would have been refused something, on whatever route and for whatever reason.
+    #[must_use]
+    pub fn would_refuse_callers(&self, now: i64) -> usize {
+        self.observed.callers(now)
+    }
+
     /// Who came without a key, by entry.
     #[must_use]
     pub fn still_legacy(&self, now: i64) -> Vec<Legacy> {
@@ -145,15 +151,28 @@ impl<K: Clone + Eq + std::hash::Hash> Tally<K> {
     fn seen(&self, now: i64) -> Vec<(K, Seen)> {
         let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = entries.iter().map(|(key, count)| {
-            let recent = count.callers.iter().filter(|(_, at)| now - **at < SEEN);
             let seen = Seen {
                 requests: count.requests,
-                callers: recent.count(),
+                callers: count.recent(now).count(),
                 last_seen: count.last_seen,
             };
             (key.clone(), seen)
         });
         seen.collect()
+    }
+
+    /// Each caller once, however many entries it has.
+    fn callers(&self, now: i64) -> usize {
+        let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent: HashSet<&Caller> = entries.values().flat_map(|count| count.recent(now)).collect();
+        recent.len()
+    }
+}
+
+impl Count {
+    fn recent(&self, now: i64) -> impl Iterator<Item = &Caller> {
+        let recent = self.callers.iter().filter(move |(_, at)| now - **at < SEEN);
+        recent.map(|(caller, _)| caller)
     }
 }
 
@@ -183,6 +202,22 @@ mod tests {
             told(101 + SEEN),
             [("credential_missing", 1, 1), ("permission_denied", 3, 1)]
         );
+    }
+
+    #[test]
+    fn a_caller_that_is_refused_for_several_reasons_is_one_caller() {
+        let migration = Migration::default();
+        let key = |id: &str| Caller::Key(id.into());
+        for (route, code, caller, now) in [
+            ("/v1", "permission_denied", key("a"), 100),
+            ("/v1", "tenant_denied", key("a"), 101),
+            ("/v2", "permission_denied", key("a"), 102),
+            ("/v2", "permission_denied", key("b"), 103),
+        ] {
+            migration.would_refuse(&route.into(), code, caller, now);
+        }
+        assert_eq!(migration.would_refuse_callers(103), 2);
+        assert_eq!(migration.would_refuse_callers(102 + SEEN), 1);
     }
 
     #[test]
