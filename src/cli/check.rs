@@ -60,7 +60,8 @@ fn summary(policy: &Policy, now: i64) -> String {
     for upstream in &config.upstreams {
         lines.push(format!("upstream   {}  {}", upstream.name, address(upstream)));
     }
-    if config.routes.iter().all(|route| route.target == Target::Whoami) {
+    let has_routes = config.routes.iter().any(|route| route.target == Target::Upstream);
+    if !has_routes && config.unmatched.access == Access::Key {
         lines.push("routes     none: every path needs a valid key".to_owned());
     }
     lines.extend(
@@ -69,7 +70,12 @@ fn summary(policy: &Policy, now: i64) -> String {
             .iter()
             .map(|route| format!("route      {}", described(route))),
     );
-    if config.unmatched.access != Access::Deny && config.routes.iter().any(|route| route.target == Target::Upstream) {
+    let is_default = match config.unmatched.access {
+        Access::Deny => has_routes,
+        Access::Key => !has_routes,
+        Access::User | Access::KeyOrUser | Access::Public => false,
+    };
+    if !is_default {
         lines.push(format!("unmatched  {}", access(config.unmatched.access)));
     }
     for legacy in &config.legacy {
