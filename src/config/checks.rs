@@ -4,8 +4,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::credentials::Credentials;
+use super::credentials::{Credentials, Source};
 use super::environments::Environment;
+use super::identity::Identity;
 use super::ingress::Listen;
 use super::legacy::Legacy;
 use super::plans::{DEFAULT, Limit, Plan, PlanId};
@@ -131,6 +132,44 @@ pub(super) fn key_prefixes(environments: &[(Environment, Place<'_>)], credential
                 format!("keys that begin with {prefix:?} are taken nowhere"),
                 "every [[credentials]] has a `prefix` of its own; add this one to one of them",
             );
+        }
+    }
+}
+
+/// Refuses required headers that never go on: what Keygate itself says, and what holds nothing but keys.
+pub(super) fn required_headers(routes: &[Placed<'_>], credentials: &Credentials, identity: &Identity) {
+    for placed in routes {
+        let (route, place) = (&placed.route, &placed.required_headers);
+        let counting = route.credentials.as_ref().unwrap_or(&credentials.everywhere);
+        for header in &route.required_headers {
+            let holds_keys = |&index: &u16| {
+                let index = usize::from(index);
+                let is_here = match &credentials.sources[index] {
+                    Source::Header(name) => *name == header.name,
+                    Source::Scheme { header: name, scheme } => {
+                        let wanted = header.scheme.as_ref();
+                        *name == header.name && wanted.is_some_and(|wanted| wanted.eq_ignore_ascii_case(scheme))
+                    }
+                    Source::BasicPassword | Source::Query(_) | Source::Cookie(_) | Source::WebSocketProtocol(_) => {
+                        false
+                    }
+                };
+                is_here && credentials.prefixes[index].is_empty()
+            };
+            if identity.reserved.contains(&header.name) {
+                place.error(
+                    format!(
+                        "`{}` never comes from a client: it is removed, and said anew",
+                        header.name
+                    ),
+                    "require what the client sends itself",
+                );
+            } else if route.access.takes_keys() && counting.iter().any(holds_keys) {
+                place.error(
+                    format!("`{}` is where keys are taken from, and goes with them", header.name),
+                    "give that [[credentials]] entry a `prefix`, or name others in the route's `credentials`",
+                );
+            }
         }
     }
 }

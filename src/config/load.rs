@@ -114,6 +114,7 @@ pub(super) fn read(file: &Path, text: &str, sources: &mut Sources, report: &Repo
     let unmatched = ingress_table.get("unmatched");
     let unmatched = unmatched.filter(|_| ingress.unmatched.is_some_and(routes::Access::takes_users));
     checks::users(&routes, unmatched.as_ref(), root.get("user_tokens").as_ref());
+    checks::required_headers(&routes, &credentials, &identity);
     let errors = errors::read(&root.section("errors"));
     let telemetry = telemetry::read(&root.section("telemetry"));
     let state_item = root.get("state");

@@ -132,6 +132,8 @@ pub(super) struct Placed<'d> {
     pub(super) permission: Place<'d>,
     /// Of `subscription`, or of the route where it has none.
     pub(super) subscription: Place<'d>,
+    /// Of `requires_headers`, or of the route where it has none.
+    pub(super) required_headers: Place<'d>,
 }
 
 /// The names that routes may refer to.
@@ -245,6 +247,7 @@ fn read_one<'d>(table: &Table<'d>, known: Known<'_>) -> Option<Placed<'d>> {
         cost: place_of(&cost),
         permission: place_of(&permission_item),
         subscription: place_of(&subscription_item),
+        required_headers: place_of(&required_headers),
     })
 }
 
@@ -302,6 +305,15 @@ impl Access {
         match self {
             Self::Key | Self::User | Self::KeyOrUser => true,
             Self::Public | Self::Deny => false,
+        }
+    }
+
+    /// Whether a key is let in.
+    #[must_use]
+    pub fn takes_keys(self) -> bool {
+        match self {
+            Self::Key | Self::KeyOrUser => true,
+            Self::User | Self::Public | Self::Deny => false,
         }
     }
 

@@ -146,6 +146,7 @@ pub(super) fn read<'d>(root: &Table<'d>) -> Option<(Whoami, Placed<'d>)> {
         cost: path.place().clone(),
         permission: path.place().clone(),
         subscription: path.place().clone(),
+        required_headers: path.place().clone(),
     };
     Some((Whoami { headers, body }, placed))
 }

@@ -17,8 +17,8 @@
 //!
 //! What leads to `whoami` has no 11 and 12, and is answered instead of forwarded.
 //! A user's token is verified in place of 6 and 7, and has no network. A credential that only the upstream can judge leaves out
-//! 6 to 9, all of 10 but the headers, and 13. A public route leaves out 5 to 10 and 13. Where a route only observes, a no of 4
-//! to 10 and 13 lets the request through, marked; it spends nothing.
+//! 6 to 9, all of 10 but the headers, and 13. A public route leaves out 5 to 9, all of 10 but the headers, and 13. Where a route
+//! only observes, a no of 4 to 10 and 13 lets the request through, marked; it spends nothing.
 
 use std::sync::Arc;
 
@@ -305,7 +305,8 @@ impl<'a> Walk<'a> {
         }
         if !route.required_headers.is_empty() {
             self.record.ask(Rule::RequiredHeaders);
-            rules::required_headers(route, self.head)?;
+            let law = &self.policy.law;
+            rules::required_headers(route, self.head, |name| law.takes(name, &admitted.taken))?;
         }
         Ok(admitted)
     }

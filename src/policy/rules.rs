@@ -11,6 +11,8 @@
 
 use std::borrow::Cow;
 
+use http::HeaderName;
+
 use super::caller::Caller;
 use super::credential::fields::{self, Decoded};
 use super::head::ClientHead;
@@ -71,11 +73,16 @@ pub(super) fn tenant(route: &Route, caller: &Caller, head: &ClientHead<'_>, rout
     }
 }
 
-/// The other credentials that the service asks for are there; what they say is the service's business.
-pub(super) fn required_headers(route: &Route, head: &ClientHead<'_>) -> Result<(), Refusal> {
+/// The other credentials that the service asks for are there; what they say is the service's business. What stood in one that
+/// `goes` was the caller's own credential, and is no other.
+pub(super) fn required_headers(
+    route: &Route,
+    head: &ClientHead<'_>,
+    goes: impl Fn(&HeaderName) -> bool,
+) -> Result<(), Refusal> {
     let is_there = |header: &RequiredHeader| {
         let mut lines = head.headers.get_all(&header.name).iter();
-        lines.any(|value| holds_something(header, fields::trim(value.as_bytes())))
+        !goes(&header.name) && lines.any(|value| holds_something(header, fields::trim(value.as_bytes())))
     };
     if route.required_headers.iter().all(is_there) {
         Ok(())

@@ -356,3 +356,58 @@ fn what_routes_demand_is_shown_on_one_line_each() {
         assert!(said.lines().any(|said| said == line), "{line} in {said}");
     }
 }
+
+#[test]
+fn what_holds_without_routes_is_said_as_it_is_configured() {
+    for (ingress, expected, other) in [
+        ("", "routes     none: every path needs a valid key", "unmatched"),
+        ("unmatched = \"public\"", "unmatched  public", "routes"),
+        ("unmatched = \"deny\"", "unmatched  deny", "routes"),
+    ] {
+        let home = Home::new();
+        let mut setup = Setup::url("http://127.0.0.1:3000");
+        setup.ingress = ingress.to_owned();
+        setup.write(&home);
+        let said = text(&home.keygate(&["check"]).stdout);
+        assert!(said.lines().any(|line| line == expected), "{expected} in {said}");
+        assert!(!said.lines().any(|line| line.starts_with(other)), "{other} in {said}");
+    }
+}
+
+#[test]
+fn required_headers_that_never_go_on_are_errors() {
+    let home = Home::new();
+    let mut setup = Setup::url("http://127.0.0.1:3000");
+    setup.more = "[[credentials]]\nname = \"mine\"\nheader = \"X-Mine\"\n\
+                  [[credentials]]\nheader = \"Authorization\"\nscheme = \"Bearer\"\n\
+                  [[routes]]\npath = \"/a\"\nrequires_headers = [{ name = \"Authorization\", scheme = \"bearer\" }]\n\
+                  [[routes]]\npath = \"/b\"\nrequires_headers = [\"x-mine\"]\n\
+                  [[routes]]\npath = \"/c\"\nrequires_headers = [\"X-Auth-User\"]\n\
+                  [[routes]]\npath = \"/d\"\ncredentials = [\"mine\"]\n\
+                  requires_headers = [\"X-Theirs\", { name = \"Authorization\", scheme = \"Bearer\" }]\n\
+                  [[routes]]\npath = \"/e\"\nrequires_headers = [\"Authorization\"]\n"
+        .to_owned();
+    setup.write(&home);
+    let said = text(&home.keygate(&["check"]).stderr);
+    let errors: Vec<&str> = said.lines().filter(|line| line.contains(": error: ")).collect();
+    for (index, (line, what)) in [
+        (
+            "routes[0].requires_headers",
+            "`authorization` is where keys are taken from, and goes with them",
+        ),
+        (
+            "routes[1].requires_headers",
+            "`x-mine` is where keys are taken from, and goes with them",
+        ),
+        (
+            "routes[2].requires_headers",
+            "`x-auth-user` never comes from a client: it is removed, and said anew",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert!(errors[index].ends_with(&format!("{line}: {what}")), "{said}");
+    }
+    assert_eq!(errors.len(), 3, "{said}");
+}

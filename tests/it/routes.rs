@@ -196,6 +196,24 @@ fn other_credentials_have_to_be_there_and_travel_on_untouched() {
 }
 
 #[test]
+fn the_key_itself_is_no_other_credential() {
+    let (gate, upstream) = gate(
+        "[[credentials]]\nheader = \"X-API-Key\"\n\
+         [[credentials]]\nheader = \"Authorization\"\nscheme = \"Bearer\"\nprefix = \"kg_\"\n\
+         [[routes]]\npath = \"/{*rest}\"\nrequires_headers = [\"Authorization\"]\n",
+        alpha(""),
+    );
+    let key = format!("Authorization: Bearer {ALPHA}\r\n");
+    assert_refused(&ask(&gate, "GET /", &key), 401, "header_missing");
+    assert_refused(&ask_with_key(&gate, "GET /", &key), 401, "header_missing");
+    assert!(upstream.requests().is_empty());
+    let other = ask_with_key(&gate, "GET /", "Authorization: Bearer theirs\r\n");
+    assert_eq!(other.status(), 200);
+    let seen = upstream.only_request();
+    assert_eq!(seen.header("authorization").as_deref(), Some("Bearer theirs"));
+}
+
+#[test]
 fn a_source_can_count_on_some_routes_only() {
     let (gate, upstream) = gate(
         "[[credentials]]\nname = \"header\"\nheader = \"X-API-Key\"\n\

@@ -206,6 +206,12 @@ impl HeaderLaw {
         }
     }
 
+    /// Whether a header goes with the credential that stood in it.
+    #[must_use]
+    pub fn takes(&self, name: &HeaderName, taken: &Taken) -> bool {
+        matches!(self.credential_fate(name, taken), Fate::Drop)
+    }
+
     fn credential_fate(&self, name: &HeaderName, taken: &Taken) -> Fate {
         let mut fate = Fate::Keep;
         for index in taken.indices() {
