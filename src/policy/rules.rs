@@ -62,13 +62,13 @@ pub(super) fn subscription(
     }
 }
 
-/// The organization that the request names is the caller's.
+/// The organization that the request names is the caller's. Who belongs to none has none that could be named.
 pub(super) fn tenant(route: &Route, caller: &Caller, head: &ClientHead<'_>, routes: &Routes) -> Result<(), Refusal> {
     let Some(parameter) = &route.organization else {
         return Ok(());
     };
     match named(parameter, head, routes) {
-        Some(named) if *named == *caller.organization => Ok(()),
+        Some(named) if !named.is_empty() && *named == *caller.organization => Ok(()),
         Some(_) | None => Err(Refusal::TenantDenied),
     }
 }

@@ -97,6 +97,32 @@ pub fn refused(status: u16, code: &str) -> (u16, String) {
 }
 
 #[test]
+fn a_user_of_no_organization_reaches_none() {
+    let upstream = Upstream::hello();
+    let key = SigningKey::rsa("k1");
+    let routes = "[[routes]]\npath = \"/query\"\naccess = \"user\"\norganization = { query = \"org\" }\n\
+                  [[routes]]\npath = \"/header\"\naccess = \"user\"\norganization = { header = \"X-Org\" }\n";
+    let gate = gate(&upstream, &key, routes);
+    let mut nobodys = claims("user-1");
+    nobodys.as_object_mut().unwrap().remove("org_id");
+    let nobodys = [nobodys, with("org_id", json!(""))];
+    for token in nobodys.map(|claims| bearer(&key.token(&claims))) {
+        for (target, lines) in [
+            ("/query?org=", ""),
+            ("/query?org", ""),
+            ("/query", ""),
+            ("/header", "X-Org: \r\n"),
+        ] {
+            let answer = exchange(gate.ingress(), get(target, &format!("{token}{lines}")));
+            assert_eq!(said(&answer), refused(403, "tenant_denied"), "{target}");
+        }
+    }
+    let acme = bearer(&key.token(&claims("user-1")));
+    let answer = exchange(gate.ingress(), get("/query?org=acme", &acme));
+    assert_eq!(answer.status(), 200);
+}
+
+#[test]
 fn a_user_is_let_in_and_named_and_the_token_goes_no_further() {
     let upstream = Upstream::hello();
     let key = SigningKey::rsa("k1");
