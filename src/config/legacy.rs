@@ -6,6 +6,7 @@ use http::HeaderName;
 use ipnet::IpNet;
 
 use super::names;
+use super::patterns;
 use super::reader::{Item, Place, Table};
 use super::records::read_networks;
 
@@ -105,8 +106,11 @@ fn read_header(item: &Item<'_>) -> Option<(HeaderName, Option<String>)> {
 
 fn read_path(item: &Item<'_>) -> Option<String> {
     let text = item.text()?;
+    if !patterns::has_form(text, item.place()) {
+        return None;
+    }
     let mut router = matchit::Router::new();
-    if text.starts_with('/') && router.insert(text, ()).is_ok() {
+    if router.insert(text, ()).is_ok() {
         return Some(text.to_owned());
     }
     item.error("is not a path pattern", "as in [[routes]], for example \"/v1/{*rest}\"");

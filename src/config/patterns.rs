@@ -67,7 +67,7 @@ fn loosest(all: impl Iterator<Item = Paths>) -> Paths {
 }
 
 /// Whether it looks like a path at all.
-fn has_form(path: &str, place: &Place<'_>) -> bool {
+pub(super) fn has_form(path: &str, place: &Place<'_>) -> bool {
     if !path.starts_with('/') {
         place.error("does not begin with `/`", format!("write \"/{path}\""));
         return false;

@@ -13,6 +13,7 @@ use jiff::fmt::rfc2822::DateTimePrinter;
 use matchit::Router;
 
 use super::head::ClientHead;
+use super::route::equivalents;
 use crate::config::legacy::Legacy;
 
 const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
@@ -57,6 +58,10 @@ impl Exemption {
             router
                 .insert(pattern, ())
                 .expect("the configuration has checked the pattern");
+            // As in [[routes]]. What cannot be inserted is there already.
+            for equivalent in equivalents(pattern) {
+                let _ = router.insert(equivalent, ());
+            }
             router
         });
         let deprecation = HeaderValue::try_from(format!("@{}", entry.since));

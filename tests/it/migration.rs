@@ -117,6 +117,8 @@ fn legacy_callers_may_come_without_a_key_until_their_day() {
     let seen = upstream.only_request();
     assert_eq!(seen.header("x-auth-status").as_deref(), Some("legacy"));
     assert_eq!(seen.header("x-auth-key-id"), None);
+    // As in [[routes]], /v1/{*rest} is /v1/ too.
+    assert_eq!(ask(&gate, "/v1/", batch).status(), 200);
     for (target, lines) in [
         ("/v2/x", batch.to_owned()),
         ("/v1/x", "X-Client: other\r\n".to_owned()),
@@ -129,12 +131,12 @@ fn legacy_callers_may_come_without_a_key_until_their_day() {
         assert_eq!(refused.status(), 401, "{target} {lines}");
         assert_eq!(refused.header("sunset"), None);
     }
-    assert_eq!(upstream.requests().len(), 1);
+    assert_eq!(upstream.requests().len(), 2);
     // Whoever has a key is not a legacy caller any more.
     let moved = ask(&gate, "/v1/x", &format!("{batch}{}", with(ALPHA)));
     assert_eq!((moved.status(), moved.header("deprecation")), (200, None));
 
-    assert_eq!(gate.metric(&["keygate_legacy_requests_total", "batch"]), 1.0);
+    assert_eq!(gate.metric(&["keygate_legacy_requests_total", "batch"]), 2.0);
     assert_eq!(gate.metric(&["keygate_legacy_callers", "batch"]), 1.0);
     gate.wait_for_log("the access line", |line| line["legacy"] == "batch");
 }

@@ -15,6 +15,8 @@ mod tests;
 
 use std::collections::HashMap;
 
+pub(super) use readings::equivalents;
+
 use http::Method;
 use matchit::{InsertError, Router};
 
@@ -200,7 +202,7 @@ impl Routes {
         let mut ordered: Vec<(&String, &usize)> = patterns.iter().collect();
         ordered.sort_by_key(|(_, path)| **path);
         for (pattern, &path) in ordered {
-            for equivalent in readings::equivalents(pattern) {
+            for equivalent in equivalents(pattern) {
                 let bare = equivalent.strip_suffix('/');
                 let slash = bare.is_some_and(|bare| !patterns.contains_key(bare));
                 let _ = self.router.insert(equivalent, Door { path, slash });

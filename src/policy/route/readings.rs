@@ -53,7 +53,7 @@ fn without_parameters(path: &str) -> String {
 }
 
 /// Other ways to write a pattern that lead to the same door.
-pub(super) fn equivalents(pattern: &str) -> impl Iterator<Item = String> {
+pub(in crate::policy) fn equivalents(pattern: &str) -> impl Iterator<Item = String> {
     let bare = pattern
         .rsplit_once("{*")
         .map(|(before, _)| before)
