@@ -5,17 +5,25 @@ use smallvec::SmallVec;
 
 use crate::policy::credential::fields::hex_pair;
 
-/// The readings of `path` that differ from it: percent-decoded; decoded and without path parameters; and each without a
-/// trailing slash, unless the matched pattern says the slash itself (`slash`). Empty for the common path.
+/// The readings of `path` that differ from it: percent-decoded, once and, as a chain of servers does it, twice; decoded and
+/// without path parameters; and each without a trailing slash, unless the matched pattern says the slash itself (`slash`).
+/// Empty for the common path.
 pub(super) fn of(path: &str, slash: bool) -> SmallVec<[String; 4]> {
     let mut readings: SmallVec<[String; 4]> = SmallVec::new();
     if path.contains('%') {
-        readings.push(decoded(path));
+        let once = decoded(path);
+        let twice = once.contains('%').then(|| decoded(&once));
+        readings.push(once);
+        readings.extend(twice.filter(|twice| *twice != readings[0]));
     }
-    let plain = readings.last().map_or(path, String::as_str);
-    if plain.contains(';') {
-        let named = without_parameters(plain);
-        readings.push(named);
+    if path.contains(';') || readings.iter().any(|reading| reading.contains(';')) {
+        let plain = if readings.is_empty() {
+            &[path.to_owned()]
+        } else {
+            &*readings
+        };
+        let named: SmallVec<[String; 4]> = plain.iter().map(|reading| without_parameters(reading)).collect();
+        readings.extend(named);
     }
     if !slash {
         let all = std::iter::once(path).chain(readings.iter().map(String::as_str));
