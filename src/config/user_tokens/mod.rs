@@ -92,6 +92,8 @@ pub enum Claim {
 pub struct Delegate {
     /// Cookies by name.
     pub cookies: Vec<String>,
+    /// Query parameters by name.
+    pub parameters: Vec<String>,
     /// A bearer that is not a key.
     pub bearer: bool,
 }
@@ -270,37 +272,45 @@ fn read_claim<'d>(table: &Table<'d>, key: &'d str) -> Option<Claim> {
 fn read_delegate(item: &Item<'_>, credentials: &Credentials) -> Delegate {
     let mut delegate = Delegate::default();
     for table in item.tables().unwrap_or_default() {
-        let (cookie, bearer) = (table.get("cookie"), table.get("bearer"));
-        match (cookie, bearer) {
-            (Some(cookie), None) => {
-                let Some(name) = cookie.text() else { continue };
-                let is_key = |source: &Source| matches!(source, Source::Cookie(other) if other == name);
-                if credentials::read_cookie(&cookie).is_none() {
-                    continue;
-                }
-                if credentials.sources.iter().any(is_key) {
-                    cookie.error("is where keys stand, by [[credentials]]", "name another cookie");
-                } else {
-                    delegate.cookies.push(name.to_owned());
-                }
-            }
-            (None, Some(bearer)) => {
-                delegate.bearer = bearer.boolean().unwrap_or(false);
-                if delegate.bearer {
-                    check_bearer(&bearer, credentials);
-                }
-            }
-            (None, None) => table.place().missing(
+        let (cookie, query, bearer) = (table.get("cookie"), table.get("query"), table.get("bearer"));
+        let mut kinds = [&cookie, &query, &bearer].into_iter().flatten();
+        match (kinds.next(), kinds.next()) {
+            (None, _) => table.place().missing(
                 "names no credential",
-                "write cookie = \"NAME\" or bearer = true in each [[user_tokens.delegate]]",
+                "write cookie = \"NAME\", query = \"NAME\" or bearer = true in each [[user_tokens.delegate]]",
             ),
-            (Some(_), Some(bearer)) => bearer.key_place().error(
+            (Some(_), Some(second)) => second.key_place().error(
                 "is a second credential in one entry",
                 "begin another [[user_tokens.delegate]]",
             ),
+            (Some(_), None) => {
+                let name = cookie.as_ref().and_then(credentials::read_cookie).map(Source::Cookie);
+                if let (Some(item), Some(source)) = (&cookie, name) {
+                    delegate.cookies.extend(unless_keys(item, &source, credentials));
+                }
+                let name = query.as_ref().and_then(credentials::read_query).map(Source::Query);
+                if let (Some(item), Some(source)) = (&query, name) {
+                    delegate.parameters.extend(unless_keys(item, &source, credentials));
+                }
+                if let Some(item) = &bearer
+                    && item.boolean().unwrap_or(false)
+                {
+                    delegate.bearer = true;
+                    check_bearer(item, credentials);
+                }
+            }
         }
     }
     delegate
+}
+
+/// The name of what is delegated: not of a place where keys stand.
+fn unless_keys(item: &Item<'_>, source: &Source, credentials: &Credentials) -> Option<String> {
+    if credentials.sources.contains(source) {
+        item.error("is where keys stand, by [[credentials]]", "name another one");
+        return None;
+    }
+    item.text().map(str::to_owned)
 }
 
 /// A bearer can only be known not to be a key where keys are known by what they begin with.
