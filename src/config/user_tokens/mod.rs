@@ -117,6 +117,14 @@ pub(super) fn read(root: &Table<'_>, files: &Files, plans: &[String], credential
     if let (Some(item), Some(delegate), Some(source)) = (&delegate_item, &delegate, &source) {
         check_delegate(item, delegate, source);
     }
+    if let (Some(item), Some(None), Some(delegate)) = (&delegate_item, &verified, &delegate)
+        && *delegate == Delegate::default()
+        && item
+            .tables()
+            .is_some_and(|tables| tables.iter().all(|table| table.get("bearer").is_some()))
+    {
+        item.error("delegates nothing, and without `jwks` nothing is verified", JWKS_HELP);
+    }
     let forward = table.get("forward").and_then(|item| item.boolean()).unwrap_or(false);
     let permissions = table.get("permissions").and_then(|item| item.list());
     let permissions = permissions.unwrap_or_default();
@@ -206,7 +214,12 @@ fn read_verified(table: &Table<'_>, files: &Files, delegates: bool) -> Option<Op
     let leeway = leeway.and_then(|item| item.duration_within(Duration::ZERO..=Duration::from_mins(5)));
     let max_age = max_age.and_then(|item| item.or_off(Item::duration));
     let keys = read_keys(&jwks, &algorithms, files);
-    let audiences = audience?.list_or_one()?;
+    let audience = audience?;
+    let audiences = audience.list_or_one()?;
+    if audiences.is_empty() {
+        audience.error("names no audience", "one, or several of which `aud` has to name one");
+        return None;
+    }
     Some(Some(Verified {
         issuer: issuer?.text()?.into(),
         audiences: audiences.iter().filter_map(Item::text).map(str::to_owned).collect(),
@@ -262,7 +275,11 @@ fn read_keys(item: &Item<'_>, algorithms: &[Algorithm], files: &Files) -> Option
 fn read_claim<'d>(table: &Table<'d>, key: &'d str) -> Option<Claim> {
     let item = table.get(key)?;
     let text = item.text()?;
+    let escapes = || text.split('~').skip(1);
     Some(if text.starts_with('/') {
+        if !escapes().all(|escape| escape.starts_with(['0', '1'])) {
+            item.error("is not a JSON pointer", "`~0` stands for `~` in it, and `~1` for `/`");
+        }
         Claim::Pointer(text.to_owned())
     } else {
         Claim::Name(text.to_owned())
