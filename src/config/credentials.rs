@@ -214,8 +214,7 @@ fn read_one(table: &Table<'_>) -> Option<Source> {
     } else if let Some(item) = basic {
         item.word(&[("password", ())]).map(|()| Source::BasicPassword)
     } else if let Some(item) = query {
-        let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
-        read_text(item, fits, "letters, digits, `-`, `_`, `.` or `~`").map(Source::Query)
+        read_query(item).map(Source::Query)
     } else if let Some(item) = cookie {
         read_cookie(item).map(Source::Cookie)
     } else if let Some(item) = websocket_protocol {
@@ -224,6 +223,12 @@ fn read_one(table: &Table<'_>) -> Option<Source> {
         table.place().missing("names no source", help());
         None
     }
+}
+
+/// Reads a query parameter's name.
+pub(super) fn read_query(item: &Item<'_>) -> Option<String> {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
+    read_text(item, fits, "letters, digits, `-`, `_`, `.` or `~`")
 }
 
 /// Reads a cookie's name.

@@ -68,6 +68,7 @@ pub(super) fn tenant(route: &Route, caller: &Caller, head: &ClientHead<'_>, rout
         return Ok(());
     };
     match named(parameter, head, routes) {
+        // A user may belong to none: then nothing that a request names is it, not even an empty name.
         Some(named) if !named.is_empty() && *named == *caller.organization => Ok(()),
         Some(_) | None => Err(Refusal::TenantDenied),
     }

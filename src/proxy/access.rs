@@ -210,7 +210,8 @@ impl AccessLine {
     /// Counts who a migration is waiting for.
     fn count_passage(&self, metrics: &Metrics) {
         let caller = || match &self.trail.standing {
-            Some(standing) => Caller::Key(Arc::clone(&standing.caller.id)),
+            Some(standing) if standing.caller.key_id().is_some() => Caller::Key(Arc::clone(&standing.caller.id)),
+            Some(standing) => Caller::User(Arc::clone(&standing.caller.id)),
             None => Caller::Address(self.address),
         };
         match &self.trail.passage {

@@ -32,6 +32,8 @@ pub struct Migration {
 pub enum Caller {
     /// A key, by its id.
     Key(Arc<str>),
+    /// A user, by its id: it may be called as a key is.
+    User(Arc<str>),
     /// Somebody at this address, if it is known.
     Address(Option<IpAddr>),
 }

@@ -132,6 +132,45 @@ fn what_looks_like_a_token_must_verify() {
 }
 
 #[test]
+fn a_websocket_opens_with_a_ticket_in_its_query() {
+    let upstream = Upstream::tcp(websocket_server);
+    let ticket = "[[user_tokens.delegate]]\nquery = \"ticket\"\n";
+    let gate = gate(&upstream, &SigningKey::ed("k1"), &format!("{VERIFIED}{ticket}"));
+    block_on(async {
+        let target = "/user/events?room=1&ticket=s3cr3t%2Fticket";
+        let mut client = WebSocketClient::open(gate.ingress(), target, &[]).await.unwrap();
+        client.send("one").await;
+        assert_eq!(client.text().await, "one");
+        client.close().await;
+        for other in ["/user/events?ticket=", "/user/events?Ticket=a", "/key/events?ticket=a"] {
+            let refused = WebSocketClient::open(gate.ingress(), other, &[]).await.err().unwrap();
+            assert_eq!(refused.status(), 401, "{other}");
+        }
+    });
+    let request = upstream.only_request();
+    assert_eq!(request.target(), "/user/events?room=1&ticket=s3cr3t%2Fticket");
+    assert_eq!(request.header("x-auth-status").as_deref(), Some("delegated"));
+    assert!(!gate.log_lines().join("\n").contains("s3cr3t"));
+}
+
+#[test]
+fn a_list_of_bearers_is_nobodys_to_judge() {
+    let upstream = Upstream::hello();
+    let gate = gate(&upstream, &SigningKey::ed("k1"), "");
+    for path in ["/user/a", "/both/a"] {
+        for joined in [
+            format!("opaque, Bearer {ALPHA}"),
+            format!("opaque,{ALPHA}"),
+            format!("opaque {ALPHA}"),
+        ] {
+            let answer = exchange(gate.ingress(), get(path, &bearer(&joined)));
+            assert_eq!(said(&answer), refused(401, "credential_invalid"), "{path} {joined}");
+        }
+    }
+    assert!(upstream.requests().is_empty());
+}
+
+#[test]
 fn a_websocket_opens_with_a_delegated_cookie() {
     let upstream = Upstream::tcp(websocket_server);
     let gate = gate(&upstream, &SigningKey::ed("k1"), "");

@@ -432,3 +432,20 @@ fn users_and_keys_of_an_organization_spend_its_quota_together() {
         "nothing is kept of what the key file does not know"
     );
 }
+
+#[test]
+fn a_user_who_is_called_like_a_key_is_another_caller() {
+    let upstream = Upstream::hello();
+    let key = SigningKey::ed("k1");
+    let observed = "[[routes]]\npath = \"/watched\"\naccess = \"key-or-user\"\npermission = \"nobody-has-it\"\n\
+                    enforcement = \"observe\"\n";
+    let gate = gate(&upstream, &key, observed);
+    let namesake = bearer(&key.token(&claims("key_alpha")));
+    for lines in [presents(ALPHA), namesake] {
+        assert_eq!(exchange(gate.ingress(), get("/watched", &lines)).status(), 200);
+        let told = upstream.last_request().header("x-auth-status");
+        assert_eq!(told.as_deref(), Some("would-refuse; reason=permission_denied"));
+    }
+    gate.wait_for_log("the user's line", |line| line["user"] == "key_alpha");
+    assert_eq!(gate.metric(&["keygate_would_refuse_callers"]), 2.0);
+}

@@ -116,6 +116,8 @@ fn headers_are_left_out_when_nothing_is_told() {
         header("100% by {code}", text("Größe%")).unwrap(),
         "100% by Gr%C3%B6%C3%9Fe%25"
     );
+    assert_eq!(header("{code}", text("  a b ")).unwrap(), "%20%20a b%20");
+    assert_eq!(header("{code}", text(" ")).unwrap(), "%20");
     assert_eq!(header("by {code}", Value::Absent), None);
     assert_eq!(header("by {code}", text("")), None);
     assert_eq!(header(" ", Value::Absent), None);

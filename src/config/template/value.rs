@@ -30,7 +30,8 @@ pub enum Escape {
     /// HTML and XML: `&`, `<`, `>` and quotes.
     Markup,
     /// The value of a header: `%` and everything beyond visible ASCII is percent-encoded UTF-8, so that decoding gives back
-    /// exactly the text. A space stays a space, except within one entry of a list.
+    /// exactly the text. A space stays a space, except within one entry of a list and at either end of a text, where
+    /// whoever reads the header would lose it and take the text for another.
     Header,
     /// Plain text: nothing.
     None,
@@ -79,7 +80,13 @@ impl Escape {
                 let quoted = json(text);
                 out.push_str(&quoted[1..quoted.len() - 1]);
             }
-            Self::Header => percent_encode(text, |byte| matches!(byte, 0x20..=0x7e), out),
+            Self::Header => {
+                let inner = text.trim_matches(' ');
+                let (before, after) = text.split_once(inner).unwrap_or_default();
+                percent_encode(before, |_| false, out);
+                percent_encode(inner, |byte| matches!(byte, 0x20..=0x7e), out);
+                percent_encode(after, |_| false, out);
+            }
             Self::Markup => {
                 for character in text.chars() {
                     match character {

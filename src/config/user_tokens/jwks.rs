@@ -5,15 +5,22 @@
 //!
 //! # Security
 //! A key verifies under exactly one algorithm, which its type decides, and not the token: an RSA key is never an HMAC's
-//! secret. Symmetric keys have no place in a public set and are never taken.
+//! secret. Symmetric keys have no place in a public set and are never taken, and neither is a key that is too short to
+//! verify anything: it would take the place of good ones.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 /// How many keys of a set are looked at.
 const MOST_KEYS: usize = 100;
+/// How long an RSA key is: RFC 7518 §3.3 demands the least, and nobody verifies with more.
+const RSA_BITS: RangeInclusive<usize> = 2048..=8192;
 
 /// The keys of one set that can verify tokens.
 #[derive(Clone, Default)]
@@ -48,7 +55,15 @@ pub enum Unusable {
 
 #[derive(Deserialize)]
 struct RawSet {
-    keys: Vec<serde_json::Value>,
+    keys: Vec<RawEntry>,
+}
+
+/// A key in a form that is not known here is for somebody else.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum RawEntry {
+    Key(Box<RawKey>),
+    Other(IgnoredAny),
 }
 
 /// The members that matter, each of which may be there once.
@@ -64,8 +79,8 @@ struct RawKey {
     e: Option<String>,
     x: Option<String>,
     y: Option<String>,
-    d: Option<serde::de::IgnoredAny>,
-    k: Option<serde::de::IgnoredAny>,
+    d: Option<IgnoredAny>,
+    k: Option<IgnoredAny>,
 }
 
 impl KeySet {
@@ -79,10 +94,10 @@ impl KeySet {
             return Err(Unusable::TooMany);
         }
         let mut keys = Vec::with_capacity(raw.keys.len());
-        for value in raw.keys {
-            // A key in a form that is not known here is for somebody else.
-            let Ok(raw) = serde_json::from_value::<RawKey>(value) else {
-                continue;
+        for entry in raw.keys {
+            let raw = match entry {
+                RawEntry::Key(raw) => raw,
+                RawEntry::Other(IgnoredAny) => continue,
             };
             if raw.d.is_some() || raw.k.is_some() {
                 return Err(Unusable::Private);
@@ -108,17 +123,18 @@ impl RawKey {
             return None;
         }
         let (algorithm, name, key) = match (self.kty.as_str(), self.crv.as_deref()) {
-            ("RSA", _) => (
-                Algorithm::RS256,
-                "RS256",
-                DecodingKey::from_rsa_components(&self.n?, &self.e?),
-            ),
-            ("EC", Some("P-256")) => (
-                Algorithm::ES256,
-                "ES256",
-                DecodingKey::from_ec_components(&self.x?, &self.y?),
-            ),
-            ("OKP", Some("Ed25519")) => (Algorithm::EdDSA, "EdDSA", DecodingKey::from_ed_components(&self.x?)),
+            ("RSA", _) => {
+                let (n, e) = (of_bits(self.n?, RSA_BITS)?, of_bits(self.e?, 2..=33)?);
+                (Algorithm::RS256, "RS256", DecodingKey::from_rsa_components(&n, &e))
+            }
+            ("EC", Some("P-256")) => {
+                let (x, y) = (of_32_bytes(self.x?)?, of_32_bytes(self.y?)?);
+                (Algorithm::ES256, "ES256", DecodingKey::from_ec_components(&x, &y))
+            }
+            ("OKP", Some("Ed25519")) => {
+                let x = of_32_bytes(self.x?)?;
+                (Algorithm::EdDSA, "EdDSA", DecodingKey::from_ed_components(&x))
+            }
             (_, _) => return None,
         };
         if self.alg.is_some_and(|alg| alg != name) {
@@ -130,6 +146,20 @@ impl RawKey {
             key: key.ok()?,
         })
     }
+}
+
+/// `text`, if it is the base64url of a number with so many bits.
+fn of_bits(text: String, bits: RangeInclusive<usize>) -> Option<String> {
+    let bytes = URL_SAFE_NO_PAD.decode(&text).ok()?;
+    let first = bytes.iter().position(|&byte| byte != 0)?;
+    let length = (bytes.len() - first) * 8 - bytes[first].leading_zeros() as usize;
+    bits.contains(&length).then_some(text)
+}
+
+/// `text`, if it is the base64url of 32 bytes.
+fn of_32_bytes(text: String) -> Option<String> {
+    let bytes = URL_SAFE_NO_PAD.decode(&text).ok()?;
+    (bytes.len() == 32).then_some(text)
 }
 
 impl Unusable {
@@ -151,7 +181,7 @@ impl Unusable {
             Self::Form => "{\"keys\": […]}, as the issuer publishes it (RFC 7517)",
             Self::TooMany => "is it the right one?",
             Self::Private => "publish public keys only, and replace the one that was published",
-            Self::NoKey => "RSA, P-256 or Ed25519 keys for signatures",
+            Self::NoKey => "RSA (2048 bits or more), P-256 or Ed25519 keys for signatures",
         }
     }
 }
@@ -187,6 +217,13 @@ mod tests {
     #[test]
     fn only_what_verifies_signatures_is_taken() {
         let ed = |more: &str| format!("{{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"{X}\"{more}}}");
+        let rsa = |bytes| {
+            format!(
+                "{{\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"{}\"}}",
+                URL_SAFE_NO_PAD.encode(vec![0x80; bytes])
+            )
+        };
+        let ec = |x: &str, y: &str| format!("{{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"{x}\",\"y\":\"{y}\"}}");
         let table = [
             (ed(""), Ok(vec![Algorithm::EdDSA])),
             (ed(",\"use\":\"sig\""), Ok(vec![Algorithm::EdDSA])),
@@ -205,6 +242,14 @@ mod tests {
             ),
             (format!("17,{{\"kty\":3}},{}", ed("")), Ok(vec![Algorithm::EdDSA])),
             (String::new(), Err(Unusable::NoKey)),
+            // A key that is said to be for two things is for neither.
+            (ed(",\"use\":\"enc\",\"use\":\"sig\""), Err(Unusable::NoKey)),
+            (rsa(255), Err(Unusable::NoKey)),
+            (rsa(256), Ok(vec![Algorithm::RS256])),
+            (rsa(1025), Err(Unusable::NoKey)),
+            (ed("").replace(X, "AAAA"), Err(Unusable::NoKey)),
+            (ec("AAAA", X), Err(Unusable::NoKey)),
+            (ec(X, X), Ok(vec![Algorithm::ES256])),
         ];
         for (keys, expected) in table {
             assert_eq!(taken(&keys, &ALL), expected, "{keys}");

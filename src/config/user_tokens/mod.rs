@@ -92,6 +92,8 @@ pub enum Claim {
 pub struct Delegate {
     /// Cookies by name.
     pub cookies: Vec<String>,
+    /// Query parameters by name.
+    pub parameters: Vec<String>,
     /// A bearer that is not a key.
     pub bearer: bool,
 }
@@ -114,6 +116,14 @@ pub(super) fn read(root: &Table<'_>, files: &Files, plans: &[String], credential
     let delegate = delegate_item.as_ref().map(|item| read_delegate(item, credentials));
     if let (Some(item), Some(delegate), Some(source)) = (&delegate_item, &delegate, &source) {
         check_delegate(item, delegate, source);
+    }
+    if let (Some(item), Some(None), Some(delegate)) = (&delegate_item, &verified, &delegate)
+        && *delegate == Delegate::default()
+        && item
+            .tables()
+            .is_some_and(|tables| tables.iter().all(|table| table.get("bearer").is_some()))
+    {
+        item.error("delegates nothing, and without `jwks` nothing is verified", JWKS_HELP);
     }
     let forward = table.get("forward").and_then(|item| item.boolean()).unwrap_or(false);
     let permissions = table.get("permissions").and_then(|item| item.list());
@@ -204,7 +214,12 @@ fn read_verified(table: &Table<'_>, files: &Files, delegates: bool) -> Option<Op
     let leeway = leeway.and_then(|item| item.duration_within(Duration::ZERO..=Duration::from_mins(5)));
     let max_age = max_age.and_then(|item| item.or_off(Item::duration));
     let keys = read_keys(&jwks, &algorithms, files);
-    let audiences = audience?.list_or_one()?;
+    let audience = audience?;
+    let audiences = audience.list_or_one()?;
+    if audiences.is_empty() {
+        audience.error("names no audience", "one, or several of which `aud` has to name one");
+        return None;
+    }
     Some(Some(Verified {
         issuer: issuer?.text()?.into(),
         audiences: audiences.iter().filter_map(Item::text).map(str::to_owned).collect(),
@@ -260,7 +275,11 @@ fn read_keys(item: &Item<'_>, algorithms: &[Algorithm], files: &Files) -> Option
 fn read_claim<'d>(table: &Table<'d>, key: &'d str) -> Option<Claim> {
     let item = table.get(key)?;
     let text = item.text()?;
+    let escapes = || text.split('~').skip(1);
     Some(if text.starts_with('/') {
+        if !escapes().all(|escape| escape.starts_with(['0', '1'])) {
+            item.error("is not a JSON pointer", "`~0` stands for `~` in it, and `~1` for `/`");
+        }
         Claim::Pointer(text.to_owned())
     } else {
         Claim::Name(text.to_owned())
@@ -270,37 +289,45 @@ fn read_claim<'d>(table: &Table<'d>, key: &'d str) -> Option<Claim> {
 fn read_delegate(item: &Item<'_>, credentials: &Credentials) -> Delegate {
     let mut delegate = Delegate::default();
     for table in item.tables().unwrap_or_default() {
-        let (cookie, bearer) = (table.get("cookie"), table.get("bearer"));
-        match (cookie, bearer) {
-            (Some(cookie), None) => {
-                let Some(name) = cookie.text() else { continue };
-                let is_key = |source: &Source| matches!(source, Source::Cookie(other) if other == name);
-                if credentials::read_cookie(&cookie).is_none() {
-                    continue;
-                }
-                if credentials.sources.iter().any(is_key) {
-                    cookie.error("is where keys stand, by [[credentials]]", "name another cookie");
-                } else {
-                    delegate.cookies.push(name.to_owned());
-                }
-            }
-            (None, Some(bearer)) => {
-                delegate.bearer = bearer.boolean().unwrap_or(false);
-                if delegate.bearer {
-                    check_bearer(&bearer, credentials);
-                }
-            }
-            (None, None) => table.place().missing(
+        let (cookie, query, bearer) = (table.get("cookie"), table.get("query"), table.get("bearer"));
+        let mut kinds = [&cookie, &query, &bearer].into_iter().flatten();
+        match (kinds.next(), kinds.next()) {
+            (None, _) => table.place().missing(
                 "names no credential",
-                "write cookie = \"NAME\" or bearer = true in each [[user_tokens.delegate]]",
+                "write cookie = \"NAME\", query = \"NAME\" or bearer = true in each [[user_tokens.delegate]]",
             ),
-            (Some(_), Some(bearer)) => bearer.key_place().error(
+            (Some(_), Some(second)) => second.key_place().error(
                 "is a second credential in one entry",
                 "begin another [[user_tokens.delegate]]",
             ),
+            (Some(_), None) => {
+                let name = cookie.as_ref().and_then(credentials::read_cookie).map(Source::Cookie);
+                if let (Some(item), Some(source)) = (&cookie, name) {
+                    delegate.cookies.extend(unless_keys(item, &source, credentials));
+                }
+                let name = query.as_ref().and_then(credentials::read_query).map(Source::Query);
+                if let (Some(item), Some(source)) = (&query, name) {
+                    delegate.parameters.extend(unless_keys(item, &source, credentials));
+                }
+                if let Some(item) = &bearer
+                    && item.boolean().unwrap_or(false)
+                {
+                    delegate.bearer = true;
+                    check_bearer(item, credentials);
+                }
+            }
         }
     }
     delegate
+}
+
+/// The name of what is delegated: not of a place where keys stand.
+fn unless_keys(item: &Item<'_>, source: &Source, credentials: &Credentials) -> Option<String> {
+    if credentials.sources.contains(source) {
+        item.error("is where keys stand, by [[credentials]]", "name another one");
+        return None;
+    }
+    item.text().map(str::to_owned)
 }
 
 /// A bearer can only be known not to be a key where keys are known by what they begin with.

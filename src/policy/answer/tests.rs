@@ -514,7 +514,7 @@ proptest! {
         prop_assert_eq!(&body["bare"], &Value::from(name.as_str()));
         let told = answer.headers.get("x-name").map(|value| value.to_str().expect("visible ASCII"));
         let decoded = told.map(|told| percent_encoding::percent_decode_str(told).decode_utf8().expect("UTF-8"));
-        prop_assert_eq!(decoded.as_deref().unwrap_or_default(), name.trim_matches(' '));
+        prop_assert_eq!(decoded.as_deref().unwrap_or_default(), name.as_str());
         prop_assert!(told.is_some() || answer.headers[header::CACHE_CONTROL] == "no-store");
         let plain: Value = serde_json::from_slice(&plain().refusal(&Refusal::Draining, &facts).body).expect("JSON");
         prop_assert_eq!(&plain["request_id"], &Value::from(id.as_str()));

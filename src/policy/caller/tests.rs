@@ -50,7 +50,7 @@ fn templates_are_rendered_encoded_and_left_out_when_empty() {
         rendered(&facts.headers(&identity)),
         [
             ("x-id", "key_1"),
-            ("x-name", "Gr%C3%B6%C3%9Fe 100%25%0D%0AX: y"),
+            ("x-name", "%20Gr%C3%B6%C3%9Fe 100%25%0D%0AX: y%20"),
             ("x-org", "org/42"),
             ("x-may", "read%20all send"),
             ("x-sub", "s1 s2"),

@@ -1,19 +1,26 @@
 //! `tests/cases/*.toml` but `order.toml`: a configuration, keys, and rows of requests with what is said to each.
+//!
+//! Users' tokens are signed here, unless the table brings keys, and tokens, of its own.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 use serde::Deserialize;
+use serde_json::json;
 
 use super::world::{Call, Said, at, come_before, decide, load, peer};
 use crate::policy::Policy;
+use crate::policy::user::tests::issuer::{SigningKey, key_set};
+
+static ISSUER: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::ed("signing"));
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Table {
     config: String,
     keys: String,
-    /// The keys of users' tokens.
+    /// The keys of users' tokens, where they are not signed here.
     jwks: Option<String>,
     rows: Vec<Row>,
 }
@@ -26,6 +33,11 @@ struct Row {
     request: String,
     #[serde(default)]
     headers: Vec<String>,
+    /// Claims of a token that comes as `Authorization: Bearer`; `iss`, `aud` and `exp` are good unless they stand here.
+    token: Option<toml::Table>,
+    /// The token is signed by somebody else, who gives out the issuer's key id.
+    #[serde(default)]
+    forged: bool,
     from: Option<IpAddr>,
     tls: Option<bool>,
     at: Option<toml::value::Datetime>,
@@ -46,6 +58,8 @@ struct Row {
     environment: Option<String>,
     /// The key's id; "" where none is known.
     key: Option<String>,
+    /// The user's id; "" where none is known.
+    user: Option<String>,
     /// What the upstream reads in `X-Auth-Status`.
     told: Option<String>,
 }
@@ -83,8 +97,9 @@ fn every_row_is_answered_as_it_says() {
     let mut wrong = Vec::new();
     for (file, table) in tables() {
         assert!(!table.rows.is_empty(), "{file} has no rows");
-        let jwks = table.jwks.as_deref().unwrap_or_default();
-        let config = load(&table.config, &[("keys.toml", &table.keys), ("jwks.json", jwks)]);
+        let signed_here = || key_set(&[&ISSUER]);
+        let jwks = table.jwks.clone().unwrap_or_else(signed_here);
+        let config = load(&table.config, &[("keys.toml", &table.keys), ("jwks.json", &jwks)]);
         for row in &table.rows {
             let policy = Policy::first(config.clone()).expect("routes that stand beside each other");
             for what in differences(row, &policy) {
@@ -98,6 +113,9 @@ fn every_row_is_answered_as_it_says() {
 fn differences(row: &Row, policy: &Policy) -> Vec<String> {
     let mut call = Call::new(&row.request);
     row.headers.iter().for_each(|line| call.add(line));
+    if let Some(claims) = &row.token {
+        call.add(&format!("Authorization: Bearer {}", token(claims, row.forged)));
+    }
     let address = row.from.or(call.peer.address).expect("an address");
     call.peer = peer(address, row.tls.unwrap_or(call.peer.tls));
     let moment = row.at.as_ref().map_or(USUAL, |moment| {
@@ -124,7 +142,15 @@ fn differences(row: &Row, policy: &Policy) -> Vec<String> {
     compare(
         "key",
         row.key.as_deref(),
-        caller.map_or(String::new(), |caller| caller.id.to_string()),
+        caller.and_then(|caller| caller.key_id()).unwrap_or_default().to_owned(),
+    );
+    compare(
+        "user",
+        row.user.as_deref(),
+        caller
+            .and_then(|caller| caller.user_id())
+            .unwrap_or_default()
+            .to_owned(),
     );
     let environment = caller.and_then(|caller| caller.environment);
     let environment = environment.map_or("", |id| &policy.config.environments[usize::from(id.0)].name);
@@ -146,4 +172,16 @@ fn differences(row: &Row, policy: &Policy) -> Vec<String> {
         }
     }
     wrong
+}
+
+fn token(claims: &toml::Table, is_forged: bool) -> String {
+    let mut all = json!({ "iss": "https://id.example", "aud": "gateway", "exp": USUAL + 300 });
+    for (name, value) in claims {
+        all[name] = serde_json::to_value(value).expect("JSON");
+    }
+    if is_forged {
+        SigningKey::ed(&ISSUER.id).token(&all)
+    } else {
+        ISSUER.token(&all)
+    }
 }

@@ -135,10 +135,10 @@ impl<'a> Walk<'a> {
         match (values.pop(), users.verified()) {
             (Some(_), _) if differs => Shown::Conflict,
             (Some(value), Some(_)) if token::has_three_parts(value.expose()) => Shown::Token(value),
-            (Some(_), _) if delegates_bearer => Shown::Delegated,
-            (Some(_), Some(_)) => Shown::Other,
-            (Some(_), None) | (None, _) if users.has_delegated_cookie(self.head) => Shown::Delegated,
-            (Some(_), None) | (None, _) => Shown::Nothing,
+            (Some(value), _) if delegates_bearer && is_one_token(value.expose()) => Shown::Delegated,
+            (Some(_), verified) if delegates_bearer || verified.is_some() => Shown::Other,
+            (Some(_) | None, _) if users.has_delegated(self.head) => Shown::Delegated,
+            (Some(_) | None, _) => Shown::Nothing,
         }
     }
 
@@ -217,7 +217,25 @@ impl<'a> Walk<'a> {
     }
 }
 
+/// Whether a bearer is one credential (RFC 6750 §2.1): in a list, as somebody may join several lines, a key could hide.
+fn is_one_token(value: &[u8]) -> bool {
+    value.iter().all(|byte| byte.is_ascii_graphic() && *byte != b',')
+}
+
 impl Users {
+    /// Whether something else than a bearer is there to be delegated.
+    fn has_delegated(&self, head: &ClientHead<'_>) -> bool {
+        self.has_delegated_cookie(head) || self.has_delegated_parameter(head)
+    }
+
+    fn has_delegated_parameter(&self, head: &ClientHead<'_>) -> bool {
+        let delegated = |part: &str| {
+            let parameters = &self.rules.delegate.parameters;
+            parameters.iter().any(|name| fields::is_parameter(part, name)) && !fields::parameter_value(part).is_empty()
+        };
+        fields::query(head.uri.query().unwrap_or_default()).any(delegated)
+    }
+
     fn has_delegated_cookie(&self, head: &ClientHead<'_>) -> bool {
         let cookies = &self.rules.delegate.cookies;
         if cookies.is_empty() {

@@ -9,7 +9,7 @@
 mod accounts;
 mod authenticate;
 #[cfg(test)]
-mod tests;
+pub(in crate::policy) mod tests;
 pub mod token;
 
 use std::fmt;

@@ -2,7 +2,7 @@
 
 #[path = "../../../tests/it/harness/issuer.rs"]
 #[allow(dead_code)] // shared with the tests from outside
-mod issuer;
+pub mod issuer;
 
 use std::sync::LazyLock;
 
