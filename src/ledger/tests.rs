@@ -158,9 +158,7 @@ proptest! {
 
 #[test]
 fn balances_of_long_ago_are_removed_from_the_file_and_those_of_now_are_not() {
-    let directory = std::env::temp_dir().join(format!("keygate-balances-{}", std::process::id()));
-    std::fs::create_dir_all(&directory).unwrap();
-    let path = directory.join("keygate.db");
+    let home = tempfile::tempdir().unwrap();
     let spent = |days: i64| {
         let end = HOUR + days * 86_400;
         let purse = Purse {
@@ -184,11 +182,9 @@ fn balances_of_long_ago_are_removed_from_the_file_and_those_of_now_are_not() {
     let all = [spent(-93), spent(-91), spent(1)];
     let mut backlog = Backlog::default();
     backlog.add_balances(all.to_vec());
-    let mut store = Store::open(&path).unwrap();
+    let mut store = Store::open(&home.path().join("keygate.db")).unwrap();
     store.write(&backlog, HOUR).unwrap();
     let mut left = store.balances().unwrap();
     left.sort_by_key(|(_, spent)| spent.period.end);
     assert_eq!(left, all[1..]);
-    store.close();
-    std::fs::remove_dir_all(&directory).unwrap();
 }
