@@ -144,6 +144,7 @@ pub(super) fn read(file: &Path, text: &str, sources: &mut Sources, report: &Repo
             checks::costs(&routes, &plans, &records);
             demands::check(&routes, &permissions, &records);
             quotas::check_costs(&routes, &plans, &records);
+            quotas::check_calendars(&plans, &environment_values, &records);
             quotas::check_state(&plans, &records, state_item.is_some(), &item.key_place());
             Some(records)
         }

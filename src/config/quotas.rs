@@ -3,12 +3,14 @@
 //! A room of its own because quotas are not windows: they begin and end with the calendar of a place, hold far more, and
 //! are remembered in `[state]`.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use jiff::tz::{self, TimeZone};
 
+use super::environments::Environment;
 use super::names;
-use super::plans::{Plan, Scope};
+use super::plans::{DEFAULT, Plan, Scope};
 use super::reader::{Item, Place, Table, nearest};
 use super::records::Records;
 use super::routes::Placed;
@@ -50,6 +52,13 @@ pub(super) enum Owner {
     Plan,
     /// An organization's own: itself.
     Organization,
+}
+
+impl Quota {
+    /// Whether both would spend the same balance, in different calendars.
+    fn disagrees(&self, other: &Self) -> bool {
+        self.name == other.name && (self.per, &self.time_zone) != (other.per, &other.time_zone)
+    }
 }
 
 impl fmt::Debug for Quota {
@@ -164,6 +173,44 @@ pub(super) fn check_costs(routes: &[Placed<'_>], plans: &[(Plan, Place<'_>)], re
             );
         }
     }
+}
+
+/// Refuses plans by which keys of one organization would spend one balance in two calendars: it would begin again with
+/// whichever period ends first.
+pub(super) fn check_calendars(plans: &[(Plan, Place<'_>)], environments: &[Environment], records: &Records) {
+    let disagree = |(one, _): &(Plan, Place<'_>), (other, _): &(Plan, Place<'_>)| {
+        of_organization(one).any(|quota| of_organization(other).any(|its| quota.disagrees(its)))
+    };
+    let mut before = plans.iter().enumerate();
+    if !before.any(|(index, plan)| plans[..index].iter().any(|other| disagree(plan, other))) {
+        return;
+    }
+    let otherwise = plans.iter().position(|(plan, _)| plan.name == DEFAULT);
+    let mut known: HashMap<(u32, &str), (usize, &Quota)> = HashMap::new();
+    let mut told = HashSet::new();
+    for key in &records.keys {
+        let organization = &records.organizations[key.organization as usize];
+        let environment = key.environment.map(|id| &environments[usize::from(id.0)]);
+        let plan = key.plan.or(environment.and_then(|environment| environment.plan));
+        let plan = plan.or(organization.plan).map(|id| usize::from(id.0)).or(otherwise);
+        let spends = organization.quota.is_none() && environment.is_none_or(|environment| environment.quota);
+        let (true, Some(index)) = (spends, plan) else { continue };
+        let (plan, place) = &plans[index];
+        for quota in of_organization(plan) {
+            let (first, its) = *known.entry((key.organization, &quota.name)).or_insert((index, quota));
+            if quota.disagrees(its) && told.insert((index, first)) {
+                let (other, id) = (&plans[first].0.name, &organization.id);
+                place.error(
+                    format!("quota {:?} has another `per` or `time_zone` in plan {other:?}, and organization {id:?} has keys of both plans, which share one balance", quota.name),
+                    "give one of the two another name, or both the same `per` and `time_zone`",
+                );
+            }
+        }
+    }
+}
+
+fn of_organization(plan: &Plan) -> impl Iterator<Item = &Quota> {
+    plan.quota.iter().filter(|quota| quota.scope == Scope::Organization)
 }
 
 fn smallest(quotas: &[Quota]) -> Option<&Quota> {

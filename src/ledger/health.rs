@@ -1,5 +1,6 @@
 //! How the ledger tells that it cannot write: one loud line, a gauge and a counter, not a line every second.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tracing::{error, info};
@@ -73,6 +74,15 @@ impl Health {
     pub(super) fn wrote(&mut self) {
         self.metrics.state_last_flush.set(clock::unix());
         self.works();
+    }
+
+    /// Somebody has removed, replaced or cut the file, or its log, under our hands.
+    pub(super) fn displaced(&self, path: &Path) {
+        error!(
+            message = "the state file, or its log, was removed, replaced or cut while it was in use; balances are written \
+                       anew, usage and last use go on from what is there",
+            file = %path.display()
+        );
     }
 
     /// A file was moved aside.

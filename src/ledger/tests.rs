@@ -6,7 +6,10 @@ use std::thread;
 use proptest::prelude::*;
 
 use super::backlog::Backlog;
+use super::store::Store;
 use super::tally::{Call, Counts, End, LastUse, Page, Tallies};
+use crate::config::plans::Scope;
+use crate::policy::limits::{Period, Purse, Spent};
 
 /// 2026-01-31T23:00:00Z
 const HOUR: i64 = 1_769_900_400;
@@ -151,4 +154,37 @@ proptest! {
         };
         prop_assert_eq!(told(all), told(without));
     }
+}
+
+#[test]
+fn balances_of_long_ago_are_removed_from_the_file_and_those_of_now_are_not() {
+    let home = tempfile::tempdir().unwrap();
+    let spent = |days: i64| {
+        let end = HOUR + days * 86_400;
+        let purse = Purse {
+            scope: Scope::Key,
+            owner: days.to_string().into(),
+            quota: "day".into(),
+        };
+        let period = Period {
+            begin: end - 86_400,
+            end,
+        };
+        (
+            purse,
+            Spent {
+                used: 7,
+                allowed: 9,
+                period,
+            },
+        )
+    };
+    let all = [spent(-93), spent(-91), spent(1)];
+    let mut backlog = Backlog::default();
+    backlog.add_balances(all.to_vec());
+    let mut store = Store::open(&home.path().join("keygate.db")).unwrap();
+    store.write(&backlog, HOUR).unwrap();
+    let mut left = store.balances().unwrap();
+    left.sort_by_key(|(_, spent)| spent.period.end);
+    assert_eq!(left, all[1..]);
 }

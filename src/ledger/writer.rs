@@ -80,7 +80,7 @@ impl Writer {
     fn flush(&mut self) -> bool {
         let Err(trouble) = self.write() else { return true };
         self.health.failed(&trouble);
-        match &self.store {
+        match &mut self.store {
             Some(store) if trouble.is_full() => store.make_room(),
             Some(_) if trouble.is_busy() => {}
             Some(_) | None => self.store = None,
@@ -129,11 +129,14 @@ impl Writer {
 
     /// Sees to it that the store is the file at the path. What it remembers is taken the first time.
     fn open(&mut self) -> Result<(), Trouble> {
-        if self.store.as_ref().is_some_and(Store::is_in_place) {
+        if self.store.as_mut().is_some_and(Store::is_in_place) {
             return Ok(());
         }
         // First the old one, which holds the lock.
-        self.store = None;
+        if let Some(store) = self.store.take() {
+            self.health.displaced(&self.state.path);
+            store.close();
+        }
         match Store::open(&self.state.path).and_then(|store| self.take(store)) {
             Err(Trouble::Damaged(reason)) => self.begin_anew(&reason),
             outcome => outcome,

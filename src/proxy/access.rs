@@ -268,7 +268,7 @@ impl AccessLine {
             organization: &caller.organization,
             end: if self.was_refused {
                 End::Refused(self.decision)
-            } else if self.decision == FORWARD {
+            } else if matches!(self.decision, FORWARD | ANSWER) {
                 End::Carried
             } else {
                 End::Failed

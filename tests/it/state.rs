@@ -47,6 +47,13 @@ fn wait_for_counts(database: &Path, expected: u32) {
     });
 }
 
+/// Calls, and says what is left of the quota.
+fn left(gate: &Gate) -> i64 {
+    let told = call(gate, "/messages/1").header("ratelimit").unwrap();
+    let told = told.strip_prefix("\"month\";r=").unwrap();
+    told.split(';').next().unwrap().parse().unwrap()
+}
+
 fn degraded(gate: &Gate) -> bool {
     gate.metric(&["keygate_state_degraded "]) > 0.0
 }
@@ -149,6 +156,21 @@ fn a_refused_request_changes_neither_last_use_nor_balance() {
 }
 
 #[test]
+fn an_answer_of_the_gates_own_is_a_use_and_no_failure() {
+    let upstream = Upstream::hello();
+    let more = format!("{}[whoami]\npath = \"/v1/me\"\n", setup(&upstream, "keygate.db").more);
+    let gate = Gate::start(&Setup {
+        more,
+        ..setup(&upstream, "keygate.db")
+    });
+    assert_eq!(call(&gate, "/v1/me").status(), 200);
+    let file = database(&gate);
+    wait_for_counts(&file, 1);
+    assert_eq!(rows(&file, "SELECT requests, refused, failed FROM usage"), ["1|0|0"]);
+    assert_eq!(rows(&file, "SELECT route FROM last_use"), ["/v1/me"]);
+}
+
+#[test]
 fn nothing_is_lost_when_the_gate_is_told_to_stop() {
     let upstream = Upstream::hello();
     let mut gate = Gate::start(&Setup {
@@ -242,6 +264,65 @@ fn a_missing_directory_degrades_accounting_loudly_once_and_heals_by_itself() {
     wait_until("the balance", || {
         (rows(&file, "SELECT used FROM quota_balances") == ["5"]).then_some(())
     });
+}
+
+#[test]
+fn a_file_that_is_cut_or_loses_its_log_while_it_is_written_keeps_no_balance_from_being_written() {
+    let upstream = Upstream::hello();
+    let cut = |path: PathBuf| {
+        std::fs::File::options()
+            .write(true)
+            .open(path)
+            .unwrap()
+            .set_len(0)
+            .unwrap()
+    };
+    for what in [
+        "a log that is gone",
+        "a log that is cut",
+        "a database that is cut",
+        "a table that is gone",
+    ] {
+        let mut gate = Gate::start(&setup(&upstream, "keygate.db"));
+        let file = database(&gate);
+        serve(&gate, 5);
+        wait_for_counts(&file, 5);
+        match what {
+            "a log that is gone" => std::fs::remove_file(gate.home.path("keygate.db-wal")).unwrap(),
+            "a log that is cut" => cut(gate.home.path("keygate.db-wal")),
+            "a database that is cut" => cut(file.clone()),
+            _ => drop(rows(&file, "DROP TABLE quota_balances")),
+        }
+        // Nobody looks into the file meanwhile, who could mend or harm it.
+        let before = left(&gate);
+        let flushed = || gate.metric(&["keygate_state_last_flush_timestamp_seconds "]);
+        let begun = flushed();
+        wait_until("flushes that are later", || {
+            // Something to write, which is not charged.
+            assert_eq!(call(&gate, "/admin/x").status(), 403);
+            (flushed() > begun + 2.0 && !degraded(&gate)).then_some(())
+        });
+        gate.wait_for_log("that it is told", |line| line["level"] == "ERROR");
+        gate.kill();
+        gate.start_again();
+        assert_eq!(left(&gate), before - 1, "{what}");
+        assert!(!degraded(&gate), "{what}");
+    }
+}
+
+#[test]
+fn two_links_to_one_file_are_one_state() {
+    let upstream = Upstream::hello();
+    let first = Gate::start(&setup(&upstream, "keygate.db"));
+    let home = Home::new();
+    std::os::unix::fs::symlink(database(&first), home.path("link.db")).unwrap();
+    let second = Gate::start_in(home, &setup(&upstream, "link.db"));
+    assert!(degraded(&second) && !degraded(&first));
+    let told = second.wait_for_log("the reason", |line| line["level"] == "ERROR");
+    assert!(
+        told["reason"].as_str().unwrap().starts_with("another process holds"),
+        "{told}"
+    );
 }
 
 /// A `sqlite3` that holds a lock on the database until it is dropped.

@@ -276,6 +276,49 @@ fn plans_and_limits_of_records_are_checked_against_the_configuration() {
     );
 }
 
+#[test]
+fn one_balance_has_one_calendar() {
+    let place = Place::new();
+    let key = |id: &str, plan: &str, digit: &str| {
+        let hash = digit.repeat(64);
+        format!("[[keys]]\nid = \"{id}\"\nname = \"k\"\norganization = \"42\"\nhash = \"sha256:{hash}\"\n{plan}\n")
+    };
+    let records = |organization: &str, keys: [String; 2]| {
+        place.put(
+            "keys.toml",
+            &format!("[[organizations]]\nid = \"42\"\n{organization}\n{}", keys.concat()),
+        );
+    };
+    let other = || key("b", "plan = \"gold\"", "b");
+    let text = completed(
+        "[state]\npath = \"k.db\"\n[plans.default]\nquota = [{ name = \"q\", requests = 9, per = \"month\" }]\n\
+         [plans.gold]\nquota = [{ name = \"q\", requests = 9, per = \"day\" }]\n[environments.test]\nplan = \"gold\"\nquota = false\n",
+    );
+    records("", [key("a", "", "a"), other()]);
+    let told = place.load(&text).unwrap_err();
+    assert!(
+        told.starts_with(
+            "config.toml:5:8: error: plans.gold: quota \"q\" has another `per` or `time_zone` in plan \"default\", and \
+             organization \"42\" has keys of both plans, which share one balance\n"
+        ),
+        "{told}"
+    );
+    let zones = text.replace("per = \"day\"", "per = \"month\", time_zone = \"Asia/Tokyo\"");
+    assert!(place.load(&zones).is_err());
+    let same = text.replace("per = \"day\"", "per = \"month\", time_zone = \"UTC\"");
+    assert!(place.load(&same).is_ok());
+    let own = text.replace("per = \"day\"", "per = \"day\", scope = \"key\"");
+    assert!(place.load(&own).is_ok());
+    for (organization, keys) in [
+        ("", [key("a", "plan = \"gold\"", "a"), other()]),
+        ("", [key("a", "", "a"), key("b", "environment = \"test\"", "b")]),
+        ("quota = []", [key("a", "", "a"), other()]),
+    ] {
+        records(organization, keys);
+        assert!(place.load(&text).is_ok(), "{organization}");
+    }
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::test_runner::Config::with_cases(64))]
     #[test]

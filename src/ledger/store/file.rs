@@ -12,30 +12,68 @@ use super::Trouble;
 /// Only the owner reads and writes.
 const PRIVATE: u32 = 0o600;
 /// What SQLite keeps beside a database.
-const COMPANIONS: [&str; 2] = ["-wal", "-shm"];
+const COMPANIONS: [&str; 2] = [LOG, "-shm"];
+/// The write-ahead log.
+const LOG: &str = "-wal";
 
-/// Which file a path led to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Identity {
-    device: u64,
-    inode: u64,
+/// What a path led to: a database and, where there is one, its write-ahead log.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen {
+    database: Look,
+    log: Option<Look>,
 }
 
-impl Identity {
+/// One file, and how long it was.
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+}
+
+impl Seen {
     /// What is at the path now; `None` where nothing is.
     pub(super) fn at(path: &Path) -> Option<Self> {
-        std::fs::metadata(path).ok().map(|found| Self::of(&found))
+        let path = real(path);
+        let look = |path: &Path| std::fs::metadata(path).ok().map(|found| Look::of(&found));
+        Some(Self {
+            database: look(&path)?,
+            log: look(&beside(&path, LOG)),
+        })
     }
 
+    /// Whether `later` is the same, grown at most. What has become shorter was cut by somebody else, and what is written to
+    /// a log that is gone is gone with the process.
+    pub(super) fn goes_on_as(&self, later: &Self) -> bool {
+        let log = match (&self.log, &later.log) {
+            (Some(before), Some(now)) => before.goes_on_as(now),
+            (Some(_), None) => false,
+            (None, _) => true,
+        };
+        log && self.database.goes_on_as(&later.database)
+    }
+}
+
+impl Look {
     fn of(found: &Metadata) -> Self {
         Self {
             device: found.dev(),
             inode: found.ino(),
+            bytes: found.len(),
         }
+    }
+
+    fn goes_on_as(&self, later: &Self) -> bool {
+        (self.device, self.inode) == (later.device, later.inode) && self.bytes <= later.bytes
     }
 }
 
-/// Locks the state at `path` for this process, as long as the file that is given back is open. The lock is a file of its own,
+/// Where the file itself is: the way that SQLite goes, too, so that two processes with two links to one file meet.
+pub(super) fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// Locks the state at `path`, which is [`real`], for this process, as long as the file that is given back is open. The lock is a file of its own,
 /// since closing any handle of a database would release SQLite's own locks.
 pub(super) fn lock(path: &Path) -> Result<File, Trouble> {
     let path = beside(path, ".lock");

@@ -17,12 +17,14 @@ use rusqlite::{Connection, OpenFlags, Row};
 use super::backlog::Backlog;
 use crate::config::plans::Scope;
 use crate::policy::limits::{Period, Purse, Spent};
-use file::Identity;
+use file::Seen;
 
 pub(super) use trouble::Trouble;
 
 const SCHEMA: &str = include_str!("schema.sql");
-/// Which tables there are; counts up.
+/// Its tables.
+const TABLES: [&str; 5] = ["meta", "quota_balances", "usage", "refusals", "last_use"];
+/// Which version of them; counts up.
 const VERSION: i32 = 1;
 /// What tells a Keygate's state from the databases of others: "Kgat".
 const APPLICATION: i32 = 0x4b67_6174;
@@ -37,7 +39,8 @@ const CHECKED_BYTES: u64 = 64 << 20;
 pub(super) struct Store {
     database: Connection,
     path: PathBuf,
-    identity: Option<Identity>,
+    /// The file and its log, when they were last looked at.
+    seen: Option<Seen>,
     /// Of the last hour in which old usage was removed.
     pruned: i64,
     _lock: File,
@@ -49,9 +52,8 @@ impl Store {
         if path.is_dir() {
             return Err(Trouble::Directory(path.to_owned()));
         }
-        let lock = file::lock(path)?;
         file::make(path)?;
-        let identity = Identity::at(path);
+        let lock = file::lock(&file::real(path))?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut database = Connection::open_with_flags(path, flags)?;
         database.busy_timeout(BUSY)?;
@@ -59,7 +61,7 @@ impl Store {
         Ok(Self {
             database,
             path: path.to_owned(),
-            identity,
+            seen: Seen::at(path),
             pruned: i64::MIN,
             _lock: lock,
         })
@@ -67,13 +69,18 @@ impl Store {
 
     /// Moves the state at `path` aside, which must not be open; gives its new path.
     pub(super) fn move_aside(path: &Path, now_unix: i64) -> Result<PathBuf, Trouble> {
-        let _lock = file::lock(path)?;
-        file::move_aside(path, now_unix)
+        let path = file::real(path);
+        let _lock = file::lock(&path)?;
+        file::move_aside(&path, now_unix)
     }
 
-    /// Whether the path still leads to this file.
-    pub(super) fn is_in_place(&self) -> bool {
-        self.identity.is_some() && Identity::at(&self.path) == self.identity
+    /// Whether the path still leads to this file and its log, and nobody has cut either.
+    pub(super) fn is_in_place(&mut self) -> bool {
+        let before = std::mem::replace(&mut self.seen, Seen::at(&self.path));
+        match (before, &self.seen) {
+            (Some(before), Some(now)) => before.goes_on_as(now),
+            (None, _) | (_, None) => false,
+        }
     }
 
     /// All balances. Rows that somebody has made unreadable are left out.
@@ -101,11 +108,13 @@ impl Store {
     }
 
     /// Folds the write-ahead log into the database and empties it: on a full disk, that may be all there is to win.
-    pub(super) fn make_room(&self) {
+    pub(super) fn make_room(&mut self) {
         // A reader may keep it from being done; then there is the next time.
         let _ = self
             .database
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()));
+        // Nobody else has cut it.
+        self.seen = Seen::at(&self.path);
     }
 
     /// Leaves one file behind, without companions.
@@ -132,6 +141,16 @@ fn prepare(database: &mut Connection, path: &Path) -> Result<(), Trouble> {
         let found: String = database.query_row("PRAGMA quick_check(1)", (), |row| row.get(0))?;
         if found != "ok" {
             return Err(Trouble::Damaged(found));
+        }
+    }
+    if tables > 0 {
+        let found: i64 = database.query_row(
+            "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN (?1, ?2, ?3, ?4, ?5)",
+            TABLES,
+            |row| row.get(0),
+        )?;
+        if usize::try_from(found) != Ok(TABLES.len()) {
+            return Err(Trouble::Damaged("some of its tables are missing".to_owned()));
         }
     }
     database.pragma_update(None, "journal_mode", "wal")?;

@@ -24,11 +24,12 @@ pub(super) fn all(database: &mut Connection, backlog: &Backlog, now_unix: i64) -
     transaction.commit()
 }
 
-/// Removes usage that is too old.
+/// Removes usage that is too old, and balances of periods that ended as long ago: whoever still spends has a newer one.
 pub(super) fn prune(database: &Connection, now_unix: i64) -> Result<(), rusqlite::Error> {
     let before = moment(now_unix.saturating_sub(KEPT));
     database.execute("DELETE FROM usage WHERE hour < ?1", [&before])?;
     database.execute("DELETE FROM refusals WHERE hour < ?1", [&before])?;
+    database.execute("DELETE FROM quota_balances WHERE period_ends < ?1", [&before])?;
     Ok(())
 }
 
