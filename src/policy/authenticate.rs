@@ -76,7 +76,7 @@ impl<'a> Walk<'a> {
         if let (Some(recorded), Some(named)) = (record.environment(), by_prefix)
             && recorded != named
         {
-            return Err(Refusal::EnvironmentDenied.into());
+            return Err(Refusal::EnvironmentDenied("prefix").into());
         }
         // A source that does not count here may hold a key of ours all the same.
         taken.join(&self.live_credentials(|source| !self.counts(route, source)));

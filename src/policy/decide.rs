@@ -29,7 +29,7 @@ use super::forwarded::{self, Client};
 use super::head::ClientHead;
 use super::limits::Slot;
 use super::outcome::{Answered, Decision, Outlook, Refused};
-use super::permit::{self, Passage, Permit, Trail};
+use super::permit::{self, Charge, Passage, Permit, Trail};
 use super::refusal::{Failure, Hygiene, Invalid, Refusal};
 use super::route::{Match, RouteIndex};
 use super::slow::{SlowCheck, Verdict};
@@ -394,6 +394,10 @@ impl<'a> Walk<'a> {
         match spent {
             Ok(report) => {
                 self.trail.report = Some(report);
+                self.trail.charge = self.spends.then_some(Charge {
+                    cost: route.cost,
+                    at: now.unix,
+                });
                 Ok(slot)
             }
             Err(refused) => {

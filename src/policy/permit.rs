@@ -21,6 +21,7 @@ use super::limits::{Report, Slot};
 use super::refusal::Refusal;
 use super::route::RouteIndex;
 use super::standing::Standing;
+use crate::clock::Now;
 use crate::config::routes::RouteTimeouts;
 use crate::config::upstreams::UpstreamId;
 
@@ -55,8 +56,19 @@ pub struct Trail {
     pub dead: Option<Arc<Standing>>,
     /// Where the key stands in its windows, once they were asked.
     pub report: Option<Report>,
+    /// What was charged for it.
+    pub charge: Option<Charge>,
     /// As what it was let through.
     pub passage: Passage,
+}
+
+/// What a request was charged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Charge {
+    /// Units of each window and quota.
+    pub cost: u32,
+    /// Unix seconds.
+    pub at: i64,
 }
 
 /// As what a request is let through.
@@ -75,6 +87,17 @@ pub enum Passage {
     Legacy(Arc<Exempt>),
     /// Although it would have been refused, because the route only observes.
     WouldRefuse(Refusal),
+}
+
+impl Trail {
+    /// Gives back what was charged for a request that was refused after it had begun ([`Account::give_back`]).
+    ///
+    /// [`Account::give_back`]: super::limits::Account::give_back
+    pub fn give_back(&mut self, now: Now) {
+        if let (Some(standing), Some(charge)) = (&self.standing, self.charge.take()) {
+            standing.account.give_back(charge.cost, charge.at, now);
+        }
+    }
 }
 
 impl Passage {

@@ -28,8 +28,9 @@ pub enum Refusal {
     CredentialFailuresExceeded(u64),
     /// The key may not be used from this address.
     SourceDenied,
-    /// The key's prefix and its record name different environments.
-    EnvironmentDenied,
+    /// The key's prefix and its record name different environments, or the route does not take the key's; the word is for
+    /// the log.
+    EnvironmentDenied(&'static str),
     /// The caller lacks a permission that the route demands.
     PermissionDenied,
     /// The caller lacks a subscription that the route, or the request, names.
@@ -196,7 +197,7 @@ impl Refusal {
             | Self::HeaderMissing => StatusCode::UNAUTHORIZED,
             Self::TlsRequired
             | Self::SourceDenied
-            | Self::EnvironmentDenied
+            | Self::EnvironmentDenied(_)
             | Self::PermissionDenied
             | Self::SubscriptionDenied
             | Self::TenantDenied => StatusCode::FORBIDDEN,
@@ -223,7 +224,7 @@ impl Refusal {
             Self::CredentialInvalid(_) => "credential_invalid",
             Self::CredentialFailuresExceeded(_) => "credential_failures_exceeded",
             Self::SourceDenied => "source_denied",
-            Self::EnvironmentDenied => "environment_denied",
+            Self::EnvironmentDenied(_) => "environment_denied",
             Self::PermissionDenied => "permission_denied",
             Self::SubscriptionDenied => "subscription_denied",
             Self::TenantDenied => "tenant_denied",
@@ -250,7 +251,7 @@ impl Refusal {
             Self::CredentialInvalid(_) => "The API key is not valid.",
             Self::CredentialFailuresExceeded(_) => "Too many invalid API keys came from this address.",
             Self::SourceDenied => "The API key may not be used from this address.",
-            Self::EnvironmentDenied => "The API key does not belong to this environment.",
+            Self::EnvironmentDenied(_) => "The API key does not belong to this environment.",
             Self::PermissionDenied => "The API key does not have the permission that this request needs.",
             Self::SubscriptionDenied => "The API key does not have the subscription that this request needs.",
             Self::TenantDenied => "The API key does not reach this organization.",
@@ -268,7 +269,7 @@ impl Refusal {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::RequestInvalid(hygiene) => hygiene.reason(),
-            Self::CredentialMalformed(reason) => reason,
+            Self::CredentialMalformed(reason) | Self::EnvironmentDenied(reason) => reason,
             Self::CredentialInvalid(invalid) => invalid.reason(),
             Self::CredentialMissing => "absent",
             Self::TlsRequired
@@ -276,7 +277,6 @@ impl Refusal {
             | Self::CredentialConflict
             | Self::CredentialFailuresExceeded(_)
             | Self::SourceDenied
-            | Self::EnvironmentDenied
             | Self::PermissionDenied
             | Self::SubscriptionDenied
             | Self::TenantDenied
@@ -305,7 +305,7 @@ impl Refusal {
             | Self::CredentialConflict
             | Self::CredentialInvalid(_)
             | Self::SourceDenied
-            | Self::EnvironmentDenied
+            | Self::EnvironmentDenied(_)
             | Self::PermissionDenied
             | Self::SubscriptionDenied
             | Self::TenantDenied

@@ -26,7 +26,7 @@ pub(super) fn environment(route: &Route, caller: &Caller) -> Result<(), Refusal>
     if route.environments.is_empty() || caller.environment.is_some_and(admitted) {
         Ok(())
     } else {
-        Err(Refusal::EnvironmentDenied)
+        Err(Refusal::EnvironmentDenied("route"))
     }
 }
 

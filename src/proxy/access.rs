@@ -325,6 +325,9 @@ impl AccessLine {
 impl Drop for AccessLine {
     fn drop(&mut self) {
         self.settle();
+        if self.was_refused {
+            self.trail.give_back(clock::now());
+        }
         let metrics = &self.client.worker.shared.metrics;
         if self.decision == FORWARD {
             metrics.forwarded.inc();

@@ -92,6 +92,39 @@ fn a_body_that_is_declared_too_large_charges_nothing() {
 }
 
 #[test]
+fn a_body_that_turns_out_too_large_gives_its_quota_back_and_no_window() {
+    let upstream = Upstream::tcp(|conversation| {
+        conversation.read_body();
+        conversation.answer("200 OK", "", "hello")
+    });
+    let gate = Gate::start(&Setup {
+        more: format!(
+            "{STATE}[limits]\nbody_bytes = 4\n[plans.default]\nlimits = [{{ name = \"hour\", requests = 9, per = \"1h\" }}]\n\
+             quota = [{{ name = \"day\", requests = 2, per = \"day\" }}]\n"
+        ),
+        ..Setup::before(&upstream)
+    });
+    for _ in 0..4 {
+        let refused = exchange(
+            gate.ingress(),
+            format!(
+                "POST / HTTP/1.1\r\nHost: api\r\n{}Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n5\r\n12345\r\n0\r\n\r\n",
+                presents(ALPHA)
+            ),
+        );
+        assert_eq!((refused.status(), refused.code().as_str()), (413, "body_too_large"));
+    }
+    gate.wait_for_log("the last refusal", |line| line["decision"] == "body_too_large");
+    let passed = call(&gate, "/", ALPHA);
+    assert_eq!(passed.status(), 200);
+    let told = passed.header("ratelimit").unwrap();
+    assert!(
+        told.starts_with("\"hour\";r=4;") && told.contains("\"day\";r=1;"),
+        "{told}"
+    );
+}
+
+#[test]
 fn keys_of_an_organization_share_quotas_and_windows_and_others_do_not() {
     let upstream = Upstream::hello();
     let records = key_file(&[key("key_alpha", ALPHA, ""), key("key_beta", BETA, "")]);

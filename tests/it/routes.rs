@@ -326,3 +326,22 @@ fn a_route_that_is_off_asks_nothing_and_lets_no_key_through() {
     assert_status(&seen, "public");
     assert!(!seen.head.text().contains(ALPHA));
 }
+
+#[test]
+fn what_follows_a_path_includes_nothing_at_all() {
+    let (gate, _upstream) = gate(
+        "[[routes]]\npath = \"/{*rest}\"\npermission = \"read\"\n\
+         [[routes]]\npath = \"/admin/{*rest}\"\npermission = \"manage\"\n\
+         [[routes]]\npath = \"/orgs/{org}/{*rest}\"\npermission = \"read\"\norganization = \"{org}\"\n",
+        alpha("permissions = [\"read\"]"),
+    );
+    for path in ["/admin", "/admin/", "/admin/x"] {
+        assert_refused(
+            &ask_with_key(&gate, &format!("GET {path}"), ""),
+            403,
+            "permission_denied",
+        );
+    }
+    assert_eq!(ask_with_key(&gate, "GET /orgs/acme", "").status(), 200);
+    assert_refused(&ask_with_key(&gate, "GET /orgs/other", ""), 403, "tenant_denied");
+}

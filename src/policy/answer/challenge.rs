@@ -43,7 +43,7 @@ impl Complaint {
             | Refusal::RouteUnknown
             | Refusal::CredentialFailuresExceeded(_)
             | Refusal::SourceDenied
-            | Refusal::EnvironmentDenied
+            | Refusal::EnvironmentDenied(_)
             | Refusal::PermissionDenied
             | Refusal::SubscriptionDenied
             | Refusal::TenantDenied

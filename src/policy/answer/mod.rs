@@ -163,7 +163,7 @@ impl Answers {
                     | Refusal::CredentialInvalid(_)
                     | Refusal::CredentialFailuresExceeded(_)
                     | Refusal::SourceDenied
-                    | Refusal::EnvironmentDenied
+                    | Refusal::EnvironmentDenied(_)
                     | Refusal::PermissionDenied
                     | Refusal::SubscriptionDenied
                     | Refusal::TenantDenied

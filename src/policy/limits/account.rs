@@ -172,6 +172,14 @@ impl Account {
         self.decide(cost, now, false)
     }
 
+    /// Gives back to the quotas what was spent at `spent_at` (Unix seconds) for a request that was refused after it had begun.
+    /// Windows keep it: they stand before work, and some of it was done.
+    pub fn give_back(&self, cost: u32, spent_at: i64, now: Now) {
+        for mut quota in self.bounds.claims.open(now.unix) {
+            quota.give_back(cost, spent_at);
+        }
+    }
+
     fn decide(&self, cost: u32, now: Now, commit: bool) -> Result<Report, Box<Refused>> {
         let shared = self.bounds.shared.as_deref();
         let mut drafts: SmallVec<[Draft<'_>; 2]> = [Some(self), shared]

@@ -4,7 +4,8 @@
 //! another plan, and (with `[state]`) the process. What it may hold comes from the generation that asks.
 //!
 //! Invariants:
-//! - It only grows within a period, and begins again at zero with the next one. A clock that is set back does not give back
+//! - Within a period it grows, but for what is given back because its request was refused after all; it begins again at zero
+//!   with the next one. A clock that is set back does not give back
 //!   what is spent; one that was more than a day ahead, and is set right, begins the period of now.
 //! - Every change is on the list of [`Balances::changed`] until somebody takes it from there.
 
@@ -247,6 +248,16 @@ impl Open<'_> {
         }
         self.book.spent.used = self.book.spent.used.saturating_add(u64::from(cost));
         self.book.spent.allowed = self.claim.quota.requests;
+        self.claim.balance.note(&mut self.book);
+    }
+
+    /// Gives back what was spent at `at` (Unix seconds), if that was in the period of now.
+    pub(super) fn give_back(&mut self, cost: u32, at: i64) {
+        let Spent { used, period, .. } = &mut self.book.spent;
+        if cost == 0 || !(period.begin..period.end).contains(&at) {
+            return;
+        }
+        *used = used.saturating_sub(u64::from(cost));
         self.claim.balance.note(&mut self.book);
     }
 

@@ -6,7 +6,7 @@
 //! Clients that encode more than they need to are not hurt by this: both readings end at the same door.
 //!
 //! Patterns are matchit's: `{name}` is one segment or part of one, `{*name}` at the end is everything; literal segments go
-//! before parameters. Beyond matchit, `/x/{*name}` also matches `/x/` itself, and parameters need not have the same name in
+//! before parameters. Beyond matchit, `/x/{*name}` also matches `/x/` and `/x`, and parameters need not have the same name in
 //! all patterns.
 
 mod readings;

@@ -66,7 +66,12 @@ pub(in crate::policy) fn equivalents(pattern: &str) -> impl Iterator<Item = Stri
         .rsplit_once("{*")
         .map(|(before, _)| before)
         .filter(|before| before.ends_with('/'));
+    // Servers that take no notice of a slash at the end serve `/x` as `/x/`.
+    let without_slash = bare
+        .and_then(|bare| bare.strip_suffix('/'))
+        .filter(|path| !path.is_empty());
     let decoded = pattern.contains('%').then(|| decoded(pattern));
     let encoded = (!pattern.is_ascii()).then(|| utf8_percent_encode(pattern, &AsciiSet::EMPTY).to_string());
-    bare.map(str::to_owned).into_iter().chain(decoded).chain(encoded)
+    let plain = [bare, without_slash].into_iter().flatten().map(str::to_owned);
+    plain.chain(decoded).chain(encoded)
 }

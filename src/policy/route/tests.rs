@@ -53,7 +53,7 @@ fn the_most_specific_pattern_wins_and_its_methods_decide() {
         (Method::PUT, "/v1/messages/7/x", to(0)),
         (Method::PUT, "/v1/other", to(0)),
         (Method::PUT, "/v1/", to(0)),
-        (Method::PUT, "/v1", NoRoute),
+        (Method::PUT, "/v1", to(0)),
         (Method::GET, "/", NoRoute),
         (Method::GET, "/V1/messages", NoRoute),
         (Method::OPTIONS, "*", NoRoute),
