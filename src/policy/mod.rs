@@ -9,6 +9,7 @@
 //! from start to end.
 
 pub mod answer;
+pub mod audience;
 mod authenticate;
 pub mod caller;
 pub mod credential;
@@ -49,6 +50,7 @@ use crate::config::environments::EnvironmentId;
 use crate::config::problem::{Problem, Problems, Severity};
 use crate::config::routes::{Access, Parameter, Subscription};
 use crate::config::upstreams::{Paths, Upstream};
+use audience::Audience;
 use caller::{Caller, IdentityHeaders};
 use header_law::HeaderLaw;
 use keyring::{KeyIndex, Keyring};
@@ -275,8 +277,8 @@ fn law(config: &Config, places: &[Source]) -> HeaderLaw {
     }
 }
 
-/// The routes on which other places count than everywhere, and these.
-fn routes_with_sources(config: &Config) -> impl Iterator<Item = (RouteIndex, Vec<Source>)> {
+/// The routes on which other places count than everywhere, or other callers than keys: these, and who may come.
+fn routes_with_sources(config: &Config) -> impl Iterator<Item = (RouteIndex, Vec<Source>, Audience)> {
     let routes = (0..).map(RouteIndex).zip(&config.routes);
     routes.filter_map(|(index, route)| {
         let credentials = &config.credentials;
@@ -284,9 +286,12 @@ fn routes_with_sources(config: &Config) -> impl Iterator<Item = (RouteIndex, Vec
         let keys = keys.map(|&source| credentials.sources[usize::from(source)].clone());
         let users = config.user_tokens.as_ref().map(|tokens| tokens.source.clone());
         match route.access {
-            Access::User => Some((index, users.into_iter().collect())),
-            Access::KeyOrUser => Some((index, keys.chain(users).collect())),
-            Access::Key | Access::Public | Access::Deny => route.credentials.as_ref().map(|_| (index, keys.collect())),
+            Access::User => Some((index, users.into_iter().collect(), Audience::Users)),
+            Access::KeyOrUser => Some((index, keys.chain(users).collect(), Audience::Both)),
+            Access::Key | Access::Public | Access::Deny => {
+                let own = route.credentials.as_ref();
+                own.map(|_| (index, keys.collect(), Audience::Keys))
+            }
         }
     })
 }

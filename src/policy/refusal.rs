@@ -237,33 +237,6 @@ impl Refusal {
         }
     }
 
-    /// What the caller may read.
-    #[must_use]
-    pub fn detail(&self) -> &'static str {
-        match self {
-            Self::RequestInvalid(hygiene) => hygiene.detail(),
-            Self::TlsRequired => "This service is reached over HTTPS only.",
-            Self::RouteUnknown => "There is nothing here.",
-            Self::CredentialMissing => "No API key was sent.",
-            Self::CredentialMalformed(_) => "The API key was not sent in the expected form.",
-            Self::CredentialConflict => "Two different API keys were sent.",
-            Self::CredentialInvalid(Invalid::Token(_)) => "The token is not valid.",
-            Self::CredentialInvalid(_) => "The API key is not valid.",
-            Self::CredentialFailuresExceeded(_) => "Too many invalid API keys came from this address.",
-            Self::SourceDenied => "The API key may not be used from this address.",
-            Self::EnvironmentDenied(_) => "The API key does not belong to this environment.",
-            Self::PermissionDenied => "The API key does not have the permission that this request needs.",
-            Self::SubscriptionDenied => "The API key does not have the subscription that this request needs.",
-            Self::TenantDenied => "The API key does not reach this organization.",
-            Self::HeaderMissing => "A header that this request needs is missing.",
-            Self::ConcurrencyExceeded => "Too many requests are in flight for this API key.",
-            Self::RateLimited(_) => "The rate limit of this API key is spent.",
-            Self::QuotaExceeded(_) => "The quota of this API key is spent.",
-            Self::BodyTooLarge => "The request's body is too large.",
-            Self::Draining => "The service is shutting down; try again.",
-        }
-    }
-
     /// What the operator's log says beyond the code.
     #[must_use]
     pub fn reason(&self) -> &'static str {

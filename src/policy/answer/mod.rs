@@ -23,6 +23,7 @@ use serde::Serialize;
 
 use self::challenge::{Challenges, Complaint};
 use self::template::Values;
+use super::audience::Audience;
 use super::caller;
 use super::refusal::{Failure, Refusal};
 use super::route::RouteIndex;
@@ -39,9 +40,16 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PAT
 pub struct Answers {
     challenges: Challenges,
     /// Of routes with sources of their own.
-    of_routes: HashMap<RouteIndex, Challenges>,
+    of_routes: HashMap<RouteIndex, Door>,
     templates: HashMap<String, ErrorTemplate>,
     tell_path: bool,
+}
+
+/// A route whose callers show themselves in another way than everywhere.
+#[derive(Debug)]
+struct Door {
+    challenges: Challenges,
+    audience: Audience,
 }
 
 /// What an answer may say about its request. Borrowed; nothing in it is secret.
@@ -127,12 +135,28 @@ impl Answers {
         }
     }
 
-    /// Adds the challenges of routes where other sources count.
+    /// Adds routes where other sources count, or other callers are let in.
     #[must_use]
-    pub fn with_routes(mut self, routes: impl Iterator<Item = (RouteIndex, Vec<Source>)>) -> Self {
-        let challenges = |(route, sources): (_, Vec<_>)| (route, Challenges::compile(&sources));
-        self.of_routes = routes.map(challenges).collect();
+    pub fn with_routes(mut self, routes: impl Iterator<Item = (RouteIndex, Vec<Source>, Audience)>) -> Self {
+        let door = |(route, sources, audience): (_, Vec<_>, _)| {
+            let challenges = Challenges::compile(&sources);
+            (route, Door { challenges, audience })
+        };
+        self.of_routes = routes.map(door).collect();
         self
+    }
+
+    fn door(&self, facts: &Facts<'_>) -> Option<&Door> {
+        self.of_routes.get(&facts.route?)
+    }
+
+    /// Who is spoken to: the caller, once it is known, else whoever may come here.
+    fn audience(&self, facts: &Facts<'_>) -> Audience {
+        match facts.caller {
+            caller::Facts { user_id: Some(_), .. } => Audience::Users,
+            caller::Facts { key_id: Some(_), .. } => Audience::Keys,
+            caller::Facts { .. } => self.door(facts).map_or(Audience::Keys, |door| door.audience),
+        }
     }
 
     /// Whether [`Facts::path`] is needed.
@@ -148,7 +172,7 @@ impl Answers {
             &Verdict {
                 status: refusal.status(),
                 code: refusal.code(),
-                detail: refusal.detail(),
+                detail: refusal.detail(self.audience(facts)),
                 retry_after: refusal.retry_after(),
                 complaint: Complaint::of(refusal),
                 window: match refusal {
@@ -208,8 +232,8 @@ impl Answers {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         if status == StatusCode::UNAUTHORIZED {
-            let of_route = facts.route.and_then(|route| self.of_routes.get(&route));
-            for challenge in of_route.unwrap_or(&self.challenges).of(verdict.complaint) {
+            let challenges = self.door(facts).map_or(&self.challenges, |door| &door.challenges);
+            for challenge in challenges.of(verdict.complaint) {
                 headers.append(WWW_AUTHENTICATE, challenge.clone());
             }
         }

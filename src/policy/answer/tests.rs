@@ -171,7 +171,7 @@ fn every(answers: &Answers, facts: &Facts<'_>) -> Vec<(Answer, StatusCode, &'sta
             answer,
             refusal.status(),
             refusal.code(),
-            refusal.detail(),
+            refusal.detail(Audience::default()),
             refusal.retry_after(),
         )
     });
@@ -484,6 +484,41 @@ fn values_are_escaped_for_where_they_stand() {
         );
         let answer = answers.refusal(&Refusal::SourceDenied, &facts);
         assert_eq!(answer.body, format!("<\"{expected}\">"), "{escape:?}");
+    }
+}
+
+#[test]
+fn the_words_fit_who_is_spoken_to() {
+    let doors = [(0, Audience::Users), (1, Audience::Both), (2, Audience::Keys)];
+    let doors = doors.map(|(index, audience)| (RouteIndex(index), default_sources(), audience));
+    let answers = plain().with_routes(doors.into_iter());
+    let said = |refusal: &Refusal, route: Option<u16>, caller: caller::Facts<'_>| {
+        let route = route.map(RouteIndex);
+        let answer = answers.refusal(refusal, &Facts { route, caller, ..FACTS });
+        let problem: Value = serde_json::from_slice(&answer.body).unwrap();
+        problem["detail"].as_str().unwrap().to_owned()
+    };
+    let nobody = caller::Facts::default();
+    let user = caller::Facts {
+        user_id: Some("ann"),
+        ..nobody
+    };
+    let missing = |route| said(&Refusal::CredentialMissing, route, nobody);
+    assert_eq!(missing(Some(0)), "No token was sent.");
+    assert_eq!(missing(Some(1)), "Neither an API key nor a token was sent.");
+    assert_eq!(missing(Some(2)), "No API key was sent.");
+    assert_eq!(missing(None), "No API key was sent.");
+    for refusal in refusals() {
+        let to_user = said(&refusal, Some(1), user);
+        let malformed = matches!(refusal, Refusal::CredentialMalformed(_));
+        let by_address = refusal == Refusal::SourceDenied;
+        let invalid = matches!(refusal, Refusal::CredentialInvalid(_));
+        assert!(
+            malformed || by_address || invalid || !to_user.contains("API key"),
+            "{to_user} ({})",
+            refusal.code()
+        );
+        assert_eq!(said(&refusal, Some(1), CALLER), said(&refusal, Some(2), nobody));
     }
 }
 
