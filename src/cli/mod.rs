@@ -1,13 +1,14 @@
 //! Operate: the command line, one file per command.
 //!
 //! Holds no logic that another room needs. Exit codes: 0 done, 1 it is not so (a key is not valid, a tour step differs) or it
-//! failed while running, 2 bad input: arguments, configuration or key file.
+//! failed while running, 2 bad input: arguments, standard input, configuration or key file.
 
 mod admin;
 mod check;
 mod completions;
 mod demo;
 mod explain;
+mod failure;
 mod keys;
 mod output;
 mod run;
@@ -17,8 +18,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-
-use crate::config::problem::Problems;
 
 /// Enforces API keys in front of a messaging service.
 ///
@@ -96,8 +95,5 @@ pub fn main() -> ExitCode {
         Verb::Demo(arguments) => demo::run(arguments),
         Verb::Completions(completions) => completions.print(),
     };
-    outcome.unwrap_or_else(|error| {
-        output::tell(format_args!("keygate: {error:#}"));
-        ExitCode::from(if error.is::<Problems>() { 2 } else { 1 })
-    })
+    outcome.unwrap_or_else(|error| failure::report(&error))
 }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::Configuration;
 use super::admin::client::{Access, Address, Client};
+use super::failure::BadInput;
 use super::output::print;
 use crate::config;
 use crate::config::sources::Sources;
@@ -46,7 +47,7 @@ impl Arguments {
         if self.json {
             print(&text)?;
         } else {
-            let status = serde_json::from_str(&text).context("the sidecar's answer is of another version")?;
+            let status = serde_json::from_str(&text).context("the sidecar is of another version: ask with --json")?;
             print(&summary(&status))?;
         }
         Ok(ExitCode::SUCCESS)
@@ -55,8 +56,12 @@ impl Arguments {
     fn configured(&self) -> anyhow::Result<Address> {
         let loaded = config::load(&self.configuration.config, &mut Sources::default())?;
         let first = loaded.config.admin.listen.first();
-        let first = first.context("the configuration has no admin listener: name one with --admin")?;
-        Ok(first.into())
+        first.map(Address::from).ok_or_else(|| {
+            BadInput::error(
+                "the configuration has no admin listener",
+                "give it one in admin.listen, or name a running sidecar's with --admin",
+            )
+        })
     }
 }
 

@@ -105,7 +105,8 @@ pub struct Legacy {
 pub(super) fn of(control: &Control, policy: &Policy, now: i64) -> Status {
     let (config, metrics) = (&policy.config, &control.metrics);
     let observed = observed(config, &metrics.migration, now);
-    let (enforcing_would_refuse, verdict) = verdict(config, &observed);
+    let legacy = legacy(config, &metrics.migration, now);
+    let (enforcing_would_refuse, verdict) = verdict(config, &observed, &legacy);
     let keys = policy.keyring().count_by_state(now);
     Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -126,7 +127,7 @@ pub(super) fn of(control: &Control, policy: &Policy, now: i64) -> Status {
             })
             .into(),
         not_enforced: config.routes.iter().filter_map(NotEnforced::of).collect(),
-        legacy: legacy(config, &metrics.migration, now),
+        legacy,
         observed,
         enforcing_would_refuse,
         verdict,
@@ -168,7 +169,7 @@ fn legacy(config: &Config, migration: &Migration, now: i64) -> Vec<Legacy> {
 }
 
 /// Whether enforcing would refuse anybody, and a sentence about it.
-fn verdict(config: &Config, observed: &[WouldRefuse]) -> (bool, String) {
+fn verdict(config: &Config, observed: &[WouldRefuse], legacy: &[Legacy]) -> (bool, String) {
     let left = observed.iter().filter(|one| one.still_observed && one.callers > 0);
     let left: Vec<String> = left
         .map(|one| format!("{} {} ({})", one.route, one.code, callers(one.callers)))
@@ -184,9 +185,18 @@ fn verdict(config: &Config, observed: &[WouldRefuse]) -> (bool, String) {
     let text = if has(Enforcement::Observe) {
         "enforcing now would refuse nobody who was seen in the last 24 hours"
     } else {
-        "no route observes, so nobody passes who would be refused"
+        "no route observes, so there is nothing to enforce"
     };
-    (false, format!("{text}{off}"))
+    let without: usize = legacy
+        .iter()
+        .filter(|entry| !entry.ended)
+        .map(|entry| entry.callers)
+        .sum();
+    let without = match without {
+        0 => String::new(),
+        _ => format!("; without a key, as [[legacy]] lets them, came {}", callers(without)),
+    };
+    (false, format!("{text}{off}{without}"))
 }
 
 fn callers(number: usize) -> String {

@@ -106,3 +106,13 @@ fn the_admin_listener_is_on_loopback_by_default_and_can_be_off() {
     assert_eq!(gate.listeners("admin"), [""; 0]);
     assert_eq!(exchange(gate.ingress(), get("/", &presents(ALPHA))).status(), 200);
 }
+
+#[test]
+fn connections_that_are_held_open_for_nothing_keep_no_probe_out() {
+    let upstream = Upstream::hello();
+    let gate = Gate::start(&Setup::before(&upstream));
+    let _held: Vec<_> = (0..100).map(|_| Connection::open(gate.admin())).collect();
+    for probe in ["/livez", "/readyz", "/metrics"] {
+        assert_eq!(curl(&[gate.admin_url(probe)]).status, 200, "{probe}");
+    }
+}

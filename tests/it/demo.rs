@@ -140,14 +140,15 @@ fn keys_in(text: &str) -> usize {
 }
 
 /// A running demonstration.
-struct Demo {
+pub struct Demo {
     child: Child,
     tour: String,
     _stdout: BufReader<ChildStdout>,
 }
 
 impl Demo {
-    fn start(temporary: &TempDir, arguments: &[&str]) -> Self {
+    /// Starts it and reads its tour.
+    pub fn start(temporary: &TempDir, arguments: &[&str]) -> Self {
         let mut child = demo(temporary, arguments).stdout(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut tour = String::new();
@@ -160,6 +161,13 @@ impl Demo {
             tour,
             _stdout: stdout,
         }
+    }
+
+    /// Where its sample service is, `http://ADDRESS`, as the tour says.
+    #[track_caller]
+    pub fn service(&self) -> &str {
+        let (_, rest) = self.tour.split_once("service ").expect("the tour names the service");
+        rest.split_whitespace().next().expect("an address")
     }
 
     #[track_caller]

@@ -159,11 +159,38 @@ fn the_key_stands_where_the_configuration_looks_for_it_or_where_it_is_told_to() 
 }
 
 #[test]
+fn a_head_that_is_too_long_is_refused_as_it_is_on_the_wire() {
+    let upstream = Upstream::hello();
+    let gate = Gate::start(&Setup {
+        url: upstream.url(),
+        ..setup()
+    });
+    // With 52 bytes for the rest: 32 KiB, and a byte more.
+    for length in [32_716, 32_717] {
+        let long = format!("X-Long: {}", "a".repeat(length));
+        let told = json(
+            &explain(&gate.home, "", &["--request", "GET /v1/rule", "-H", &long, "--json"]),
+            1,
+        );
+        let request = format!(
+            "GET /v1/rule HTTP/1.1\r\nx-long: {}\r\nhost: localhost\r\n\r\n",
+            "a".repeat(length)
+        );
+        let answer = exchange(gate.ingress(), request);
+        assert_eq!(
+            (&told["code"], &told["answer"]["status"]),
+            (&answer.code().into(), &answer.status().into())
+        );
+    }
+}
+
+#[test]
 fn what_makes_no_request_is_exit_code_2() {
     let home = Home::new();
     for arguments in [
         &["--request", "POST"][..],
         &["--request", "GET x"],
+        &["--request", "GET /x#y"],
         &["--request", "GET /", "-H", "x"],
     ] {
         setup().write(&home);

@@ -1,5 +1,6 @@
 //! `keygate status` and the lock of the admin listener: who may ask, and what is told of a migration.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Output;
 
 use serde_json::Value;
@@ -196,6 +197,120 @@ fn a_new_token_is_printed_once_with_the_lines_that_let_it_in() {
     told(&status(&gate.home, Some(made), &["--admin", &admin]));
     assert_eq!(
         home.keygate(&["admin", "new-token", "--name", "a b"]).status.code(),
-        Some(1)
+        Some(2)
+    );
+}
+
+#[test]
+fn bad_input_is_exit_code_2_and_says_what_helps() {
+    let home = Home::new();
+    Setup::url("http://127.0.0.1:9").write(&home);
+    home.write("empty", "\n");
+    home.write("two", "kga_one\nkga_two\n");
+    let (empty, two, nowhere) = (home.text("empty"), home.text("two"), home.text("nowhere"));
+    let address = ["--admin", "http://127.0.0.1:9"];
+    for arguments in [
+        &["--admin", "nonsense"][..],
+        &["--admin", "unix:"],
+        &["--admin", "http://127.0.0.1"],
+        &["--admin", "http://user@127.0.0.1:9"],
+        &[&address[..], &["--token-file", &nowhere]].concat(),
+        &[&address[..], &["--token-file", &empty]].concat(),
+        &[&address[..], &["--token-file", &two]].concat(),
+    ] {
+        let output = status(&home, None, arguments);
+        let errors = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {errors}");
+        assert!(errors.contains("  help: ") && !errors.contains("kga_"), "{errors}");
+        let explain = [&["explain", "--request", "GET /"], arguments].concat();
+        assert_eq!(home.keygate(&explain).status.code(), Some(2), "{arguments:?}");
+    }
+    let config = Setup::url("http://127.0.0.1:9").config();
+    let none = config.replace("[admin]\nlisten = [\"127.0.0.1:0\"]", "[admin]\nlisten = []");
+    home.write("config.toml", none);
+    let output = status(&home, None, &[]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("--admin"));
+}
+
+#[test]
+fn what_answers_but_is_no_admin_listener_is_not_printed_as_a_status() {
+    let upstream = Upstream::hello();
+    let (home, url) = (Home::new(), upstream.url());
+    for form in [&["--json"][..], &[]] {
+        let arguments = [&["--admin", &url][..], form].concat();
+        let output = status(&home, None, &arguments);
+        assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(1), ""));
+    }
+}
+
+/// Calls over a Unix socket as another user; `None` where this test may not become one.
+fn as_nobody(socket: &str, more: &str) -> Option<String> {
+    let command = format!("curl -s -w ' %{{http_code}}' --unix-socket {socket} {more}");
+    let mut child = std::process::Command::new("setpriv");
+    child.args(["--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c", &command]);
+    let output = child.output().ok().filter(|output| output.status.success());
+    Some(text(&output?.stdout))
+}
+
+#[test]
+fn another_user_on_the_unix_socket_needs_a_token() {
+    let upstream = Upstream::hello();
+    let home = Home::new();
+    let setup = Setup {
+        more: token("ops", TOKEN),
+        ..Setup::before(&upstream)
+    };
+    setup.write(&home);
+    let socket = home.text("admin.sock");
+    let listen = format!("[admin]\nlisten = [\"unix:{socket}\"]");
+    home.write(
+        "config.toml",
+        setup.config().replace("[admin]\nlisten = [\"127.0.0.1:0\"]", &listen),
+    );
+    let mut gate = Gate::spawn(home, |_| ());
+    gate.wait_ready();
+    // Whoever may connect is for the file system to say; here, everybody.
+    for (path, mode) in [(gate.home.path(""), 0o711), (gate.home.path("admin.sock"), 0o666)] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let Some(refused) = as_nobody(&socket, "http://admin/admin/v1/status") else {
+        eprintln!("NOT TESTED: this needs root and setpriv, to call as another user");
+        return;
+    };
+    assert!(
+        refused.contains("admin_token_missing") && refused.ends_with(" 401"),
+        "{refused}"
+    );
+    let let_in = as_nobody(
+        &socket,
+        &format!("-H 'X-Admin-Key: {TOKEN}' http://admin/admin/v1/status"),
+    )
+    .unwrap();
+    assert!(let_in.ends_with(" 200"), "{let_in}");
+    let probe = as_nobody(&socket, "http://admin/livez").unwrap();
+    assert_eq!(probe, "ok\n 200");
+    let line = gate.wait_for_log("the refusal", |line| line["reason"] == "admin_token_missing");
+    assert_eq!(line["source"], "unix, user 65534");
+    // The same user needs none.
+    assert!(told(&status(&gate.home, None, &[])).contains("generation   1"));
+}
+
+#[test]
+fn looking_is_not_written_down_at_info_and_asking_is() {
+    let upstream = Upstream::hello();
+    let gate = Gate::start(&Setup {
+        more: token("ops", TOKEN),
+        ..Setup::before(&upstream)
+    });
+    let good = format!("X-Admin-Key: {TOKEN}");
+    assert_eq!(curl(&["-H", &good, &gate.admin_url("/admin/v1/status")]).status, 200);
+    let explain = gate.admin_url("/admin/v1/explain");
+    let question = "{\"request\":\"GET /\"}";
+    assert_eq!(curl(&["-H", &good, "--data-binary", question, &explain]).status, 200);
+    let line = gate.wait_for_log("the question", |line| line["message"] == "admin call");
+    assert_eq!(
+        (&line["by"], &line["path"]),
+        (&"ops".into(), &"/admin/v1/explain".into())
     );
 }

@@ -1,6 +1,9 @@
 //! Asks a running sidecar through its admin listener: one request on a connection of its own, every wait bounded.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -16,6 +19,7 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::cli::failure::BadInput;
 use crate::config::ingress::Listen;
 use crate::secret::Secret;
 
@@ -23,6 +27,8 @@ use crate::secret::Secret;
 const PATIENCE: Duration = Duration::from_secs(15);
 /// No answer is longer.
 const ANSWER_BYTES: usize = 16 << 20;
+/// No token is longer, and no file that holds nothing else.
+const TOKEN_BYTES: u64 = 4 << 10;
 
 /// How a command proves who it is. A Unix socket needs none of it from the user that Keygate runs as.
 #[derive(Debug, Args)]
@@ -51,14 +57,17 @@ impl FromStr for Address {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> anyhow::Result<Self> {
-        if let Some(path) = text.strip_prefix("unix:") {
+        if let Some(path) = text.strip_prefix("unix:").filter(|path| !path.is_empty()) {
             return Ok(Self::Unix(path.into()));
         }
         let authority = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
         let valid = authority.parse::<http::uri::Authority>();
         match valid {
-            Ok(authority) if authority.port_u16().is_some() => Ok(Self::Tcp(authority.to_string())),
-            Ok(_) | Err(_) => bail!("{text} is not an admin address: write http://HOST:PORT or unix:/PATH"),
+            Ok(valid) if valid.port_u16().is_some() && !authority.contains('@') => Ok(Self::Tcp(authority.to_owned())),
+            Ok(_) | Err(_) => Err(BadInput::error(
+                format!("{text} is not an admin address"),
+                "write http://HOST:PORT or unix:/PATH",
+            )),
         }
     }
 }
@@ -84,16 +93,38 @@ impl std::fmt::Display for Address {
 
 impl Access {
     fn token(&self) -> anyhow::Result<Option<Secret>> {
-        let text = match &self.token_file {
-            Some(file) => {
-                let text = std::fs::read_to_string(file);
-                Some(text.with_context(|| format!("cannot read the token from {}", file.display()))?)
-            }
-            None => std::env::var("KEYGATE_ADMIN_TOKEN").ok(),
+        let (place, text) = match &self.token_file {
+            Some(file) => (file.display().to_string(), Some(read_token(file)?)),
+            None => (
+                "KEYGATE_ADMIN_TOKEN".to_owned(),
+                std::env::var_os("KEYGATE_ADMIN_TOKEN").map(OsStringExt::into_vec),
+            ),
         };
-        let token = text.map(|text| text.trim().to_owned());
-        Ok(token.filter(|token| !token.is_empty()).map(Secret::new))
+        let text = text.unwrap_or_default();
+        match text.trim_ascii() {
+            [] if self.token_file.is_none() => Ok(None),
+            token if !token.is_empty() && token.iter().all(u8::is_ascii_graphic) => {
+                Ok(Some(Secret::new(String::from_utf8_lossy(token).into_owned())))
+            }
+            // Not quoted: it may be a token, or part of one.
+            _ => Err(BadInput::error(
+                format!("there is no admin token in {place}"),
+                "it holds nothing but what `keygate admin new-token` printed",
+            )),
+        }
     }
+}
+
+fn read_token(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    let read = File::open(file).and_then(|open| open.take(TOKEN_BYTES).read_to_end(&mut text));
+    read.map_err(|error| {
+        BadInput::error(
+            format!("cannot read the token from {}: {error}", file.display()),
+            "name a file that holds what `keygate admin new-token` printed",
+        )
+    })?;
+    Ok(text)
 }
 
 impl Client {
@@ -130,11 +161,14 @@ impl Client {
             .with_context(late)
             .and_then(|outcome| outcome)
             .with_context(|| format!("cannot ask the sidecar at {}", self.address))?;
+        let answer = serde_json::from_str::<Value>(&text);
+        let Ok(answer) = answer else {
+            bail!("what answers at {} is no sidecar's admin listener", self.address);
+        };
         if status.is_success() {
             return Ok(text);
         }
-        let problem: Value = serde_json::from_str(&text).unwrap_or_default();
-        let detail = problem["detail"].as_str().unwrap_or(text.trim());
+        let detail = answer["detail"].as_str().unwrap_or(text.trim());
         bail!("the sidecar at {} says {}: {detail}", self.address, status.as_u16())
     }
 

@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use anyhow::ensure;
 use clap::Args;
 
+use crate::cli::failure::BadInput;
 use crate::cli::output::{deliver, tell};
 use crate::config::names;
 use crate::secret::Digest;
@@ -28,10 +28,12 @@ pub(in crate::cli) struct NewToken {
 
 impl NewToken {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        ensure!(
-            names::is_name(&self.name),
-            "a token's name is 1 to 64 letters, digits, `-`, `_` or `.`"
-        );
+        if !names::is_name(&self.name) {
+            return Err(BadInput::error(
+                "this cannot be a token's name",
+                "use 1 to 64 letters, digits, `-`, `_` or `.`",
+            ));
+        }
         let token = generate(PREFIX);
         let digest = Digest::of(token.expose().as_bytes());
         deliver(&format!("{}\n", token.expose()))?;

@@ -10,18 +10,19 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::Configuration;
 use super::admin::client::{Access, Client};
+use super::failure::{self, BadInput};
 use super::output::{print, tell};
 use crate::clock;
 use crate::config::sources::Sources;
 use crate::config::{self, Loaded};
-use crate::control::explain::{HttpVersion, Question, Unanswerable, explain};
+use crate::control::explain::{HttpVersion, Question, explain};
 use crate::policy::Policy;
 use crate::secret::Secret;
 
@@ -35,6 +36,8 @@ Exit codes: 0 it would pass, 1 it would be refused, 2 it could not be explained.
 
 /// More bytes than this are not a key.
 const LONGEST: usize = 8 << 10;
+/// What helps against what is none.
+const PIPE: &str = "pipe the key alone into it";
 /// Headers that usually hold credentials.
 const CREDENTIALS: [&str; 4] = ["authorization", "cookie", "x-api-key", "proxy-authorization"];
 
@@ -88,10 +91,7 @@ impl Explain {
     pub(super) fn run(self) -> ExitCode {
         let outcome = self.explain();
         outcome.unwrap_or_else(|error| {
-            tell(format_args!("keygate: {error:#}"));
-            if let Some(Unanswerable { help, .. }) = error.downcast_ref() {
-                tell(format_args!("  help: {help}"));
-            }
+            failure::report(&error);
             ExitCode::from(2)
         })
     }
@@ -158,10 +158,11 @@ fn read_key() -> anyhow::Result<Option<Secret>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(2 * LONGEST));
     io::stdin().take(LONGEST as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > LONGEST {
-        bail!("standard input holds more than a key");
+        return Err(BadInput::error("standard input holds more than a key", PIPE));
     }
     // What is wrong with it is not quoted.
-    let text = std::str::from_utf8(&bytes).map_err(|_| anyhow!("the key on standard input is not UTF-8"))?;
+    let text =
+        std::str::from_utf8(&bytes).map_err(|_| BadInput::error("the key on standard input is not UTF-8", PIPE))?;
     let key = text.strip_suffix('\n').unwrap_or(text);
     let key = key.strip_suffix('\r').unwrap_or(key);
     Ok((!key.is_empty()).then(|| Secret::new(key.to_owned())))

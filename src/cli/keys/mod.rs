@@ -9,15 +9,10 @@ mod new;
 mod store;
 mod verify;
 
-use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-
-use crate::cli::output::tell;
-use crate::config::problem::Problems;
-use crate::control::keyfile::EditError;
 
 /// What to do with keys.
 #[derive(Debug, Subcommand)]
@@ -60,63 +55,15 @@ impl Command {
     /// Does it.
     ///
     /// # Errors
-    ///
-    /// When standard input or output fail. What is wrong with arguments and files has been printed, and is exit code 2.
+    /// When arguments, files or standard input are wrong, and when standard output fails.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let outcome = match self {
+        match self {
             Self::New(new) => new.run(),
             Self::List(list) => list.run(),
             Self::Verify(verify) => verify.run(),
-        };
-        outcome.or_else(|error| {
-            let help = if let Some(bad) = error.downcast_ref::<BadInput>() {
-                bad.help.clone()
-            } else if let Some(edit) = error.downcast_ref::<EditError>() {
-                edit.help()
-            } else if error.is::<Problems>() {
-                String::new()
-            } else {
-                return Err(error);
-            };
-            // A chain of causes is one line; problems with files are many.
-            let separator = if error.root_cause().is::<Problems>() {
-                "\n"
-            } else {
-                ": "
-            };
-            let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
-            tell(format_args!("keygate: {}", causes.join(separator)));
-            if !help.is_empty() {
-                tell(format_args!("  help: {help}"));
-            }
-            Ok(ExitCode::from(2))
-        })
+        }
     }
 }
-
-/// What was asked for cannot be done as asked.
-#[derive(Debug)]
-struct BadInput {
-    what: String,
-    help: String,
-}
-
-impl BadInput {
-    fn error(what: impl Into<String>, help: impl Into<String>) -> anyhow::Error {
-        anyhow::Error::new(Self {
-            what: what.into(),
-            help: help.into(),
-        })
-    }
-}
-
-impl fmt::Display for BadInput {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)
-    }
-}
-
-impl std::error::Error for BadInput {}
 
 /// RFC 3339, in UTC.
 fn date_time(unix: i64) -> String {

@@ -8,7 +8,8 @@ use ipnet::IpNet;
 
 use super::arguments::{self, Expiry};
 use super::store::Store;
-use super::{BadInput, Where, date_time};
+use super::{Where, date_time};
+use crate::cli::failure::BadInput;
 use crate::cli::output::{deliver, tell};
 use crate::clock;
 use crate::config::credentials::Source;

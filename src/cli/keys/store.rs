@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{BadInput, Where};
+use super::Where;
+use crate::cli::failure::BadInput;
 use crate::config::key_settings::KeySettings;
 use crate::config::problem::Report;
 use crate::config::records::{self, Records, Scope};

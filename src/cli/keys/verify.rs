@@ -11,9 +11,10 @@ use clap::Args;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use super::Where;
 use super::list::Shown;
 use super::store::Store;
-use super::{BadInput, Where};
+use crate::cli::failure::BadInput;
 use crate::cli::output::{print, tell};
 use crate::clock;
 use crate::config::key_settings::KeySettings;

@@ -15,9 +15,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, Request};
+use hyper::body::Incoming;
 use tokio::net::UnixStream;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::clock;
 use crate::config::admin::Token;
@@ -69,28 +70,22 @@ impl Guard {
         }
     }
 
-    /// Whether this caller may ask for `path` by one of these tokens, or by who it is.
+    /// Whether this caller may ask for this by one of these tokens, or by who it is.
     ///
     /// # Errors
     /// Why not; it has been logged.
-    pub(super) fn admit(
-        &self,
-        tokens: &[Token],
-        caller: Caller,
-        headers: &HeaderMap,
-        path: &str,
-    ) -> Result<(), Denied> {
+    pub(super) fn admit(&self, tokens: &[Token], caller: Caller, request: &Request<Incoming>) -> Result<(), Denied> {
         if self.is_same_user(caller) {
-            info!(message = "admin call", source = %caller, by = "user", path);
+            admitted(caller, "user", request);
             return Ok(());
         }
-        let denied = match presented(headers) {
+        let denied = match presented(request.headers()) {
             None if tokens.is_empty() => Denied::NotConfigured,
             None => Denied::Missing,
             Some(token) => {
                 let digest = Digest::of(token);
                 if let Some(known) = tokens.iter().find(|known| known.digest == digest) {
-                    info!(message = "admin call", source = %caller, by = known.name, path);
+                    admitted(caller, &known.name, request);
                     return Ok(());
                 }
                 match self.failures.spend(caller.address(), clock::monotonic()) {
@@ -99,6 +94,7 @@ impl Guard {
                 }
             }
         };
+        let path = request.uri().path();
         warn!(message = "admin call refused", source = %caller, path, reason = denied.code());
         Err(denied)
     }
@@ -161,6 +157,16 @@ impl Denied {
             Self::Invalid => "The admin token is not one of [[admin.tokens]].",
             Self::Exhausted(_) => "Too many wrong admin tokens came from this source; wait before the next.",
         }
+    }
+}
+
+/// Writes down a call that was let in. Whoever only looks may look every second, so that is detail.
+fn admitted(caller: Caller, by: &str, request: &Request<Incoming>) {
+    let path = request.uri().path();
+    if request.method().is_safe() {
+        debug!(message = "admin call", source = %caller, by, path);
+    } else {
+        info!(message = "admin call", source = %caller, by, path);
     }
 }
 

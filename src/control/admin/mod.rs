@@ -10,9 +10,10 @@
 mod answers;
 mod guard;
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{Method, Request, StatusCode};
@@ -24,7 +25,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
-use tokio::task::{spawn_blocking, spawn_local};
+use tokio::task::{AbortHandle, spawn_blocking, spawn_local};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
@@ -36,7 +37,7 @@ use crate::clock;
 use crate::lifecycle::Stage;
 use crate::listen::Bound;
 
-/// Probes and scrapes are few; more than this at once is not them.
+/// Probes and scrapes are few and soon done; where more than this are open, the oldest gives way.
 const CONNECTIONS: usize = 64;
 /// How long a connection may take in all.
 const CONNECTION_TIME: Duration = Duration::from_secs(60);
@@ -55,8 +56,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 struct Desk {
     control: Arc<Control>,
     guard: Guard,
-    places: Arc<Semaphore>,
-    thinking: Semaphore,
+    /// The open ones, the oldest first.
+    connections: Mutex<VecDeque<AbortHandle>>,
+    thinking: Arc<Semaphore>,
 }
 
 /// Serves on every admin address.
@@ -67,8 +69,8 @@ pub(super) fn spawn(control: &Arc<Control>, bound: Vec<Bound>) -> io::Result<()>
     let desk = Arc::new(Desk {
         control: Arc::clone(control),
         guard: Guard::new(),
-        places: Arc::new(Semaphore::new(CONNECTIONS)),
-        thinking: Semaphore::new(THINKING),
+        connections: Mutex::default(),
+        thinking: Arc::new(Semaphore::new(THINKING)),
     });
     for listener in bound {
         let desk = Arc::clone(&desk);
@@ -114,13 +116,9 @@ where
             return sleep(ACCEPT_PAUSE).await;
         }
     };
-    let Ok(place) = Arc::clone(&desk.places).try_acquire_owned() else {
-        return;
-    };
-    let desk = Arc::clone(desk);
-    spawn_local(async move {
-        let _place = place;
-        let service = service_fn(|request| async { Ok::<_, Infallible>(desk.answer(caller, request).await) });
+    let serving = Arc::clone(desk);
+    let connection = spawn_local(async move {
+        let service = service_fn(|request| async { Ok::<_, Infallible>(serving.answer(caller, request).await) });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIME)
@@ -129,9 +127,22 @@ where
             debug!(message = "admin connection ended early", %error);
         }
     });
+    desk.keep(connection.abort_handle());
 }
 
 impl Desk {
+    /// Remembers a new connection. Whoever holds many open, for nothing, keeps no probe from being answered.
+    fn keep(&self, connection: AbortHandle) {
+        let mut open = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|connection| !connection.is_finished());
+        if open.len() >= CONNECTIONS
+            && let Some(oldest) = open.pop_front()
+        {
+            oldest.abort();
+        }
+        open.push_back(connection);
+    }
+
     async fn answer(&self, caller: Caller, request: Request<Incoming>) -> Answer {
         let path = request.uri().path();
         if !path.starts_with("/admin/") {
@@ -139,7 +150,7 @@ impl Desk {
         }
         let policy = self.control.current.load();
         let tokens = &policy.config.admin.tokens;
-        if let Err(denied) = self.guard.admit(tokens, caller, request.headers(), path) {
+        if let Err(denied) = self.guard.admit(tokens, caller, &request) {
             return answers::denied(denied);
         }
         let looks = request.method() == Method::GET || request.method() == Method::HEAD;
@@ -208,11 +219,16 @@ impl Desk {
                 ));
             }
         };
-        let Ok(_thinking) = self.thinking.acquire().await else {
+        let Ok(place) = Arc::clone(&self.thinking).acquire_owned().await else {
             return problem(StatusCode::SERVICE_UNAVAILABLE, "draining", "The process ends.");
         };
         let policy = self.control.current.load();
-        match spawn_blocking(move || explain(&policy, &question, clock::now())).await {
+        // It is thought to its end, and keeps its place, even where nobody waits for the answer any more.
+        let thought = spawn_blocking(move || {
+            let _place = place;
+            explain(&policy, &question, clock::now())
+        });
+        match thought.await {
             Ok(Ok(explanation)) => answers::json(&explanation),
             Ok(Err(unanswerable)) => invalid(&format!("{}: {}", unanswerable.what, unanswerable.help)),
             Err(_) => problem(

@@ -23,7 +23,7 @@ use crate::policy::answer::{self, Facts};
 use crate::policy::caller::IdentityHeaders;
 use crate::policy::head::ClientHead;
 use crate::policy::permit::{Passage, Trail};
-use crate::policy::refusal::Refusal;
+use crate::policy::refusal::{Hygiene, Refusal};
 use crate::policy::spending::{self, Share};
 use crate::policy::standing::Standing;
 use crate::policy::trace::{Outcome, Rule, Step, Trace};
@@ -126,6 +126,9 @@ pub fn explain(policy: &Policy, question: &Question, now: Now) -> Result<Explana
     let request = question.imagine(policy)?;
     let head = request.head();
     let mut trace = Trace::default();
+    if request.length() > policy.config.limits.head_bytes {
+        return Ok(too_large(policy, &head, now));
+    }
     let mut outlook = policy.explain(&head, None, now, &mut trace);
     if let Outlook::Verify(check) = outlook {
         outlook = if let Some(wait) = check.exhausted {
@@ -189,6 +192,23 @@ pub fn explain(policy: &Policy, question: &Question, now: Now) -> Result<Explana
             "policy asked for a slow hash twice",
             "this is a bug; please report it",
         )),
+    }
+}
+
+/// The length of a head is known where it is read from a connection, before policy is asked.
+fn too_large(policy: &Policy, head: &ClientHead<'_>, now: Now) -> Explanation {
+    let refusal = Refusal::RequestInvalid(Hygiene::HeadTooLarge);
+    let trail = Trail::default();
+    let answer = refuse(policy, &refusal, &trail, head, now);
+    let step = Step {
+        rule: Rule::Size,
+        outcome: Outcome::Refused(refusal),
+        found: format!("longer than limits.head_bytes, {}", policy.config.limits.head_bytes),
+    };
+    Explanation {
+        verdict: "refuse",
+        answer: Some(answer),
+        ..tell(policy, trail, vec![step])
     }
 }
 

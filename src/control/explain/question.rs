@@ -102,6 +102,15 @@ impl Imagined {
             peer: &self.peer,
         }
     }
+
+    /// How many bytes it takes, written as HTTP/1.1.
+    pub(super) fn length(&self) -> usize {
+        let target = self.uri.path_and_query().map_or("/", |target| target.as_str());
+        let line = self.method.as_str().len() + target.len() + "  HTTP/1.1\r\n".len();
+        let fields = self.headers.iter();
+        let fields = fields.map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+        line + fields.sum::<usize>() + "\r\n".len()
+    }
 }
 
 impl Question {
@@ -156,11 +165,16 @@ impl Question {
             .ok_or_else(|| bad("the request names no target"))?;
         let method = Method::from_bytes(method.as_bytes()).map_err(|_| bad("the request's method is not one"))?;
         let target = target.trim();
-        if target.starts_with('/') {
-            Ok((method, target))
-        } else {
-            Err(bad("the request's target does not begin with /"))
+        if !target.starts_with('/') {
+            return Err(bad("the request's target does not begin with /"));
         }
+        if target.contains('#') {
+            return Err(Unanswerable::new(
+                "the request's target holds a #, which clients do not send",
+                "leave out what stands behind it, or write %23",
+            ));
+        }
+        Ok((method, target))
     }
 
     /// The source that was named, else the first that counts for the request.

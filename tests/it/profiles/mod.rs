@@ -2,12 +2,13 @@
 //!
 //! Each profile is a configuration, its keys and a list of calls. [`stage`] starts the real program on it, [`cases`] is the
 //! language of the list, [`replay`] makes the calls and compares. [`rows`] says what each profile has to show; what
-//! a list of calls cannot say is in [`life`].
+//! a list of calls cannot say is in [`life`]. In [`sample`], the sample service stands behind them, as `keygate demo` starts it.
 
 mod cases;
 mod life;
 mod replay;
 mod rows;
+mod sample;
 mod source;
 mod stage;
 

@@ -55,7 +55,8 @@ fn requests(stage: &Stage) -> Vec<(&str, Recorded)> {
         .collect()
 }
 
-fn bytes(case: &Case) -> String {
+/// The request, as a client sends it.
+pub fn bytes(case: &Case) -> String {
     let (method, target) = words(&case.request);
     let mut text = format!("{method} {target} HTTP/1.1\r\nHost: gate.test\r\n");
     if case.websocket {
@@ -143,7 +144,7 @@ fn compare_upstream(expected: &Behind, mut arrived: Vec<(&str, Recorded)>, wrong
 }
 
 /// `Name: value` lists all lines of that name; `Name` alone says that there is one.
-fn compare_headers(
+pub fn compare_headers(
     expected: &[String],
     absent: &[String],
     all: impl Fn(&str) -> Vec<String>,

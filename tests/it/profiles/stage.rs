@@ -79,6 +79,15 @@ impl Files {
         self.home.write(name, text.replace(old, new));
     }
 
+    /// Puts another service behind, in place of every recording upstream.
+    #[track_caller]
+    pub fn before(mut self, url: &str) -> Self {
+        for (_, upstream) in std::mem::take(&mut self.upstreams) {
+            self.replace("config.toml", &format!("\"{}\"", upstream.url()), &format!("\"{url}\""));
+        }
+        self
+    }
+
     /// Starts the program on them.
     #[track_caller]
     pub fn start(self) -> Stage {

@@ -8,6 +8,7 @@
 //! | `POST /v1/messages` with `{"to": …, "text": …}` | 202 and the accepted message |
 //! | `GET /v1/messages` | 200 and the latest messages |
 //! | any method on `/v1/echo` | 200 and the request as it arrived here |
+//! | the same on any other path whose last segment is `messages`, `message` or `echo` | the same |
 //! | `GET /v1/stream?count=5&interval_ms=300` | 200 and server-sent events, one by one |
 //! | `GET /v1/events?replay=0` as a WebSocket | 101, then an event for each accepted message; text comes back |
 //! | anything else | 404 |
@@ -112,12 +113,15 @@ async fn accept(listener: TcpListener) {
 
 /// The whole service.
 async fn answer(request: Request<Incoming>, messages: Arc<Messages>) -> Result<Response<Body>, Infallible> {
-    let response = match (request.method(), request.uri().path()) {
-        (&Method::POST, "/v1/messages") => messages::send(request, &messages).await,
-        (&Method::GET, "/v1/messages") => Ok(messages::list(&messages)),
-        (&Method::GET, "/v1/stream") => live::stream(&request),
-        (&Method::GET, "/v1/events") => live::events(request, &messages),
-        (_, "/v1/echo") => echo(request).await,
+    let path = request.uri().path();
+    // Real services put messages below tenants, sessions and products.
+    let last = path.rsplit('/').next().unwrap_or_default();
+    let response = match (request.method(), path, last) {
+        (&Method::POST, _, "messages" | "message") => messages::send(request, &messages).await,
+        (&Method::GET, _, "messages" | "message") => Ok(messages::list(&messages)),
+        (&Method::GET, "/v1/stream", _) => live::stream(&request),
+        (&Method::GET, "/v1/events", _) => live::events(request, &messages),
+        (_, _, "echo") => echo(request).await,
         _ => Err((StatusCode::NOT_FOUND, "there is nothing here")),
     };
     Ok(response.unwrap_or_else(|(status, what)| reply(status, &Error { error: what })))

@@ -53,6 +53,18 @@ async fn what_is_sent_is_listed_up_to_a_bound() {
 }
 
 #[tokio::test]
+async fn messages_and_the_echo_may_stand_below_anything() {
+    let (_service, client) = service();
+    let message = json!({ "to": "+15550100", "text": "0" }).to_string();
+    let sent = ask(client, &Call::to("/api/v1/sessions/s1/messages").posting(&message)).await;
+    assert_eq!(sent.status, StatusCode::ACCEPTED);
+    let listed = parsed(&ask(client, &Call::to("/v1/some/message")).await);
+    assert_eq!(listed["messages"][0]["id"], "msg_1");
+    let echo = parsed(&ask(client, &Call::to("/management/sub-1/echo?x=1")).await);
+    assert_eq!(echo["target"], "/management/sub-1/echo?x=1");
+}
+
+#[tokio::test]
 async fn wrong_requests_get_their_own_answers() {
     let (_service, client) = service();
     let post = |body: &str| Call::to("/v1/messages").posting(body);
