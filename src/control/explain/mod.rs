@@ -4,7 +4,7 @@
 //! ([`Policy::explain`]). It asks; it never decides, and it spends nothing.
 //!
 //! # Security
-//! The key comes in as a [`Secret`], goes into the head of an imagined request, and into nothing else: an explanation is
+//! The key comes in as a [`Secret`](crate::secret::Secret), goes into the head of an imagined request, and into nothing else: an explanation is
 //! made of records, rules and numbers. Slow hashes are computed here and now, so this is nothing for a thread that others
 //! wait for.
 
