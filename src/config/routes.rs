@@ -60,6 +60,16 @@ pub enum Target {
 }
 
 impl Route {
+    /// What tells it from other routes of the same path: its methods, where it names some, and its pattern.
+    #[must_use]
+    pub fn label(&self) -> String {
+        if self.methods.is_empty() {
+            return self.path.to_string();
+        }
+        let methods: Vec<&str> = self.methods.iter().map(Method::as_str).collect();
+        format!("{} {}", methods.join(","), self.path)
+    }
+
     /// What holds for requests that match no route.
     #[must_use]
     pub fn unmatched(access: Access) -> Self {

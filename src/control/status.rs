@@ -66,7 +66,7 @@ pub struct NotEnforced {
 /// What one route would have refused for one reason.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct WouldRefuse {
-    /// The route's pattern.
+    /// The route's methods, where it names some, and its pattern.
     pub route: String,
     /// The refusal's code.
     pub code: String,
@@ -140,7 +140,7 @@ fn observed(config: &Config, migration: &Migration, now: i64) -> Vec<WouldRefuse
         still_observed: config
             .routes
             .iter()
-            .any(|known| *known.path == *route && known.enforcement == Enforcement::Observe),
+            .any(|known| known.label() == route && known.enforcement == Enforcement::Observe),
         route,
         code: code.to_owned(),
         requests: seen.requests,

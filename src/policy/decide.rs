@@ -165,6 +165,9 @@ impl<'a> Walk<'a> {
         self.record.ask(Rule::Body);
         self.check_body(route)?;
         let (passage, slot) = self.spend(route, passage)?;
+        if let Passage::WouldRefuse(_) = &passage {
+            self.trail.observed_by = Some(route.label());
+        }
         self.trail.passage = passage;
         Ok(Way::Through(Box::new(Permit {
             identity: policy.identity_of(&self.trail),

@@ -48,6 +48,8 @@ pub struct Trail {
     pub route: Option<Arc<str>>,
     /// Its index.
     pub door: Option<RouteIndex>,
+    /// Its methods and pattern, of a request that only an observing route let through.
+    pub observed_by: Option<String>,
     /// Where the key stood: the source's name, or what it is.
     pub source: Option<Arc<str>>,
     /// The key, once it is known to be valid.

@@ -224,8 +224,8 @@ impl AccessLine {
             Passage::WouldRefuse(refusal) => {
                 let reason = refusal.code();
                 metrics.would_refuse.get_or_create(&Reason { reason }).inc();
-                let route = self.trail.route.clone().unwrap_or_default();
-                metrics.migration.would_refuse(&route, reason, caller(), clock::unix());
+                let route = self.trail.observed_by.as_deref().unwrap_or_default();
+                metrics.migration.would_refuse(route, reason, caller(), clock::unix());
             }
         }
     }

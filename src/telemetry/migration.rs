@@ -22,7 +22,7 @@ const ENTRIES: usize = 10_000;
 #[derive(Debug, Default)]
 pub struct Migration {
     /// By route and code.
-    observed: Tally<(Arc<str>, &'static str)>,
+    observed: Tally<(String, &'static str)>,
     /// By the name of a `[[legacy]]` entry.
     legacy: Tally<Arc<str>>,
 }
@@ -41,7 +41,7 @@ pub enum Caller {
 /// What a route that only observes would have refused.
 #[derive(Debug, Clone, Serialize)]
 pub struct Observed {
-    /// The route's pattern; empty for requests that match none.
+    /// The route's methods and pattern; empty for requests that match none.
     pub route: String,
     /// The code that would have been the answer.
     pub code: &'static str,
@@ -83,8 +83,8 @@ struct Count {
 
 impl Migration {
     /// A request passed that would have been refused with `code`. `now` is in Unix seconds.
-    pub fn would_refuse(&self, route: &Arc<str>, code: &'static str, caller: Caller, now: i64) {
-        self.observed.count((Arc::clone(route), code), caller, now);
+    pub fn would_refuse(&self, route: &str, code: &'static str, caller: Caller, now: i64) {
+        self.observed.count((route.to_owned(), code), caller, now);
     }
 
     /// A request passed without a key, as the entry with this name may.
@@ -97,11 +97,7 @@ impl Migration {
     pub fn observed(&self, now: i64) -> Vec<Observed> {
         let seen = self.observed.seen(now).into_iter();
         let mut all: Vec<_> = seen
-            .map(|((route, code), seen)| Observed {
-                route: route.to_string(),
-                code,
-                seen,
-            })
+            .map(|((route, code), seen)| Observed { route, code, seen })
             .collect();
         all.sort_by(|a, b| (&a.route, a.code).cmp(&(&b.route, b.code)));
         all
@@ -185,7 +181,7 @@ mod tests {
     #[test]
     fn callers_are_told_apart_and_are_gone_after_a_day() {
         let migration = Migration::default();
-        let route: Arc<str> = "/v1".into();
+        let route = "/v1";
         let key = |id: &str| Caller::Key(id.into());
         for (code, caller, now) in [
             ("permission_denied", key("a"), 100),
@@ -193,7 +189,7 @@ mod tests {
             ("permission_denied", key("b"), 102),
             ("credential_missing", Caller::Address(None), 103),
         ] {
-            migration.would_refuse(&route, code, caller, now);
+            migration.would_refuse(route, code, caller, now);
         }
         let told = |now| -> Vec<_> {
             let all = migration.observed(now).into_iter();
@@ -216,7 +212,7 @@ mod tests {
             ("/v2", "permission_denied", key("a"), 102),
             ("/v2", "permission_denied", key("b"), 103),
         ] {
-            migration.would_refuse(&route.into(), code, caller, now);
+            migration.would_refuse(route, code, caller, now);
         }
         assert_eq!(migration.would_refuse_callers(103), 2);
         assert_eq!(migration.would_refuse_callers(102 + SEEN), 1);

@@ -86,6 +86,46 @@ fn it_says_whom_enforcing_would_refuse_and_who_still_comes_without_a_key() {
 }
 
 #[test]
+fn routes_of_one_path_are_told_apart_by_their_methods() {
+    let upstream = Upstream::hello();
+    let routes = |get: &str| {
+        format!(
+            "{}[[legacy]]\nname = \"old\"\npath = \"/old\"\nuntil = 2999-01-01\n\
+             [[routes]]\npath = \"/x\"\nmethods = [\"GET\"]\npermission = \"manage\"\nenforcement = \"{get}\"\n\
+             [[routes]]\npath = \"/x\"\nmethods = [\"POST\"]\npermission = \"manage\"\nenforcement = \"observe\"\n\
+             [[routes]]\npath = \"/old\"\n",
+            token("ops", TOKEN)
+        )
+    };
+    let mut setup = Setup {
+        more: routes("observe"),
+        ..Setup::before(&upstream)
+    };
+    let gate = Gate::start(&setup);
+    let admin = format!("http://{}", gate.admin());
+    let verdict = || {
+        let json = told(&status(&gate.home, Some(TOKEN), &["--admin", &admin, "--json"]));
+        let status: Value = serde_json::from_str(&json).unwrap();
+        status["verdict"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(exchange(gate.ingress(), get("/x", &presents(ALPHA))).status(), 200);
+    wait_until("the verdict on GET", || {
+        (verdict() == "enforcing now would refuse GET /x permission_denied (1 caller)").then_some(())
+    });
+    // What observes no more is history, also where another route of the same path still does.
+    setup.more = routes("enforce");
+    gate.home.replace("config.toml", setup.config());
+    gate.wait_for_log("the reload", |line| line["message"] == "reloaded");
+    assert_eq!(exchange(gate.ingress(), get("/x", &presents(ALPHA))).status(), 403);
+    assert_eq!(exchange(gate.ingress(), get("/old", "")).status(), 200);
+    wait_until("the verdict on nobody", || {
+        let said = "enforcing now would refuse nobody who was seen in the last 24 hours; without a key, as [[legacy]] lets \
+                    them, came 1 caller";
+        (verdict() == said).then_some(())
+    });
+}
+
+#[test]
 fn the_first_admin_address_of_the_configuration_is_asked() {
     let upstream = Upstream::hello();
     let home = Home::new();

@@ -94,9 +94,10 @@ fn end(explanation: &Value) -> String {
         "fail" => "It could not be decided:",
         _ => "It would be refused:",
     };
+    let verdict = format!("{verdict} {}", string(&explanation["code"]));
     format!(
-        "{verdict} {}\n  {}\n{}\n  {}\n",
-        string(&explanation["code"]),
+        "{}\n  {}\n{}\n  {}\n",
+        verdict.trim_end(),
         answer["status"],
         fields(&answer["headers"]),
         string(&answer["body"]).trim_end(),
