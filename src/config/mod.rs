@@ -35,6 +35,7 @@ pub mod state;
 pub mod telemetry;
 pub mod template;
 mod tls;
+pub mod tree;
 pub mod units;
 pub mod upstreams;
 pub mod user_tokens;

@@ -11,6 +11,7 @@ use matchit::InsertError;
 
 use super::reader::Place;
 use super::routes::{Access, Placed, Target};
+use super::tree::Tree;
 use super::upstreams::{Paths, Upstream};
 
 /// Routes are counted in 16 bits.
@@ -21,7 +22,7 @@ pub(super) fn check(routes: &[Placed<'_>], upstreams: &[Upstream]) {
     let any = loosest(upstreams.iter().map(|upstream| upstream.paths));
     let mut doors = Doors {
         routes,
-        router: matchit::Router::new(),
+        tree: Tree::default(),
         by_pattern: HashMap::new(),
     };
     let mut readings = Vec::new();
@@ -96,7 +97,7 @@ pub(super) fn has_form(path: &str, place: &Place<'_>) -> bool {
 /// The patterns so far.
 struct Doors<'a, 'd> {
     routes: &'a [Placed<'d>],
-    router: matchit::Router<()>,
+    tree: Tree<()>,
     /// The routes of each pattern, by its [`anonymous`] form.
     by_pattern: HashMap<String, Vec<usize>>,
 }
@@ -115,7 +116,7 @@ impl Doors<'_, '_> {
             }
             return;
         }
-        match self.router.insert(pattern.as_str(), ()) {
+        match self.tree.insert(pattern.as_str(), ()) {
             Ok(()) => {
                 self.by_pattern.insert(pattern, vec![index]);
             }
@@ -152,13 +153,10 @@ impl Doors<'_, '_> {
                     let other = &self.routes[other];
                     format!(" from `{}`, at {}", other.route.path, other.place.location())
                 });
-                let takes_all = |pattern: &str| pattern.contains("{*");
-                let help = if takes_all(&new.route.path) != takes_all(with) {
-                    "a `{*…}` cannot stand where another pattern has a parameter: name the text before it, or the segments"
-                } else {
-                    "some path fits both, and neither is more specific: begin one with more text before its parameter"
-                };
-                place.error(format!("cannot be told apart{from}"), help);
+                place.error(
+                    format!("cannot be told apart{from}"),
+                    "some path fits both, and neither is more specific: begin one with more text before its parameter",
+                );
             }
             InsertError::InvalidParamSegment => place.error(
                 "has two parameters between two slashes",

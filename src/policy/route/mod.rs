@@ -5,8 +5,8 @@
 //! parameters, without a trailing slash) would stand at a door with other demands, the request is ambiguous, and refused.
 //! Clients that encode more than they need to are not hurt by this: both readings end at the same door.
 //!
-//! Patterns are matchit's: `{name}` is one segment or part of one, `{*name}` at the end is everything; literal segments go
-//! before parameters. Beyond matchit, `/x/{*name}` also matches `/x/` and `/x`, and parameters need not have the same name in
+//! Patterns are matchit's: `{name}` is one segment or part of one, `{*name}` at the end is everything; text goes before
+//! parameters, and these before everything ([`Tree`]). Beyond matchit, `/x/{*name}` also matches `/x/` and `/x`, and parameters need not have the same name in
 //! all patterns.
 
 mod readings;
@@ -18,19 +18,20 @@ use std::collections::HashMap;
 pub(super) use readings::equivalents;
 
 use http::Method;
-use matchit::{InsertError, Router};
+use matchit::InsertError;
 
 use crate::config::environments::EnvironmentId;
 use crate::config::patterns;
 use crate::config::routes::{
     Access, Enforcement, Parameter, Permission, RequiredHeader, Route, RouteTimeouts, Subscription, Target,
 };
+use crate::config::tree::Tree;
 use crate::config::upstreams::UpstreamId;
 
 /// All routes, compiled.
 #[derive(Clone)]
 pub struct Routes {
-    router: Router<Door>,
+    tree: Tree<Door>,
     /// By path: its routes.
     paths: Vec<Path>,
     /// By route: routes with the same demands have the same number.
@@ -105,7 +106,7 @@ impl Routes {
     /// The first pattern that does not parse, or that overlaps an earlier one without either being more specific.
     pub fn compile(routes: &[Route], unmatched: Access) -> Result<Self, Unroutable> {
         let mut compiled = Self {
-            router: Router::new(),
+            tree: Tree::default(),
             paths: Vec::new(),
             demands: Vec::with_capacity(routes.len()),
             closed: unmatched == Access::Deny,
@@ -144,12 +145,12 @@ impl Routes {
         if self.demands.is_empty() {
             return Match::None;
         }
-        let Ok(matched) = self.router.at(path) else {
+        let Some(matched) = self.tree.at(path) else {
             return self.unmatched(path);
         };
         let found = self.route(*matched.value, method);
         let same_demands = |reading: &String| {
-            let other = self.router.at(reading).ok();
+            let other = self.tree.at(reading);
             let other = other.and_then(|matched| self.route(*matched.value, method));
             self.demanded(other) == self.demanded(found)
         };
@@ -162,13 +163,13 @@ impl Routes {
     /// The text of a parameter of the pattern that has this path, by its position, as it stands in the path.
     #[must_use]
     pub fn parameter<'p>(&self, path: &'p str, position: u16) -> Option<&'p str> {
-        let matched = self.router.at(path).ok()?;
+        let matched = self.tree.at(path)?;
         matched.params.iter().nth(usize::from(position)).map(|(_, value)| value)
     }
 
     /// What no route has may only pass, where it may, if nobody reads it as what a route has.
     fn unmatched(&self, path: &str) -> Match {
-        let is_known = |reading: &String| self.router.at(reading).is_ok();
+        let is_known = |reading: &String| self.tree.at(reading).is_some();
         if !self.closed && readings::of(path, false).iter().any(is_known) {
             Match::Ambiguous
         } else {
@@ -193,7 +194,7 @@ impl Routes {
 
     fn insert(&mut self, pattern: &str, path: usize) -> Result<(), InsertError> {
         let slash = pattern.ends_with('/');
-        self.router.insert(pattern, Door { path, slash })
+        self.tree.insert(pattern, Door { path, slash })
     }
 
     /// The same doors, written differently: `/x/` for `/x/{*rest}`, and literal text with and without percent-encoding.
@@ -205,7 +206,7 @@ impl Routes {
             for equivalent in equivalents(pattern) {
                 let bare = equivalent.strip_suffix('/');
                 let slash = bare.is_some_and(|bare| !patterns.contains_key(bare));
-                let _ = self.router.insert(equivalent, Door { path, slash });
+                let _ = self.tree.insert(equivalent, Door { path, slash });
             }
         }
     }

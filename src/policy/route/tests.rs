@@ -141,13 +141,33 @@ fn a_slash_at_the_end_is_no_way_around_the_door_without_one() {
 }
 
 #[test]
+fn a_parameter_goes_before_all_that_follows() {
+    for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
+        let table = [
+            ("/v1/{*rest}", &[][..], "any"),
+            ("/v1/{org}/x", &[][..], "x"),
+            ("/v1/{org}/{*rest}", &[][..], "org"),
+        ];
+        let routes = routes(&order.map(|index| table[index]));
+        for (path, expected) in [("/v1/a/x", 1), ("/v1/a/y", 2), ("/v1/a", 2), ("/v1/", 0), ("/v1", 0)] {
+            let found = routes.find(&Method::GET, path);
+            let place = order.iter().position(|&index| index == expected).unwrap();
+            assert_eq!(found, to(u16::try_from(place).unwrap()), "{path} {order:?}");
+        }
+        // A trailing slash or an encoding is no way from one to another.
+        assert_eq!(routes.find(&Method::GET, "/v1/a/x/"), Ambiguous);
+        assert_eq!(routes.find(&Method::GET, "/v1/a/%78"), Ambiguous);
+    }
+}
+
+#[test]
 fn patterns_that_cannot_stand_are_refused_with_their_route() {
     for (patterns, route) in [
         (&["/a", "/{b}{c}"][..], 1),
         (&["/{*rest}/a"], 0),
         (&["/{}"], 0),
         (&["/{open"], 0),
-        (&["/a/{*rest}", "/a/{one}"], 1),
+        (&["/a/{one}x", "/a/y{two}"], 1),
     ] {
         let table: Vec<Route> = patterns
             .iter()
