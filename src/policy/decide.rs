@@ -31,7 +31,7 @@ use super::limits::Slot;
 use super::outcome::{Answered, Decision, Outlook, Refused};
 use super::permit::{self, Charge, Passage, Permit, Trail};
 use super::refusal::{Failure, Hygiene, Invalid, Refusal};
-use super::route::{Match, RouteIndex};
+use super::route::Match;
 use super::slow::{SlowCheck, Verdict};
 use super::standing::Standing;
 use super::trace::{Record, Rule, Trace};
@@ -148,7 +148,7 @@ impl<'a> Walk<'a> {
         self.record.found(|| told::client(&client));
         self.record.ask(Rule::Tls);
         self.demand_tls(&client)?;
-        let (index, route) = self.route()?;
+        let route = self.route()?;
         let admitted = self.admit(route, &client);
         let Admitted { passage, taken } = self.observe(route, admitted, |walk, refusal| Admitted {
             passage: Passage::WouldRefuse(refusal),
@@ -172,7 +172,6 @@ impl<'a> Walk<'a> {
         Ok(Way::Through(Box::new(Permit {
             identity: policy.identity_of(&self.trail),
             trail: std::mem::take(&mut self.trail),
-            route: index,
             upstream,
             taken,
             forwarded: forwarded::render(head, client, &host, ingress.forwarded),
@@ -265,7 +264,7 @@ impl<'a> Walk<'a> {
 
     /// The route's rules, or those for requests that match none. A path that has routes, for other methods, is not one of
     /// these.
-    fn route(&mut self) -> Result<(Option<RouteIndex>, &'a Route), Refusal> {
+    fn route(&mut self) -> Result<&'a Route, Refusal> {
         self.record.ask(Rule::Route);
         let policy = self.policy;
         match policy.routes.find(self.head.method, self.head.uri.path()) {
@@ -277,14 +276,14 @@ impl<'a> Walk<'a> {
             Match::Ambiguous => Err(Refusal::RequestInvalid(Hygiene::AmbiguousPath)),
             Match::None => {
                 self.record.found(|| "no route has this path".to_owned());
-                Ok((None, &policy.config.unmatched))
+                Ok(&policy.config.unmatched)
             }
             Match::Matched(index) => {
                 let route = &policy.config.routes[usize::from(index.0)];
                 self.trail.route = Some(Arc::clone(&route.path));
                 self.trail.door = Some(index);
                 self.record.found(|| format!("routes[{}] {}", index.0, route.path));
-                Ok((Some(index), route))
+                Ok(route)
             }
         }
     }

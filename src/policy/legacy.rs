@@ -8,10 +8,9 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
-use jiff::Timestamp;
-use jiff::fmt::rfc2822::DateTimePrinter;
 use matchit::Router;
 
+use super::answer::http_date;
 use super::head::ClientHead;
 use super::route::equivalents;
 use crate::config::legacy::Legacy;
@@ -93,10 +92,4 @@ impl Exemption {
                 lines.any(|line| value.as_ref().is_none_or(|value| line.as_bytes() == value.as_bytes()))
             })
     }
-}
-
-fn http_date(unix: i64) -> Option<HeaderValue> {
-    let at = Timestamp::from_second(unix).ok()?;
-    let text = DateTimePrinter::new().timestamp_to_rfc9110_string(&at).ok()?;
-    HeaderValue::try_from(text).ok()
 }

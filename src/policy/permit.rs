@@ -28,7 +28,6 @@ use crate::config::upstreams::UpstreamId;
 /// The decision to forward one request.
 pub struct Permit {
     pub(super) trail: Trail,
-    pub(super) route: Option<RouteIndex>,
     /// What the upstream is told, where that is not what is rendered already.
     pub(super) identity: Option<IdentityHeaders>,
     pub(super) upstream: UpstreamId,
@@ -178,7 +177,7 @@ impl Permit {
             policy.hosts[usize::from(self.upstream.0)].clone()
         };
         let identity = identity(self.identity.as_ref(), &self.trail, policy);
-        let route = self.route.map(|index| &policy.config.routes[usize::from(index.0)]);
+        let route = self.trail.door.map(|index| &policy.config.routes[usize::from(index.0)]);
         let rewrite = Rewrite {
             taken: &self.taken,
             trusted: self.client.trusted,

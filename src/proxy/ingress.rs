@@ -8,8 +8,6 @@ use http::header::{CONNECTION, CONTENT_LENGTH, DATE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, request};
 use hyper::body::Incoming;
 use hyper::ext::ReasonPhrase;
-use jiff::Timestamp;
-use jiff::fmt::rfc2822::DateTimePrinter;
 
 use super::access::AccessLine;
 use super::connection::Client;
@@ -239,7 +237,8 @@ fn answer(generation: &Generation, mut line: Box<AccessLine>, stop: Stop, grpc: 
     };
     line.answered(answer.status);
     let mut headers = told(&line, answer.headers, now);
-    headers.extend(date(now).map(|date| (DATE, date)));
+    // An origin's answers carry their date (RFC 9110 §6.6.1), and here Keygate is the origin.
+    headers.extend(answer::http_date(now.unix).map(|date| (DATE, date)));
     if ends_connection && line.is_http1() {
         headers.insert(CONNECTION, CLOSE);
     }
@@ -268,13 +267,6 @@ fn told(line: &AccessLine, mut headers: HeaderMap, now: Now) -> HeaderMap {
         headers.extend(exempt.headers.iter().cloned());
     }
     headers
-}
-
-/// An origin's answers carry their date (RFC 9110 §6.6.1), and here Keygate is the origin.
-fn date(now: Now) -> Option<HeaderValue> {
-    let at = Timestamp::from_second(now.unix).ok()?;
-    let text = DateTimePrinter::new().timestamp_to_rfc9110_string(&at).ok()?;
-    HeaderValue::try_from(text).ok()
 }
 
 /// `phrase` is what the upstream says besides its status, where that is not what everybody says (RFC 9112 §4).

@@ -337,6 +337,9 @@ fn environments_by_prefix_choose_the_upstream() {
     }
     let answer = exchange(gate.ingress(), get("/", &presents("gsk_test_mixed_up")));
     assert_eq!((answer.status(), answer.code().as_str()), (403, "environment_denied"));
+    gate.wait_for_log("the disagreement", |line| {
+        line["decision"] == "environment_denied" && line["reason"] == "prefix"
+    });
 }
 
 #[test]

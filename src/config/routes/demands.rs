@@ -255,7 +255,76 @@ fn read_told(item: &Item<'_>, help: &str) -> Option<Parameter> {
 
 #[cfg(test)]
 mod tests {
-    use super::parameters;
+    use std::time::Duration;
+
+    use super::{RouteTimeouts, parameters};
+    use crate::config::upstreams::UpstreamTimeouts;
+
+    #[test]
+    fn a_routes_timeouts_go_before_the_upstreams_one_by_one() {
+        let upstream = UpstreamTimeouts::default();
+        assert_eq!(RouteTimeouts::default().over(upstream), upstream);
+        let second = Duration::from_secs(1);
+        let none = RouteTimeouts::default();
+        let cases = [
+            (
+                RouteTimeouts {
+                    connect: Some(second),
+                    ..none
+                },
+                UpstreamTimeouts {
+                    connect: second,
+                    ..upstream
+                },
+            ),
+            (
+                RouteTimeouts {
+                    head: Some(second),
+                    ..none
+                },
+                UpstreamTimeouts {
+                    head: second,
+                    ..upstream
+                },
+            ),
+            (
+                RouteTimeouts {
+                    idle: Some(second),
+                    ..none
+                },
+                UpstreamTimeouts {
+                    idle: second,
+                    ..upstream
+                },
+            ),
+            (
+                RouteTimeouts {
+                    total: Some(Some(second)),
+                    ..none
+                },
+                UpstreamTimeouts {
+                    total: Some(second),
+                    ..upstream
+                },
+            ),
+        ];
+        for (own, expected) in cases {
+            assert_eq!(own.over(upstream), expected);
+        }
+        let limited = UpstreamTimeouts {
+            total: Some(second),
+            ..upstream
+        };
+        assert_eq!(
+            RouteTimeouts {
+                total: Some(None),
+                ..none
+            }
+            .over(limited)
+            .total,
+            None
+        );
+    }
 
     #[test]
     fn parameters_are_numbered_as_the_router_does() {

@@ -19,6 +19,8 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
 use serde::Serialize;
 
 use self::challenge::{Challenges, Complaint};
@@ -91,6 +93,14 @@ pub fn speaks_grpc(headers: &HeaderMap) -> bool {
     headers
         .get(CONTENT_TYPE)
         .is_some_and(|value| grpc::is_media_type(value.as_bytes()))
+}
+
+/// A time (Unix seconds) as header fields tell it (RFC 9110 §5.6.7).
+#[must_use]
+pub fn http_date(unix: i64) -> Option<HeaderValue> {
+    let at = Timestamp::from_second(unix).ok()?;
+    let text = DateTimePrinter::new().timestamp_to_rfc9110_string(&at).ok()?;
+    HeaderValue::try_from(text).ok()
 }
 
 /// A refusal or a failure, reduced to what its answer needs.
