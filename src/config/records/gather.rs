@@ -7,7 +7,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use super::record::{KeyDraft, OrganizationDraft};
-use super::{Hash, Key, Records, SHARED_LEAD_MAX};
+use super::{Hash, Key, Records, SHARED_LEAD_MAX, Tombstone};
 use crate::config::document::{Source, Span};
 use crate::config::problem::{Problem, Report, Severity};
 use crate::config::reader::{Item, list, nearest};
@@ -112,6 +112,11 @@ impl<'s> Gathering<'s> {
         if let Some(organization) = draft.organization {
             self.records.organizations.push(organization);
         }
+    }
+
+    /// Adds a tombstone. One that says the same as another is none too many.
+    pub(super) fn add_tombstone(&mut self, tombstone: Option<Tombstone>) {
+        self.records.tombstones.extend(tombstone);
     }
 
     /// Adds a key from a source.

@@ -59,6 +59,22 @@ pub(super) fn read<'d>(hash: &Item<'d>, lead: Option<&Item<'d>>, peppers: &mut N
     None
 }
 
+/// Reads a hash that a tombstone names: `sha256:…`, `hmac-sha256:…`, or, for a slow one, `fingerprint:` and the SHA-256 of
+/// its PHC string.
+pub(super) fn read_dead(item: &Item<'_>, peppers: &mut Names) -> Option<Digest> {
+    const HELP: &str = "write \"sha256:<64 hex digits>\", \"hmac-sha256:<pepper id>:<64 hex digits>\" or \"fingerprint:<64 hex \
+                        digits>\", as `keygate keys revoke` does";
+    let text = item.text()?;
+    if let Some(digits) = text.strip_prefix("fingerprint:") {
+        return hex_digest(item, digits, HELP);
+    }
+    if text.starts_with("sha256:") || text.starts_with("hmac-sha256:") {
+        return read(item, None, peppers).map(|hash| hash.fingerprint());
+    }
+    item.error("is not a hash that a tombstone can name", HELP);
+    None
+}
+
 /// Reads a hash of the one form that an admin token has, `sha256:…`.
 pub(in crate::config) fn read_sha256(item: &Item<'_>, help: &str) -> Option<Digest> {
     let Some(digits) = item.text()?.strip_prefix("sha256:") else {

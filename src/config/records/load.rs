@@ -6,7 +6,8 @@
 //! an organization in another.
 //!
 //! In JSON Lines, every line is one record with the same fields as in TOML. A line with one of the fields
-//! `organization`, `hash`, `secrets` and `key` is a key; any other line is an organization. Empty lines are skipped.
+//! `organization`, `hash` and `secrets` is a key; another without an `id` that says `revoked_at` is a tombstone; another
+//! with a plain `key` is a key; any other line is an organization. Empty lines are skipped.
 
 use std::fs;
 use std::io;
@@ -22,8 +23,8 @@ use crate::config::problem::{Problem, Report, Severity};
 use crate::config::reader::Table;
 use crate::config::sources::Sources;
 
-/// The fields that only keys have.
-const KEY_FIELDS: [&str; 4] = ["organization", "hash", "secrets", "key"];
+/// The fields that only keys have; beside them, a `key` in plain text, which in a tombstone is an id.
+const KEY_FIELDS: [&str; 3] = ["organization", "hash", "secrets"];
 
 /// A key file that has been read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub struct File {
 /// How records are written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notation {
-    /// `[[organizations]]` and `[[keys]]`.
+    /// `[[organizations]]`, `[[keys]]` and `[[tombstones]]`.
     Toml,
     /// One JSON object per line.
     JsonLines,
@@ -136,6 +137,10 @@ fn parse_toml(index: usize, source: &Source<'_>, gathering: &mut Gathering<'_>, 
     let root = Table::root(source, &document, report);
     let organizations = root.get("organizations");
     let keys = root.get("keys");
+    let tombstones = root.get("tombstones");
+    for table in tombstones.and_then(|item| item.tables()).unwrap_or_default() {
+        gathering.add_tombstone(record::read_tombstone(&table, scope));
+    }
     for table in organizations.and_then(|item| item.tables()).unwrap_or_default() {
         gathering.add_organization(index, record::read_organization(&table, scope));
     }
@@ -163,16 +168,19 @@ fn parse_json_lines(
         if !line.trim().is_empty() {
             match jsonl::parse_line(line, offset) {
                 Err(syntax) => source.report_syntax(syntax.span, &syntax.message, report),
-                Ok(node) if is_key(&node) => {
-                    if !gathering.has_room(index) {
-                        return;
-                    }
-                    let table = Table::root(source, &node, report);
-                    gathering.add_key(index, record::read_key(&table, scope));
-                }
                 Ok(node) => {
                     let table = Table::root(source, &node, report);
-                    gathering.add_organization(index, record::read_organization(&table, scope));
+                    match Kind::of(&node) {
+                        Kind::Key if !gathering.has_room(index) => {
+                            table.ignore_rest();
+                            return;
+                        }
+                        Kind::Key => gathering.add_key(index, record::read_key(&table, scope)),
+                        Kind::Tombstone => gathering.add_tombstone(record::read_tombstone(&table, scope)),
+                        Kind::Organization => {
+                            gathering.add_organization(index, record::read_organization(&table, scope));
+                        }
+                    }
                 }
             }
             if !report.has_room() {
@@ -183,15 +191,27 @@ fn parse_json_lines(
     }
 }
 
-fn is_key(node: &Node<'_>) -> bool {
-    match &node.value {
-        Value::Table(entries) => entries.iter().any(|entry| KEY_FIELDS.contains(&&*entry.key)),
-        Value::String(_)
-        | Value::Integer(_)
-        | Value::Float(_)
-        | Value::Boolean(_)
-        | Value::Datetime(_)
-        | Value::List(_) => false,
+/// What a line is a record of.
+enum Kind {
+    Key,
+    Organization,
+    Tombstone,
+}
+
+impl Kind {
+    fn of(node: &Node<'_>) -> Self {
+        let Value::Table(entries) = &node.value else {
+            return Self::Organization;
+        };
+        let has = |field: &str| entries.iter().any(|entry| entry.key == field);
+        let is_key = KEY_FIELDS.iter().any(|field| has(field));
+        if !is_key && has("revoked_at") && !has("id") {
+            Self::Tombstone
+        } else if is_key || has("key") {
+            Self::Key
+        } else {
+            Self::Organization
+        }
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Records {
     pub organizations: Vec<Organization>,
     /// All keys; ids and hashes are unique.
     pub keys: Vec<Key>,
+    /// What can never be accepted again.
+    pub tombstones: Vec<Tombstone>,
     /// The files that were read.
     pub files: Vec<PathBuf>,
     /// Those of them that have no byte.
@@ -60,6 +62,19 @@ pub struct Organization {
     pub created_at: Option<i64>,
     /// `metadata`, free-form, as JSON.
     pub metadata: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What can never be accepted again, whatever else a key file says: it outlives the record that it was made for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tombstone {
+    /// `key`: the id of a key that is dead as a whole, whatever hash it is given.
+    pub key: Option<String>,
+    /// `hashes`: secrets that are dead ([`Hash::fingerprint`]).
+    pub hashes: Vec<Digest>,
+    /// `revoked_at`: since when; Unix seconds.
+    pub revoked_at: i64,
+    /// `reason`, for people.
+    pub reason: Option<String>,
 }
 
 /// One key record.
@@ -91,6 +106,10 @@ pub struct Key {
     pub expires_at: Option<i64>,
     /// Not valid from then on, for ever; Unix seconds.
     pub revoked_at: Option<i64>,
+    /// `revoked_reason`, for people.
+    pub revoked_reason: Option<String>,
+    /// When it got the secret that it has now, where that was not when it was made; Unix seconds.
+    pub rotated_at: Option<i64>,
     /// `active = false` turns it off.
     pub active: bool,
     /// `allowed_sources`: empty means from everywhere.
@@ -236,4 +255,15 @@ pub enum Hash {
         /// The PHC string.
         phc: String,
     },
+}
+
+impl Hash {
+    /// What names it over generations without revealing it: the digest itself, or the digest of the PHC string.
+    #[must_use]
+    pub fn fingerprint(&self) -> Digest {
+        match self {
+            Self::Sha256(digest) | Self::HmacSha256 { digest, .. } => *digest,
+            Self::Argon2id { phc, .. } => Digest::of(phc.as_bytes()),
+        }
+    }
 }

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use serde_json::{Map, Number};
 
 use super::scope::{Names, Scope};
-use super::{Hash, Hashed, Key, KeyState, Organization, hash};
+use super::{Hash, Hashed, Key, KeyState, Organization, Tombstone, hash};
 use crate::config::document::Value;
 use crate::config::environments::EnvironmentId;
 use crate::config::plans::{self, PlanId};
@@ -83,6 +83,37 @@ pub(super) fn read_organization<'d>(table: &Table<'d>, scope: &mut Scope) -> Org
     }
 }
 
+/// Reads a tombstone; `None` when something in it is wrong.
+pub(super) fn read_tombstone(table: &Table<'_>, scope: &mut Scope) -> Option<Tombstone> {
+    let key = table.get("key");
+    let hashes = table.get("hashes");
+    let revoked_at = table.require("revoked_at", "write since when: revoked_at = 2026-01-15T10:00:00Z");
+    let reason = table.get("reason");
+    if key.is_none() && hashes.is_none() {
+        table.place().missing(
+            "names neither a `key` nor `hashes`",
+            "write the id of a key that is dead as a whole, the hashes of its secrets, or both",
+        );
+    }
+    let key = optional(key, |item| visible(&item, ID_BYTES_MAX).map(str::to_owned));
+    let hashes = optional(hashes, |item| {
+        let items = short_list(&item)?;
+        let read: Vec<Digest> = items
+            .iter()
+            .filter_map(|item| hash::read_dead(item, &mut scope.peppers))
+            .collect();
+        (read.len() == items.len()).then_some(read)
+    });
+    let revoked_at = revoked_at.and_then(|item| item.datetime());
+    let reason = optional(reason, |item| label(&item));
+    Some(Tombstone {
+        key: key?,
+        hashes: hashes?.unwrap_or_default(),
+        revoked_at: revoked_at?,
+        reason: reason?.map(str::to_owned),
+    })
+}
+
 /// Reads a key.
 pub(super) fn read_key<'d>(table: &Table<'d>, scope: &mut Scope) -> KeyDraft<'d> {
     let id = table.require("id", "give it a stable, public id: id = \"key_…\"");
@@ -103,6 +134,8 @@ pub(super) fn read_key<'d>(table: &Table<'d>, scope: &mut Scope) -> KeyDraft<'d>
     let expires_at = table.get("expires_at");
     let active = table.get("active");
     let revoked_at = table.get("revoked_at");
+    let revoked_reason = table.get("revoked_reason");
+    let rotated_at = table.get("rotated_at");
     let allowed_sources = table.get("allowed_sources");
     let owner = table.get("owner");
     let metadata = table.get("metadata");
@@ -140,6 +173,8 @@ pub(super) fn read_key<'d>(table: &Table<'d>, scope: &mut Scope) -> KeyDraft<'d>
     let not_before = optional(not_before, |item| item.datetime());
     let ends = optional(expires_at.clone(), |item| item.datetime());
     let revoked_at = optional(revoked_at, |item| item.datetime());
+    let revoked_reason = optional(revoked_reason, |item| label(&item));
+    let rotated_at = optional(rotated_at, |item| item.datetime());
     let active = optional(active, |item| item.boolean());
     let allowed_sources = optional(allowed_sources, |item| networks(&item));
     let owner = optional(owner, |item| label(&item));
@@ -164,6 +199,8 @@ pub(super) fn read_key<'d>(table: &Table<'d>, scope: &mut Scope) -> KeyDraft<'d>
             not_before: not_before?,
             expires_at: ends.filter(|_| ordered)?,
             revoked_at: revoked_at?,
+            revoked_reason: revoked_reason?.map(str::to_owned),
+            rotated_at: rotated_at?,
             active: active?.unwrap_or(true),
             allowed_sources: allowed_sources?.unwrap_or_default(),
             owner: owner?.map(str::to_owned),

@@ -33,6 +33,8 @@ fn record(id: &str, secrets: Vec<Hashed>) -> records::Key {
         not_before: None,
         expires_at: None,
         revoked_at: None,
+        revoked_reason: None,
+        rotated_at: None,
         active: true,
         allowed_sources: vec![],
         owner: None,
@@ -43,6 +45,7 @@ fn record(id: &str, secrets: Vec<Hashed>) -> records::Key {
 
 fn records(keys: Vec<records::Key>) -> Records {
     Records {
+        tombstones: Vec::new(),
         organizations: vec![records::Organization {
             id: "42".to_owned(),
             name: Some("Acme".to_owned()),
