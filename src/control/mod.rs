@@ -22,9 +22,9 @@ use std::thread::JoinHandle;
 use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::config::sources::Sources;
+use crate::current::Current;
 use crate::lifecycle::{self, Conductor, Stage, Vital};
 use crate::listen::Bound;
-use crate::policy::current::Current;
 use crate::refetch::Refetch;
 use crate::runtime;
 use crate::telemetry::metrics::Metrics;

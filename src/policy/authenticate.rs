@@ -59,9 +59,10 @@ impl<'a> Walk<'a> {
             )
         });
         self.record.ask(Rule::State);
+        let (keyring, revocations) = (&self.policy.keyring, &*self.policy.revocations);
         self.record
-            .found(|| told::end(self.policy.keyring.ends_at(found), self.now.unix));
-        if let Err(invalid) = self.policy.keyring.state(found, self.now.unix) {
+            .found(|| told::end(keyring.ends_at(found, revocations), self.now.unix));
+        if let Err(invalid) = keyring.admits(found, key, revocations, self.now.unix) {
             self.trail.dead = Some(standing);
             return Err(self.bad_key(Refusal::CredentialInvalid(invalid), client.address).into());
         }

@@ -34,10 +34,10 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use crate::current::Current;
 use crate::ledger::tally::Tallies;
 use crate::lifecycle::{Stages, Vital};
 use crate::listen::Bound;
-use crate::policy::current::Current;
 use crate::refetch::Refetch;
 use crate::telemetry::metrics::Metrics;
 

@@ -41,6 +41,7 @@ const RULES: &[Rule] = &[
             "crate::telemetry",
             "crate::listen",
             "crate::lifecycle",
+            "crate::current",
             "crate::cli",
             "crate::app",
         ],
@@ -158,6 +159,10 @@ const RULES: &[Rule] = &[
             "crate::cli",
             "crate::app",
         ],
+    },
+    Rule {
+        room: "current",
+        forbidden: &["hyper", "crate::proxy", "crate::control", "crate::ledger", "crate::cli", "crate::app"],
     },
     Rule {
         room: "runtime",
