@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::bond::Proof;
 use super::credential::{self, Extraction, Taken};
 use super::decide::{Admitted, End, Walk};
 use super::forwarded::Client;
@@ -67,6 +68,11 @@ impl<'a> Walk<'a> {
             return Err(self.bad_key(Refusal::CredentialInvalid(invalid), client.address).into());
         }
         self.trail.standing = Some(standing);
+        self.trail.proof = Some(Proof::Key {
+            fingerprint: keyring.fingerprint(found),
+            by_prefix: by_prefix.map(|id| Arc::clone(&self.policy.environments[usize::from(id.0)])),
+            until: keyring.ends_at(found, revocations),
+        });
         self.record.ask(Rule::Network);
         self.record.found(|| told::client(client));
         let record = self.policy.keyring.key(found.key);

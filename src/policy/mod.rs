@@ -11,6 +11,7 @@
 pub mod answer;
 pub mod audience;
 mod authenticate;
+pub mod bond;
 pub mod caller;
 pub mod credential;
 mod decide;
@@ -259,6 +260,11 @@ impl Policy {
                 counting.first().map(|&index| &credentials.sources[usize::from(index)])
             }
         }
+    }
+
+    fn environment_named(&self, name: &str) -> Option<EnvironmentId> {
+        let position = self.environments.iter().position(|known| **known == *name);
+        Some(EnvironmentId(u16::try_from(position?).ok()?))
     }
 
     /// The key's standing: rendered once, and again only for a hash whose prefix names another environment than the

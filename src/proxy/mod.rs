@@ -18,6 +18,7 @@ mod executor;
 mod ids;
 mod ingress;
 mod patience;
+mod register;
 mod relay;
 mod screen;
 mod stream;

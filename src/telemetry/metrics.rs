@@ -25,6 +25,8 @@ pub struct Metrics {
     pub connections_refused: Family<Limit, Counter>,
     /// `keygate_tunnels`
     pub tunnels: Gauge,
+    /// `keygate_withdrawn_total`: requests and tunnels ended because what they rested on had.
+    pub withdrawn: Counter,
     /// `keygate_slow_verifications_total`: argon2id hashes computed.
     pub slow_verifications: Counter,
     /// `keygate_generation`
@@ -130,6 +132,7 @@ impl Default for Metrics {
             connections: Gauge::default(),
             connections_refused: Family::default(),
             tunnels: Gauge::default(),
+            withdrawn: Counter::default(),
             slow_verifications: Counter::default(),
             generation: Gauge::default(),
             reload_failed: Gauge::default(),
@@ -223,6 +226,11 @@ impl Metrics {
             self.connections_refused.clone(),
         );
         registry.register("tunnels", "Open tunnels", self.tunnels.clone());
+        registry.register(
+            "withdrawn",
+            "Requests and tunnels ended midway because their key or token had ended or lost what they need",
+            self.withdrawn.clone(),
+        );
         registry.register(
             "slow_verifications",
             "Slow key hashes computed",

@@ -162,7 +162,14 @@ const RULES: &[Rule] = &[
     },
     Rule {
         room: "current",
-        forbidden: &["hyper", "crate::proxy", "crate::control", "crate::ledger", "crate::cli", "crate::app"],
+        forbidden: &[
+            "hyper",
+            "crate::proxy",
+            "crate::control",
+            "crate::ledger",
+            "crate::cli",
+            "crate::app",
+        ],
     },
     Rule {
         room: "runtime",
