@@ -60,6 +60,7 @@ pub fn start(config: Config, read: Sources, log: Option<&log::Writer>) -> anyhow
         conductor: conductor.clone(),
         started: clock::unix(),
         metrics: Arc::clone(&metrics),
+        audit: ledger.audit.clone(),
         dropped_lines: log.map(log::Writer::dropped_lines),
     };
     let data_path = Proxy {

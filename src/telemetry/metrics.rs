@@ -69,6 +69,10 @@ pub struct Metrics {
     pub state_last_flush: Gauge,
     /// `keygate_state_usage_dropped_total`: requests whose usage was given up.
     pub state_usage_dropped: Counter,
+    /// `keygate_audit_waiting`: audit entries in memory, until the state file can be had.
+    pub audit_waiting: Gauge,
+    /// `keygate_audit_lost_total`: audit entries that were given up; each was logged.
+    pub audit_lost: Counter,
     log_lines_dropped: Counter,
     registry: Registry,
 }
@@ -155,6 +159,8 @@ impl Default for Metrics {
             state_flush_failures: Counter::default(),
             state_last_flush: Gauge::default(),
             state_usage_dropped: Counter::default(),
+            audit_waiting: Gauge::default(),
+            audit_lost: Counter::default(),
             log_lines_dropped: Counter::default(),
             registry: Registry::with_prefix("keygate"),
         };
@@ -328,6 +334,16 @@ impl Metrics {
             "state_usage_dropped",
             "Requests whose usage was given up because too much of it waited for the state file",
             self.state_usage_dropped.clone(),
+        );
+        registry.register(
+            "audit_waiting",
+            "Audit entries in memory, until the state file can be had",
+            self.audit_waiting.clone(),
+        );
+        registry.register(
+            "audit_lost",
+            "Audit entries that will not be in the state file; each was logged as an error",
+            self.audit_lost.clone(),
         );
     }
 }
