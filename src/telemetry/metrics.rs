@@ -25,7 +25,7 @@ pub struct Metrics {
     pub connections_refused: Family<Limit, Counter>,
     /// `keygate_tunnels`
     pub tunnels: Gauge,
-    /// `keygate_slow_verifications_total`: argon2id hashes computed.
+    /// `keygate_slow_verifications_total`: slow hashes computed.
     pub slow_verifications: Counter,
     /// `keygate_generation`
     pub generation: Gauge,
