@@ -29,7 +29,7 @@ use super::plans::{Limit, PlanId};
 use super::quotas::Quota;
 use crate::secret::Digest;
 
-/// How many argon2id hashes one presented key may have to be compared with: those whose leads begin it.
+/// How many slow hashes one presented key may have to be compared with: those whose leads begin it.
 pub const SHARED_LEAD_MAX: usize = 8;
 
 /// The contents of one or several key files.
@@ -248,22 +248,22 @@ pub enum Hash {
         /// The digest.
         digest: Digest,
     },
-    /// `$argon2id$…` (PHC string), found by `lead`: the key's public first characters.
-    Argon2id {
+    /// `$argon2id$…` (a PHC string) or `$2b$…` (bcrypt), found by `lead`: the key's public first characters.
+    Slow {
         /// The key's first characters, 4 to 32 of them; public.
         lead: String,
-        /// The PHC string.
+        /// The hash, as [`crate::secret::slow`] reads it.
         phc: String,
     },
 }
 
 impl Hash {
-    /// What names it over generations without revealing it: the digest itself, or the digest of the PHC string.
+    /// What names it over generations without revealing it: the digest itself, or the digest of a slow hash's text.
     #[must_use]
     pub fn fingerprint(&self) -> Digest {
         match self {
             Self::Sha256(digest) | Self::HmacSha256 { digest, .. } => *digest,
-            Self::Argon2id { phc, .. } => Digest::of(phc.as_bytes()),
+            Self::Slow { phc, .. } => Digest::of(phc.as_bytes()),
         }
     }
 }
