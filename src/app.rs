@@ -11,6 +11,7 @@ use tracing::{error, info};
 use crate::clock;
 use crate::config::Config;
 use crate::config::sources::Sources;
+use crate::control::reload::{Begun, Reloads, Retired};
 use crate::control::{self, Control};
 use crate::ledger::Ledger;
 use crate::lifecycle::{Conductor, Stage};
@@ -48,6 +49,10 @@ pub fn start(config: Config, read: Sources, log: Option<&log::Writer>) -> anyhow
     announce("admin", &admin);
 
     let state = config.state.clone();
+    let begun = Begun {
+        read,
+        records: Arc::clone(&config.records),
+    };
     let policy = Policy::first(config)?;
     // Before the first request, so that nobody spends twice what the last process knows.
     let ledger =
@@ -57,6 +62,8 @@ pub fn start(config: Config, read: Sources, log: Option<&log::Writer>) -> anyhow
     let control = Control {
         current: Arc::clone(&current),
         refetch: Arc::clone(&refetch),
+        reloads: Reloads::default(),
+        retired: Retired::default(),
         conductor: conductor.clone(),
         started: clock::unix(),
         metrics: Arc::clone(&metrics),
@@ -72,7 +79,7 @@ pub fn start(config: Config, read: Sources, log: Option<&log::Writer>) -> anyhow
         tallies: Arc::clone(&ledger.tallies),
     };
     let proxy = proxy::start(data_path, ingress).context("cannot start the data path")?;
-    let control = control::start(control, admin, read).context("cannot start the control plane")?;
+    let control = control::start(control, admin, begun).context("cannot start the control plane")?;
     info!(message = "ready");
     Ok(Running {
         ingress: addresses,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::files::Files;
 use super::names;
 use super::reader::{Item, Table};
+use super::trust::{self, MaxStale, ShrinkGuard};
 use crate::secret::Secret;
 
 /// Where keys come from.
@@ -25,6 +26,10 @@ pub struct Keys {
     pub argon2_concurrency: usize,
     /// `[keys.advise]`
     pub advise: Advice,
+    /// `shrink_guard`: what a reload may drop unasked; `None` is everything.
+    pub shrink_guard: Option<ShrinkGuard>,
+    /// `max_stale`: what is closed when the files have not been seen for long; default nothing.
+    pub max_stale: MaxStale,
 }
 
 /// `[keys.advise]`: what a key may hold, but had better not. `None` says nothing about it.
@@ -57,6 +62,8 @@ pub(super) fn read(table: &Table<'_>, files: &Files) -> Option<Keys> {
     let allow_plaintext = table.get("allow_plaintext_keys");
     let concurrency = table.get("argon2_concurrency");
     let advise = table.section("advise");
+    let shrink_guard = table.get("shrink_guard");
+    let max_stale = table.section("max_stale");
 
     let file = file.and_then(|item| item.text().map(|path| files.resolve(path)));
     let refresh = refresh
@@ -77,6 +84,8 @@ pub(super) fn read(table: &Table<'_>, files: &Files) -> Option<Keys> {
         allow_plaintext,
         argon2_concurrency,
         advise: read_advice(&advise),
+        shrink_guard: trust::read_shrink_guard(shrink_guard.as_ref()),
+        max_stale: trust::read_max_stale(&max_stale),
     })
 }
 

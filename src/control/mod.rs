@@ -10,7 +10,7 @@ mod fixed;
 mod jwks;
 pub mod keyfile;
 pub mod mint;
-mod reload;
+pub mod reload;
 pub mod status;
 mod user_keys;
 mod watch;
@@ -21,7 +21,7 @@ use std::thread::JoinHandle;
 
 use tracing_appender::non_blocking::ErrorCounter;
 
-use crate::config::sources::Sources;
+use self::reload::Begun;
 use crate::lifecycle::{self, Conductor, Stage, Vital};
 use crate::listen::Bound;
 use crate::policy::current::Current;
@@ -39,6 +39,10 @@ pub struct Control {
     pub started: i64,
     /// Who asks for new keys of users' tokens.
     pub refetch: Arc<Refetch>,
+    /// Asked for a reload.
+    pub reloads: reload::Reloads,
+    /// Generations that were replaced, to be freed where nobody waits.
+    pub retired: reload::Retired,
     /// What is told.
     pub metrics: Arc<Metrics>,
     /// Counts log lines that were given up, where the process has a log.
@@ -52,16 +56,16 @@ impl Control {
     }
 }
 
-/// Starts the control thread; `read` is what the first generation was read from. It ends when the stage is [`Stage::Ended`].
+/// Starts the control thread; `begun` is what the first generation was read from. It ends when the stage is [`Stage::Ended`].
 ///
 /// # Errors
 /// When the thread, its runtime, its signal handlers or its listeners cannot be had.
-pub fn start(control: Control, admin: Vec<Bound>, read: Sources) -> io::Result<JoinHandle<()>> {
+pub fn start(control: Control, admin: Vec<Bound>, begun: Begun) -> io::Result<JoinHandle<()>> {
     let (started, outcome) = mpsc::sync_channel(1);
     let thread = runtime::spawn("keygate-control".to_owned(), move || {
         control.vital().keep(async move {
             let mut stages = control.conductor.stages();
-            let outcome = spawn_all(Arc::new(control), admin, read);
+            let outcome = spawn_all(Arc::new(control), admin, begun);
             let failed = outcome.is_err();
             // The starter waits for exactly this message.
             drop(started.send(outcome));
@@ -76,10 +80,9 @@ pub fn start(control: Control, admin: Vec<Bound>, read: Sources) -> io::Result<J
     Ok(thread)
 }
 
-fn spawn_all(control: Arc<Control>, admin: Vec<Bound>, read: Sources) -> io::Result<()> {
+fn spawn_all(control: Arc<Control>, admin: Vec<Bound>, begun: Begun) -> io::Result<()> {
     let hangups = drain::spawn(&control)?;
     admin::spawn(&control, admin)?;
     user_keys::spawn(&control);
-    reload::spawn(control, hangups, read);
-    Ok(())
+    reload::spawn(control, hangups, begun)
 }
