@@ -13,11 +13,11 @@ use crate::config::Config;
 use crate::config::sources::Sources;
 use crate::control::reload::{Begun, Reloads, Retired};
 use crate::control::{self, Control};
+use crate::current::Current;
 use crate::ledger::Ledger;
 use crate::lifecycle::{Conductor, Stage};
 use crate::listen::Bound;
 use crate::policy::Policy;
-use crate::policy::current::Current;
 use crate::proxy::{self, Proxy};
 use crate::refetch::Refetch;
 use crate::telemetry::log;
@@ -67,6 +67,7 @@ pub fn start(config: Config, read: Sources, log: Option<&log::Writer>) -> anyhow
         conductor: conductor.clone(),
         started: clock::unix(),
         metrics: Arc::clone(&metrics),
+        audit: ledger.audit.clone(),
         dropped_lines: log.map(log::Writer::dropped_lines),
     };
     let data_path = Proxy {

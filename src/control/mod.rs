@@ -22,9 +22,10 @@ use std::thread::JoinHandle;
 use tracing_appender::non_blocking::ErrorCounter;
 
 use self::reload::Begun;
+use crate::current::Current;
+use crate::ledger::audit::Audit;
 use crate::lifecycle::{self, Conductor, Stage, Vital};
 use crate::listen::Bound;
-use crate::policy::current::Current;
 use crate::refetch::Refetch;
 use crate::runtime;
 use crate::telemetry::metrics::Metrics;
@@ -45,6 +46,8 @@ pub struct Control {
     pub retired: reload::Retired,
     /// What is told.
     pub metrics: Arc<Metrics>,
+    /// Where what is done goes on record.
+    pub audit: Audit,
     /// Counts log lines that were given up, where the process has a log.
     pub dropped_lines: Option<ErrorCounter>,
 }

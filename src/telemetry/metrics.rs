@@ -25,6 +25,8 @@ pub struct Metrics {
     pub connections_refused: Family<Limit, Counter>,
     /// `keygate_tunnels`
     pub tunnels: Gauge,
+    /// `keygate_withdrawn_total`: requests and tunnels ended because what they rested on had.
+    pub withdrawn: Counter,
     /// `keygate_slow_verifications_total`: argon2id hashes computed.
     pub slow_verifications: Counter,
     /// `keygate_generation`
@@ -69,6 +71,10 @@ pub struct Metrics {
     pub state_last_flush: Gauge,
     /// `keygate_state_usage_dropped_total`: requests whose usage was given up.
     pub state_usage_dropped: Counter,
+    /// `keygate_audit_waiting`: audit entries in memory, until the state file can be had.
+    pub audit_waiting: Gauge,
+    /// `keygate_audit_lost_total`: audit entries that were given up; each was logged.
+    pub audit_lost: Counter,
     log_lines_dropped: Counter,
     registry: Registry,
 }
@@ -132,6 +138,7 @@ impl Default for Metrics {
             connections: Gauge::default(),
             connections_refused: Family::default(),
             tunnels: Gauge::default(),
+            withdrawn: Counter::default(),
             slow_verifications: Counter::default(),
             generation: Gauge::default(),
             reload_failed: Gauge::default(),
@@ -155,6 +162,8 @@ impl Default for Metrics {
             state_flush_failures: Counter::default(),
             state_last_flush: Gauge::default(),
             state_usage_dropped: Counter::default(),
+            audit_waiting: Gauge::default(),
+            audit_lost: Counter::default(),
             log_lines_dropped: Counter::default(),
             registry: Registry::with_prefix("keygate"),
         };
@@ -226,6 +235,11 @@ impl Metrics {
             self.connections_refused.clone(),
         );
         registry.register("tunnels", "Open tunnels", self.tunnels.clone());
+        registry.register(
+            "withdrawn",
+            "Requests and tunnels ended midway because their key or token had ended or lost what they need",
+            self.withdrawn.clone(),
+        );
         registry.register(
             "slow_verifications",
             "Slow key hashes computed",
@@ -328,6 +342,16 @@ impl Metrics {
             "state_usage_dropped",
             "Requests whose usage was given up because too much of it waited for the state file",
             self.state_usage_dropped.clone(),
+        );
+        registry.register(
+            "audit_waiting",
+            "Audit entries in memory, until the state file can be had",
+            self.audit_waiting.clone(),
+        );
+        registry.register(
+            "audit_lost",
+            "Audit entries that will not be in the state file; each was logged as an error",
+            self.audit_lost.clone(),
         );
     }
 }

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use super::requests::Held;
 use crate::config::records::{Key, KeyState, Records, Tombstone};
 use crate::config::trust::ShrinkGuard;
+use crate::policy::revocations::tombstone_of;
 use crate::secret::Digest;
 
 /// How much smaller one set is than the one before.
@@ -57,14 +58,7 @@ pub(super) fn revoked(before: &Records, after: &Records) -> Vec<Tombstone> {
         .tombstones
         .iter()
         .filter(|tombstone| !known.contains(&parts(tombstone)));
-    let records = after.keys.iter().filter_map(|key| {
-        Some(Tombstone {
-            key: Some(key.id.clone()),
-            hashes: key.secrets.iter().map(|secret| secret.hash.fingerprint()).collect(),
-            revoked_at: key.revoked_at?,
-            reason: key.revoked_reason.clone(),
-        })
-    });
+    let records = after.keys.iter().filter_map(|key| tombstone_of(key));
     tombstones.cloned().chain(records).collect()
 }
 

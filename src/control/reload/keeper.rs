@@ -7,8 +7,8 @@ use std::sync::Arc;
 use tracing::info;
 
 use super::guard::{self, Shrinkage};
-use super::requests::{Accept, Outcome};
-use super::{Begun, tell};
+use super::requests::{Accept, By, Outcome};
+use super::{Begun, record, tell};
 use crate::clock;
 use crate::config::problem::{Problem, Problems, Severity};
 use crate::config::records::{Changes, Known, Records, Tombstone};
@@ -27,8 +27,6 @@ pub(super) struct Keeper {
     records: Arc<Records>,
     /// What the files held that are in force.
     in_force: Sources,
-    /// Revocations in what is held, whose time may not have come.
-    revoked: Vec<Tombstone>,
     /// Whether what was read last is valid.
     valid: bool,
 }
@@ -60,7 +58,6 @@ impl Keeper {
             started,
             records: begun.records,
             in_force: begun.read,
-            revoked: Vec::new(),
             valid: true,
         };
         keeper.freshen();
@@ -77,38 +74,41 @@ impl Keeper {
         let now = seen.look_again();
         if now.same_bytes(seen) && self.valid {
             self.freshen();
-            self.revoke();
         }
         now
     }
 
     /// A reload that an operator asked for.
-    pub(super) fn asked(&mut self, accept: Option<&Accept>) -> Done {
+    pub(super) fn asked(&mut self, by: &By, accept: Option<&Accept>) -> Done {
         let held = self.control.reloads.held();
         let accept = accept.and_then(|accept| match accept {
             Accept::Held => held.map(|held| held.digest),
             Accept::Exactly(digest) => Some(digest.clone()),
         });
-        self.reload(Reading::All, Some(accept))
+        self.reload(by, Reading::All, Some(accept))
     }
 
     /// Loads, checks, compiles and swaps. `asked` is there where an operator waits for the answer, with the digest of what may
     /// drop many keys; nothing is swapped then that is in force already.
-    pub(super) fn reload(&mut self, reading: Reading, asked: Option<Option<String>>) -> Done {
+    pub(super) fn reload(&mut self, by: &By, reading: Reading, asked: Option<Option<String>>) -> Done {
         let mut read = Sources::default();
-        let outcome = self.try_reload(&reading, asked, &mut read).unwrap_or_else(|problems| {
-            self.valid = false;
-            self.release();
-            tell::refused(&self.control.metrics, &self.control.current.load(), &problems);
-            Outcome::Refused {
-                problems: problems.0.iter().map(ToString::to_string).collect(),
-            }
-        });
+        let outcome = self
+            .try_reload(by, &reading, asked, &mut read)
+            .unwrap_or_else(|problems| {
+                self.valid = false;
+                self.release();
+                tell::refused(&self.control.metrics, &self.control.current.load(), &problems);
+                self.control.audit.record(record::refused(by, &problems));
+                Outcome::Refused {
+                    problems: problems.0.iter().map(ToString::to_string).collect(),
+                }
+            });
         Done { read, outcome }
     }
 
     fn try_reload(
         &mut self,
+        by: &By,
         reading: &Reading,
         asked: Option<Option<String>>,
         read: &mut Sources,
@@ -132,23 +132,21 @@ impl Keeper {
             });
         }
         let content = read.digest();
-        if let Some(held) = self.shrinks(&config, content, asked.flatten()) {
+        if let Some(held) = self.shrinks(by, &config, content, asked.flatten()) {
             return Ok(held);
         }
         warnings.iter().for_each(log::problem);
         tell::at_the_next_start(self.started.changed(&config));
         let records = Arc::clone(&config.records);
-        let next = Arc::new(Policy::next(config, &previous)?);
+        let next = Policy::next(config, &previous, clock::unix())?;
         drop(previous);
-        self.put_in_force(&next, records, content);
+        let generation = self.put_in_force(by, next, records, content);
         self.in_force = read.clone();
-        Ok(Outcome::Applied {
-            generation: next.generation,
-        })
+        Ok(Outcome::Applied { generation })
     }
 
     /// Holds what would drop many keys, unless this very content is `accepted`.
-    fn shrinks(&mut self, config: &Config, content: Digest, accepted: Option<String>) -> Option<Outcome> {
+    fn shrinks(&self, by: &By, config: &Config, content: Digest, accepted: Option<String>) -> Option<Outcome> {
         let shrinkage = Shrinkage::between(&self.records, &config.records, clock::unix());
         let is_refused = config
             .keys
@@ -160,44 +158,56 @@ impl Keeper {
         }
         if accepted.is_some_and(|accepted| accepted.eq_ignore_ascii_case(&digest)) {
             info!(message = "what was held is accepted", digest);
+            self.control.audit.record(record::accepted(by, &digest));
             return None;
         }
         let before = self.control.reloads.held().filter(|held| held.digest == digest);
         let since = before.map_or_else(clock::unix, |held| held.since);
         let held = shrinkage.held(since, content);
-        self.revoked = guard::revoked(&self.records, &config.records);
         self.control.reloads.hold(Some(held.clone()));
         // The files are valid.
         self.control.metrics.reload_failed.set(0);
         tell::held(&self.control.metrics, &self.control.current.load(), &held);
-        self.revoke();
+        self.control.audit.record(record::held(by, &held));
+        self.revoke(&guard::revoked(&self.records, &config.records));
         Some(Outcome::Held(held))
     }
 
-    fn put_in_force(&mut self, next: &Arc<Policy>, records: Arc<Records>, content: Digest) {
-        let control = &self.control;
-        let before = control.current.load();
-        control.current.swap(Arc::clone(next));
+    /// Gives the number of the generation.
+    fn put_in_force(&mut self, by: &By, next: Policy, records: Arc<Records>, content: Digest) -> u64 {
+        let (control, now) = (&self.control, clock::unix());
+        // Another may have come meanwhile: one that revokes something.
+        let update = control.current.update(|previous| Some(next.after(previous, now)));
+        let (before, next) = update.expect("what was compiled is put in force");
         control.retired.add(before);
         control.refetch.reconsider();
-        next.balances().forget_ended(clock::unix());
-        tell::in_force(&control.metrics, next);
+        next.balances().forget_ended(now);
+        tell::in_force(&control.metrics, &next);
         let changes = Changes::between(&self.records, &records);
-        tell::applied(&control.metrics, next, &changes, content);
+        tell::applied(&control.metrics, &next, &changes, content);
         tell::files(Some(&self.records), &records);
+        control
+            .audit
+            .record(record::applied(by, next.generation, &changes, content));
         self.records = records;
         self.release();
+        next.generation
     }
 
     /// Nothing is held any more.
-    fn release(&mut self) {
-        self.revoked.clear();
+    fn release(&self) {
         self.control.metrics.reload_held.set(0);
         self.control.reloads.hold(None);
     }
 
-    /// Puts the revocations in force that stand in what is held and whose time has come.
-    fn revoke(&mut self) {}
+    /// Puts these revocations in force, whatever else waits.
+    fn revoke(&self, revoked: &[Tombstone]) {
+        let control = &self.control;
+        if let Some((before, next)) = control.current.update(|previous| previous.revoking(revoked)) {
+            control.retired.add(before);
+            tell::revoked(&control.metrics, &next, revoked.len());
+        }
+    }
 
     /// The files have been seen, readable and valid.
     fn freshen(&self) {}

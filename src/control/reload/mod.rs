@@ -9,6 +9,7 @@
 
 mod guard;
 mod keeper;
+mod record;
 mod requests;
 mod retired;
 mod tell;
@@ -32,7 +33,7 @@ use super::watch::Watch;
 use crate::config::records::Records;
 use crate::config::sources::Sources;
 
-pub use self::requests::{Held, Outcome, Reloads};
+pub use self::requests::{By, Held, Outcome, Reloads};
 pub use self::retired::Retired;
 
 /// A burst of changes (an editor's, a volume's) is taken as one: how long it must have been quiet.
@@ -111,12 +112,14 @@ async fn look(control: &Control, workshop: &Workshop, seen: Sources, reason: Rea
 async fn look_at(workshop: &Workshop, seen: Sources, reason: Reason) -> Option<Sources> {
     let now = match reason {
         Reason::HangUp => {
-            let done = workshop.run(|keeper| keeper.reload(Reading::All, None)).await?;
+            let done = workshop
+                .run(|keeper| keeper.reload(&By::SIGNAL, Reading::All, None))
+                .await?;
             return Some(done.read);
         }
         Reason::Asked(request) => {
-            let Request { accept, reply } = request;
-            let done = workshop.run(move |keeper| keeper.asked(accept.as_ref())).await?;
+            let Request { by, accept, reply } = request;
+            let done = workshop.run(move |keeper| keeper.asked(&by, accept.as_ref())).await?;
             // Whoever asked may have gone.
             drop(reply.send(done.outcome));
             return Some(done.read);
@@ -134,7 +137,7 @@ async fn look_at(workshop: &Workshop, seen: Sources, reason: Reason) -> Option<S
         }
     };
     let done = workshop
-        .run(move |keeper| keeper.reload(Reading::Since(now), None))
+        .run(move |keeper| keeper.reload(&By::FILE, Reading::Since(now), None))
         .await?;
     Some(done.read)
 }

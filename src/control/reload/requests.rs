@@ -7,6 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, oneshot};
 
+use crate::ledger::audit::{Actor, Source};
+
 /// Asked for a reload, by whoever may.
 #[derive(Debug, Default)]
 pub struct Reloads {
@@ -54,9 +56,19 @@ pub struct Held {
 /// A reload that was asked for.
 #[derive(Debug)]
 pub(super) struct Request {
+    pub(super) by: By,
     /// What may be applied although it drops many keys.
     pub(super) accept: Option<Accept>,
     pub(super) reply: oneshot::Sender<Outcome>,
+}
+
+/// Who brings a reload about, for the audit trail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct By {
+    /// Who.
+    pub actor: Actor,
+    /// From where.
+    pub source: Source,
 }
 
 /// Which held content is meant.
@@ -68,16 +80,29 @@ pub(super) enum Accept {
     Exactly(String),
 }
 
+impl By {
+    /// A change of files.
+    pub(super) const FILE: Self = Self {
+        actor: Actor::File,
+        source: Source::File,
+    };
+    /// `SIGHUP`.
+    pub(super) const SIGNAL: Self = Self {
+        actor: Actor::Unknown,
+        source: Source::Signal,
+    };
+}
+
 impl Reloads {
     /// Reads all files again and applies what they say. `None` where the process ends before that.
-    pub async fn reload(&self) -> Option<Outcome> {
-        self.ask(None).await
+    pub async fn reload(&self, by: By) -> Option<Outcome> {
+        self.ask(by, None).await
     }
 
     /// As [`Reloads::reload`], and lets through what is held: `digest` names it, so that nobody accepts something else than
     /// was looked at; without one it is what is held when this is called.
-    pub async fn accept(&self, digest: Option<String>) -> Option<Outcome> {
-        self.ask(Some(digest.map_or(Accept::Held, Accept::Exactly))).await
+    pub async fn accept(&self, by: By, digest: Option<String>) -> Option<Outcome> {
+        self.ask(by, Some(digest.map_or(Accept::Held, Accept::Exactly))).await
     }
 
     /// What is held.
@@ -86,9 +111,9 @@ impl Reloads {
         locked(&self.held).clone()
     }
 
-    async fn ask(&self, accept: Option<Accept>) -> Option<Outcome> {
+    async fn ask(&self, by: By, accept: Option<Accept>) -> Option<Outcome> {
         let (reply, outcome) = oneshot::channel();
-        locked(&self.queue).push_back(Request { accept, reply });
+        locked(&self.queue).push_back(Request { by, accept, reply });
         self.bell.notify_one();
         outcome.await.ok()
     }

@@ -21,7 +21,7 @@ pub(super) fn in_force(metrics: &Metrics, policy: &Policy) {
         .set(i64::try_from(policy.generation).unwrap_or(i64::MAX));
     metrics.reload_failed.set(0);
     metrics.last_reload.set(now);
-    for (state, count) in policy.keyring().count_by_state(now) {
+    for (state, count) in policy.keyring().count_by_state(policy.revocations(), now) {
         metrics
             .keys
             .get_or_create(&State { state: state.word() })
@@ -101,6 +101,18 @@ pub(super) fn files(before: Option<&Records>, after: &Records) {
     for file in gone.take(LISTED_MAX) {
         info!(message = "key file gone", file = %file.path.display());
     }
+}
+
+/// Revocations in what is held.
+pub(super) fn revoked(metrics: &Metrics, policy: &Policy, revocations: usize) {
+    metrics
+        .generation
+        .set(i64::try_from(policy.generation).unwrap_or(i64::MAX));
+    warn!(
+        message = "the revocations in what is held are in force",
+        generation = policy.generation,
+        revocations
+    );
 }
 
 /// What cannot take effect now.

@@ -86,8 +86,11 @@ pub(super) fn lock(path: &Path) -> Result<File, Trouble> {
 }
 
 /// Makes the database file, if it is not there: SQLite would make it readable for others, and gives its companions the same
-/// mode.
+/// mode. One that is there is not touched: closing it again would release the locks of whoever else has it open in this process.
 pub(super) fn make(path: &Path) -> Result<(), Trouble> {
+    if path.exists() {
+        return Ok(());
+    }
     private(path)
         .map(drop)
         .map_err(|error| Trouble::File(path.to_owned(), error))
