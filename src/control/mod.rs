@@ -9,6 +9,8 @@ pub mod explain;
 mod fixed;
 mod jwks;
 pub mod keyfile;
+#[cfg(test)]
+mod life;
 pub mod mint;
 pub mod reload;
 mod revoke;
