@@ -2,6 +2,7 @@
 
 mod files;
 mod problems;
+mod written;
 
 use std::path::PathBuf;
 
