@@ -3,52 +3,76 @@
 //! A room of its own because records come from other hands than the configuration does: people, `keygate keys`, and
 //! other systems write them, in TOML or as JSON Lines, and they change while Keygate runs. There is one reader of a
 //! record (`record`), whatever notation it stands in (`load`, `jsonl`); what only shows when all files are
-//! together (duplicates, references to organizations) is found in `gather`. What records may refer to is a [`Scope`].
+//! together (duplicates, references to organizations) is found in `gather`. What records may refer to is a [`Scope`]. What
+//! is different in one set than in another is told by `diff`.
 
+mod diff;
 mod gather;
 mod hash;
 mod jsonl;
 mod load;
+mod locate;
 mod record;
 mod scope;
 #[cfg(test)]
 mod tests;
+mod view;
+pub mod write;
 
 use std::fmt;
+use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+pub use diff::{Changed, Changes, Kind, LISTED_MAX};
 pub(super) use hash::read_sha256;
-pub use load::{File, Notation, files, load, parse, read_file};
+pub use load::{File, Known, Notation, files, load, load_again, parse, read, read_file};
+pub use locate::{Field, Located, Shape, locate};
 pub(super) use record::networks as read_networks;
 pub use scope::{Catalogue, Names, Scope};
+pub use view::{Dead, SecretView, View};
 
 use ipnet::IpNet;
 
 use super::environments::EnvironmentId;
 use super::plans::{Limit, PlanId};
 use super::quotas::Quota;
-use crate::secret::Digest;
+use crate::secret::{Digest, slow};
 
-/// How many argon2id hashes one presented key may have to be compared with: those whose leads begin it.
+/// How many slow hashes one presented key may have to be compared with: those whose leads begin it.
 pub const SHARED_LEAD_MAX: usize = 8;
 
 /// The contents of one or several key files.
 #[derive(Debug, Clone, Default)]
 pub struct Records {
     /// All organizations; ids are unique.
-    pub organizations: Vec<Organization>,
-    /// All keys; ids and hashes are unique.
-    pub keys: Vec<Key>,
+    pub organizations: Vec<Arc<Organization>>,
+    /// All keys; ids and hashes are unique. Shared with the sets before and after that read the same of them.
+    pub keys: Vec<Arc<Key>>,
     /// What can never be accepted again.
     pub tombstones: Vec<Tombstone>,
-    /// The files that were read.
-    pub files: Vec<PathBuf>,
-    /// Those of them that have no byte.
-    pub empty: Vec<PathBuf>,
+    /// The files that these were read from, in order.
+    pub files: Vec<Origin>,
+    /// What they could refer to when they were read.
+    pub scope: Option<Arc<Scope>>,
+}
+
+/// A file, and which records were read from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Which file.
+    pub path: PathBuf,
+    /// SHA-256 of its bytes.
+    pub digest: Digest,
+    /// Whether it has no byte.
+    pub empty: bool,
+    organizations: Range<usize>,
+    keys: Range<usize>,
+    tombstones: Range<usize>,
 }
 
 /// Whom a key belongs to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Organization {
     /// Stable id.
     pub id: String,
@@ -78,7 +102,7 @@ pub struct Tombstone {
 }
 
 /// One key record.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Key {
     /// Public and stable; what logs and metrics show. Visible ASCII, at most 128 bytes.
     pub id: String,
@@ -208,7 +232,6 @@ impl Records {
     pub fn only_files(&self) -> Self {
         Self {
             files: self.files.clone(),
-            empty: self.empty.clone(),
             ..Self::default()
         }
     }
@@ -228,7 +251,7 @@ impl Records {
 }
 
 /// One hash with its own end.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hashed {
     /// The hash.
     pub hash: Hash,
@@ -237,7 +260,7 @@ pub struct Hashed {
 }
 
 /// A key at rest.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hash {
     /// `sha256:<64 hex>` (or a plaintext `key`, where allowed, hashed while reading).
     Sha256(Digest),
@@ -248,22 +271,33 @@ pub enum Hash {
         /// The digest.
         digest: Digest,
     },
-    /// `$argon2id$…` (PHC string), found by `lead`: the key's public first characters.
-    Argon2id {
+    /// `$argon2id$…` (a PHC string) or `$2b$…` (bcrypt), found by `lead`: the key's public first characters.
+    Slow {
         /// The key's first characters, 4 to 32 of them; public.
         lead: String,
-        /// The PHC string.
+        /// The hash, as [`crate::secret::slow`] reads it.
         phc: String,
     },
 }
 
 impl Hash {
-    /// What names it over generations without revealing it: the digest itself, or the digest of the PHC string.
+    /// Which kind of hash it is, for people and programs.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Sha256(_) => "sha256",
+            Self::HmacSha256 { .. } => "hmac-sha256",
+            Self::Slow { phc, .. } if slow::is_bcrypt(phc) => "bcrypt",
+            Self::Slow { .. } => "argon2id",
+        }
+    }
+
+    /// What names it over generations without revealing it: the digest itself, or the digest of a slow hash's text.
     #[must_use]
     pub fn fingerprint(&self) -> Digest {
         match self {
             Self::Sha256(digest) | Self::HmacSha256 { digest, .. } => *digest,
-            Self::Argon2id { phc, .. } => Digest::of(phc.as_bytes()),
+            Self::Slow { phc, .. } => Digest::of(phc.as_bytes()),
         }
     }
 }

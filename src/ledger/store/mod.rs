@@ -29,6 +29,7 @@ use crate::config::plans::Scope;
 use crate::config::state::State;
 use crate::policy::limits::{Period, Purse, Spent};
 use file::Seen;
+pub(super) use file::real;
 
 pub(super) use reader::Reader;
 pub(super) use trail::Pruned;

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::*;
 use crate::config::records::{self, Hash, Hashed, KeyState};
 use crate::policy::revocations::Revocations;
@@ -11,7 +13,7 @@ fn sha256(key: &str) -> Hashed {
 
 fn argon2id(lead: &str, phc: &str) -> Hashed {
     Hashed {
-        hash: Hash::Argon2id {
+        hash: Hash::Slow {
             lead: lead.to_owned(),
             phc: phc.to_owned(),
         },
@@ -46,18 +48,16 @@ fn record(id: &str, secrets: Vec<Hashed>) -> records::Key {
 
 fn records(keys: Vec<records::Key>) -> Records {
     Records {
-        tombstones: Vec::new(),
-        organizations: vec![records::Organization {
+        organizations: vec![Arc::new(records::Organization {
             id: "42".to_owned(),
             name: Some("Acme".to_owned()),
             plan: Some(PlanId(1)),
             quota: None,
             created_at: None,
             metadata: serde_json::Map::new(),
-        }],
-        keys,
-        files: vec![],
-        empty: vec![],
+        })],
+        keys: keys.into_iter().map(Arc::new).collect(),
+        ..Records::default()
     }
 }
 

@@ -1,5 +1,7 @@
 //! Key files as operators write them: what comes out, and what is said about what is wrong.
 
+mod again;
+mod changes;
 mod files;
 mod problems;
 
@@ -13,6 +15,7 @@ use crate::config::problem::{Report, Severity};
 
 /// 2026-01-15T10:00:00Z
 const NOW: i64 = 1_768_471_200;
+const BCRYPT: &str = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
 const PHC: &str = "$argon2id$v=19$m=19456,t=2,p=1$YWJjZGVmZ2hpamtsbW5vcA$0123456789abcdefghijklmnopqrstuvwxyzABCDEFE";
 
 fn digits(of: &str) -> String {
@@ -124,7 +127,7 @@ metadata = {{ since = 2026-01-15 }}
     assert!(matches!(key.secrets[0].hash, Hash::Sha256(digest) if digest == Digest::of(b"a")));
     assert_eq!(key.secrets[0].expires_at, Some(1_772_323_200));
     assert!(matches!(key.secrets[1].hash, Hash::HmacSha256 { pepper: 0, digest } if digest == Digest::of(b"b")));
-    assert!(matches!(&key.secrets[2].hash, Hash::Argon2id { lead, phc } if lead == "acme" && phc == PHC));
+    assert!(matches!(&key.secrets[2].hash, Hash::Slow { lead, phc } if lead == "acme" && phc == PHC));
     assert_eq!(key.hint.as_deref(), Some("kg_live_…x7Qd"));
     assert_eq!(key.permissions, ["read", "send"]);
     assert_eq!(key.environment, Some(EnvironmentId(1)));
@@ -144,7 +147,7 @@ metadata = {{ since = 2026-01-15 }}
     );
     assert_eq!(key.owner.as_deref(), Some("Ada"));
     assert_eq!(key.metadata["since"], "2026-01-15");
-    assert_eq!(records.files, [PathBuf::from("keys.toml")]);
+    assert_eq!(records.files[0].path, PathBuf::from("keys.toml"));
 }
 
 #[test]
@@ -217,7 +220,7 @@ fn a_plaintext_key_has_the_hash_of_the_same_key() {
 fn the_state_that_is_hardest_to_undo_wins() {
     let key = |change: &dyn Fn(&mut Key)| {
         let mut key = good(&[("k.toml", &hashed(""))]).keys.remove(0);
-        change(&mut key);
+        change(Arc::make_mut(&mut key));
         key.state(NOW)
     };
     assert_eq!(key(&|_| {}), KeyState::Active);
@@ -240,8 +243,12 @@ fn the_state_that_is_hardest_to_undo_wins() {
 #[test]
 fn keys_are_counted_by_state() {
     let mut records = good(&[("k.toml", &hashed("active = false"))]);
-    let one = records.keys[0].clone();
-    records.keys.extend([one.clone(), Key { active: true, ..one }]);
+    let one = Arc::clone(&records.keys[0]);
+    let active = Key {
+        active: true,
+        ..Key::clone(&one)
+    };
+    records.keys.extend([one, Arc::new(active)]);
     assert_eq!(
         records.count_by_state(NOW).map(|(state, count)| (state.word(), count)),
         [
