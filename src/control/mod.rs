@@ -78,7 +78,7 @@ pub fn start(control: Control, admin: Vec<Bound>, read: Sources) -> io::Result<J
 
 fn spawn_all(control: Arc<Control>, admin: Vec<Bound>, read: Sources) -> io::Result<()> {
     let hangups = drain::spawn(&control)?;
-    admin::spawn(&control, admin)?;
+    admin::spawn(&control, admin, &hangups)?;
     user_keys::spawn(&control);
     reload::spawn(control, hangups, read);
     Ok(())
