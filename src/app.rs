@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::panic;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use anyhow::{Context, ensure};
@@ -12,11 +12,12 @@ use crate::clock;
 use crate::config::Config;
 use crate::config::sources::Sources;
 use crate::control::{self, Control};
+use crate::current::Current;
 use crate::ledger::Ledger;
+use crate::ledger::journal::Journal;
 use crate::lifecycle::{Conductor, Stage};
 use crate::listen::Bound;
 use crate::policy::Policy;
-use crate::policy::current::Current;
 use crate::proxy::{self, Proxy};
 use crate::refetch::Refetch;
 use crate::telemetry::log;
@@ -48,7 +49,8 @@ pub fn start(config: Config, read: Sources, log: Option<&log::Writer>) -> anyhow
     announce("admin", &admin);
 
     let state = config.state.clone();
-    let policy = Policy::first(config)?;
+    let (journal, remembered) = state.as_ref().map(Journal::open).transpose()?.unzip();
+    let policy = Policy::first(config)?.remembering(remembered.unwrap_or_default().iter());
     // Before the first request, so that nobody spends twice what the last process knows.
     let ledger =
         Ledger::start(state.as_ref(), policy.balances(), Arc::clone(&metrics)).context("cannot start the ledger")?;
@@ -56,10 +58,13 @@ pub fn start(config: Config, read: Sources, log: Option<&log::Writer>) -> anyhow
     let refetch = Arc::<Refetch>::default();
     let control = Control {
         current: Arc::clone(&current),
+        journal: journal.map(Arc::new),
+        pushed: Mutex::default(),
         refetch: Arc::clone(&refetch),
         conductor: conductor.clone(),
         started: clock::unix(),
         metrics: Arc::clone(&metrics),
+        audit: ledger.audit.clone(),
         dropped_lines: log.map(log::Writer::dropped_lines),
     };
     let data_path = Proxy {

@@ -41,6 +41,28 @@ pub fn monotonic() -> u64 {
     u64::try_from(Instant::now().saturating_duration_since(start).as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// How long it is until a point in time, in Unix seconds; nothing when it has come.
+#[must_use]
+#[allow(clippy::disallowed_methods)] // the one place
+pub fn until(unix: i64) -> Duration {
+    let Ok(seconds) = u64::try_from(unix) else {
+        return Duration::ZERO;
+    };
+    let then = UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+    then.map_or(Duration::MAX, |then| {
+        then.duration_since(SystemTime::now()).unwrap_or(Duration::ZERO)
+    })
+}
+
+/// Milliseconds since the Unix epoch.
+#[must_use]
+#[allow(clippy::disallowed_methods)] // the one place
+pub fn unix_millis() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX))
+}
+
 /// Seconds since the Unix epoch.
 #[must_use]
 #[allow(clippy::disallowed_methods)] // the one place

@@ -17,7 +17,7 @@
 //! | [`app`] | | the only file that knows every room | |
 //!
 //! Beside them stand the leaves that any room may name: [`secret`] (redacted types), [`clock`] (the only reader of system
-//! time), [`lifecycle`] (how `control` tells `proxy` to stop), [`listen`] (bound sockets), [`refetch`] (how `proxy` asks `control` for new keys
+//! time), [`current`] (the generation in force, and who acts on it), [`lifecycle`] (how `control` tells `proxy` to stop), [`listen`] (bound sockets), [`refetch`] (how `proxy` asks `control` for new keys
 //! of users' tokens), [`runtime`] (threads with a runtime), [`telemetry`] (log and metrics).
 //! A test reads the `use` lines and keeps these rules true.
 //!
@@ -51,6 +51,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod current;
 pub mod ledger;
 pub mod lifecycle;
 pub mod listen;

@@ -92,7 +92,7 @@ fn summary(policy: &Policy, now: i64) -> String {
         count(keyring.len(), "key"),
         count(keyring.organizations().len(), "organization")
     ));
-    for (state, number) in keyring.count_by_state(now) {
+    for (state, number) in keyring.count_by_state(policy.revocations(), now) {
         if number > 0 {
             lines.push(format!("           {number} {}", state.word().replace('_', " ")));
         }

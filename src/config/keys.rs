@@ -23,6 +23,10 @@ pub struct Keys {
     pub allow_plaintext: bool,
     /// `argon2_concurrency`: how many slow verifications may run at once; default 1 per two CPUs, at least 1.
     pub argon2_concurrency: usize,
+    /// `close_code`: what a WebSocket is closed with when its key dies (RFC 6455 §7.4); default 1008.
+    pub close_code: u16,
+    /// `slow_after`: a revocation that took longer through the key file is warned about; default `"10s"`.
+    pub slow_after: Duration,
     /// `[keys.advise]`
     pub advise: Advice,
 }
@@ -56,6 +60,8 @@ pub(super) fn read(table: &Table<'_>, files: &Files) -> Option<Keys> {
     let peppers = table.get("peppers");
     let allow_plaintext = table.get("allow_plaintext_keys");
     let concurrency = table.get("argon2_concurrency");
+    let close_code = table.get("close_code");
+    let slow_after = table.get("slow_after");
     let advise = table.section("advise");
 
     let file = file.and_then(|item| item.text().map(|path| files.resolve(path)));
@@ -76,6 +82,10 @@ pub(super) fn read(table: &Table<'_>, files: &Files) -> Option<Keys> {
         peppers,
         allow_plaintext,
         argon2_concurrency,
+        close_code: close_code.and_then(|item| read_close_code(&item)).unwrap_or(1008),
+        slow_after: slow_after
+            .and_then(|item| item.duration_within(Duration::from_secs(1)..=Duration::from_hours(24)))
+            .unwrap_or(Duration::from_secs(10)),
         advise: read_advice(&advise),
     })
 }
@@ -86,6 +96,20 @@ fn read_advice(table: &Table<'_>) -> Advice {
         permissions: most("permissions"),
         subscriptions: most("subscriptions"),
     }
+}
+
+/// One that a server may send, and that says why.
+fn read_close_code(item: &Item<'_>) -> Option<u16> {
+    let code = item.count(1000..=4999)?;
+    let code = u16::try_from(code).ok()?;
+    if matches!(code, 1000 | 1001 | 1008 | 1011 | 3000..=4999) {
+        return Some(code);
+    }
+    item.error(
+        "is not a code that a WebSocket can be closed with here",
+        "1008 (policy violation) is usual; 3000 to 4999 are for applications (RFC 6455 §7.4)",
+    );
+    None
 }
 
 fn half_of_cpus() -> usize {

@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use super::files::Files;
 use super::reader::{Item, Table};
+use super::units;
+
+/// What is kept is kept for at least that long.
+const DAY: Duration = Duration::from_hours(24);
 
 /// The state file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,16 +17,39 @@ pub struct State {
     pub path: PathBuf,
     /// `flush`: at most this much is lost when the process is killed; default 1 s.
     pub flush: Duration,
+    /// `usage_retention`: how long usage is kept, and what keys used last; default 92 days.
+    pub usage_retention: Duration,
+    /// `audit_retention`: how long the audit trail is kept; default 400 days.
+    pub audit_retention: Duration,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::from("keygate.db"),
+            flush: Duration::from_secs(1),
+            usage_retention: Duration::from_hours(92 * 24),
+            audit_retention: Duration::from_hours(400 * 24),
+        }
+    }
 }
 
 /// Reads `[state]`; `None` where nothing is to be remembered. `keys` is where keys are read from.
 pub(super) fn read(item: Option<&Item<'_>>, files: &Files, keys: Option<&Path>) -> Option<State> {
     let table: Table<'_> = item?.table()?;
     let path = table.require("path", "for example path = \"keygate.db\"");
+    let default = State::default();
     let flush = table.get("flush");
     let flush = flush
         .and_then(|item| item.duration_within(Duration::from_millis(100)..=Duration::from_mins(1)))
-        .unwrap_or(Duration::from_secs(1));
+        .unwrap_or(default.flush);
+    let retention = |key, shortest, default| {
+        let item = table.get(key);
+        let told = item.and_then(|item| item.duration_within(shortest..=units::LONGEST));
+        told.unwrap_or(default)
+    };
+    let usage_retention = retention("usage_retention", DAY, default.usage_retention);
+    let audit_retention = retention("audit_retention", DAY, default.audit_retention);
     let item = path?;
     let path = files.resolve(item.text()?);
     // A file that is no database would be moved aside, and a directory of keys is read again with every change in it.
@@ -41,5 +68,10 @@ pub(super) fn read(item: Option<&Item<'_>>, files: &Files, keys: Option<&Path>) 
         );
         return None;
     }
-    Some(State { path, flush })
+    Some(State {
+        path,
+        flush,
+        usage_retention,
+        audit_retention,
+    })
 }

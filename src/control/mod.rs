@@ -11,20 +11,24 @@ mod jwks;
 pub mod keyfile;
 pub mod mint;
 mod reload;
+mod revoke;
 pub mod status;
 mod user_keys;
 mod watch;
 
+use std::collections::HashSet;
 use std::io;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 
 use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::config::sources::Sources;
+use crate::current::Current;
+use crate::ledger::audit::Audit;
+use crate::ledger::journal::Journal;
 use crate::lifecycle::{self, Conductor, Stage, Vital};
 use crate::listen::Bound;
-use crate::policy::current::Current;
 use crate::refetch::Refetch;
 use crate::runtime;
 use crate::telemetry::metrics::Metrics;
@@ -37,10 +41,16 @@ pub struct Control {
     pub conductor: Conductor,
     /// When the process began; Unix seconds.
     pub started: i64,
+    /// Where revocations are remembered, with `[state]`.
+    pub journal: Option<Arc<Journal>>,
+    /// The ids of keys that were revoked by a push.
+    pub pushed: Mutex<HashSet<String>>,
     /// Who asks for new keys of users' tokens.
     pub refetch: Arc<Refetch>,
     /// What is told.
     pub metrics: Arc<Metrics>,
+    /// Where what is done goes on record.
+    pub audit: Audit,
     /// Counts log lines that were given up, where the process has a log.
     pub dropped_lines: Option<ErrorCounter>,
 }
@@ -80,6 +90,7 @@ fn spawn_all(control: Arc<Control>, admin: Vec<Bound>, read: Sources) -> io::Res
     let hangups = drain::spawn(&control)?;
     admin::spawn(&control, admin, &hangups)?;
     user_keys::spawn(&control);
+    revoke::spawn(&control);
     reload::spawn(control, hangups, read);
     Ok(())
 }

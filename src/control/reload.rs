@@ -132,15 +132,17 @@ fn apply(control: &Control, started: &Fixed) -> Sources {
     let mut read = Sources::default();
     match next(&previous, started, &mut read) {
         Ok(next) => {
-            let next = Arc::new(next);
-            control.current.swap(Arc::clone(&next));
+            let now = clock::unix();
+            let Some((_, next)) = control.current.update(|previous| Some(next.after(previous, now))) else {
+                return read;
+            };
             control.refetch.reconsider();
             control
                 .metrics
                 .reloads
                 .get_or_create(&Outcome { result: "applied" })
                 .inc();
-            next.balances().forget_ended(clock::unix());
+            next.balances().forget_ended(now);
             tell(&control.metrics, &next);
             info!(
                 message = "reloaded",
@@ -165,7 +167,7 @@ fn next(previous: &Policy, started: &Fixed, read: &mut Sources) -> Result<Policy
             option
         );
     }
-    Policy::next(config, previous)
+    Policy::next(config, previous, clock::unix())
 }
 
 /// A key file that held something and has no byte left is one that is being written: every plain rewrite begins so.
@@ -213,7 +215,7 @@ fn tell(metrics: &Metrics, policy: &Policy) {
         .set(i64::try_from(policy.generation).unwrap_or(i64::MAX));
     metrics.reload_failed.set(0);
     metrics.last_reload.set(now);
-    for (state, count) in policy.keyring().count_by_state(now) {
+    for (state, count) in policy.keyring().count_by_state(policy.revocations(), now) {
         metrics
             .keys
             .get_or_create(&State { state: state.word() })

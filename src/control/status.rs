@@ -107,7 +107,7 @@ pub(super) fn of(control: &Control, policy: &Policy, now: i64) -> Status {
     let observed = observed(config, &metrics.migration, now);
     let legacy = legacy(config, &metrics.migration, now);
     let (enforcing_would_refuse, verdict) = verdict(config, &observed, &legacy);
-    let keys = policy.keyring().count_by_state(now);
+    let keys = policy.keyring().count_by_state(policy.revocations(), now);
     Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         generation: policy.generation,

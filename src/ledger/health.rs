@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tracing::{error, info};
 
+use super::audit::Link;
 use super::store::Trouble;
 use crate::clock;
 use crate::telemetry::metrics::Metrics;
@@ -82,6 +83,16 @@ impl Health {
             message = "the state file, or its log, was removed, replaced or cut while it was in use; balances are written \
                        anew, usage and last use go on from what is there",
             file = %path.display()
+        );
+    }
+
+    /// The audit trail is not the one that was written to.
+    pub(super) fn trail_lost(&self, last: &Link) {
+        error!(
+            target: "audit",
+            message = "the audit trail in the state file is not the one that was written to: rows are missing, or it is another",
+            seq = last.seq,
+            hash = last.hash
         );
     }
 

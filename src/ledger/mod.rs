@@ -1,4 +1,5 @@
-//! Remember: what must outlive a request and the process. Quota balances, usage and last use, in one SQLite file.
+//! Remember: what must outlive a request and the process. Quota balances, usage, last use and the audit trail, in one SQLite
+//! file.
 //!
 //! A room of its own so that nothing on the data path ever waits for a disk. Workers bump counters ([`tally`]) and balances
 //! in memory; one thread (`writer`) takes what has changed, twice in every `state.flush`, and writes it in one
@@ -9,15 +10,17 @@
 //! - Balances are read before the first request is served. Where that is not possible (another process holds the file), they
 //!   are added to what has been spent by the time it is.
 //! - When the process is killed, what happened within the last `state.flush` is lost; in good order, nothing is.
-//! - Never more than one process writes: a lock file beside the database says who.
+//! - Never more than one process writes balances and usage: a lock file beside the database says who. Only the [`audit`] trail
+//!   takes rows from others too.
 //! - A file that is damaged is moved aside, never overwritten, and a new one begun.
-//!
-//! Deliberately absent: reading usage back. The file is for operators, with `sqlite3`.
 
+pub mod audit;
 mod backlog;
 mod health;
+pub mod journal;
 mod store;
 pub mod tally;
+mod waiting;
 mod writer;
 
 #[cfg(test)]
@@ -25,20 +28,25 @@ mod tests;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use crate::config::state::State;
 use crate::policy::limits::Balances;
 use crate::telemetry::metrics::Metrics;
+use audit::Audit;
 use tally::Tallies;
-use writer::Writer;
+use writer::{Message, Writer};
+
+pub use store::Unavailable;
 
 /// The state file's keeper, or none where there is nothing to keep.
 pub struct Ledger {
     /// What workers count in.
     pub tallies: Arc<Tallies>,
-    writer: Option<(Sender<writer::Stop>, JoinHandle<()>)>,
+    /// Where what is done goes on record.
+    pub audit: Audit,
+    writer: Option<(SyncSender<Message>, JoinHandle<()>)>,
 }
 
 impl Ledger {
@@ -51,27 +59,30 @@ impl Ledger {
         let Some(state) = state else {
             return Ok(Self {
                 tallies: Arc::new(Tallies::off()),
+                audit: Audit::off(),
                 writer: None,
             });
         };
         let tallies = Arc::new(Tallies::on());
+        let (sender, inbox) = sync_channel(audit::QUEUED);
+        let audit = Audit::on(sender.clone(), Arc::clone(&metrics));
         let mut writer = Writer::new(state, balances, Arc::clone(&tallies), metrics);
         writer.begin();
-        let (stop, stopped) = channel();
         let thread = thread::Builder::new()
             .name("keygate-ledger".to_owned())
-            .spawn(move || writer.run(&stopped))?;
+            .spawn(move || writer.run(&inbox))?;
         Ok(Self {
             tallies,
-            writer: Some((stop, thread)),
+            audit,
+            writer: Some((sender, thread)),
         })
     }
 
     /// Writes what is left; to be called when nobody counts any more.
     pub fn close(self) {
-        if let Some((stop, thread)) = self.writer {
+        if let Some((sender, thread)) = self.writer {
             // Either fails only where the thread has ended by a bug, which was logged.
-            let _ = stop.send(writer::Stop);
+            let _ = sender.send(Message::Stop);
             let _ = thread.join();
         }
     }

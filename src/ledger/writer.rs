@@ -1,20 +1,30 @@
-//! The thread that writes: twice in every `flush`, so that a flush that takes a while keeps the promise too.
+//! The thread that writes: counts twice in every `flush`, so that a flush that takes a while keeps the promise too, and audit
+//! entries as they come.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
+use super::audit::{self, Action, Actor, Entry, Link, Pending, Source};
 use super::backlog::Backlog;
 use super::health::Health;
 use super::store::{Store, Trouble};
 use super::tally::Tallies;
+use super::waiting::Waiting;
 use crate::clock;
 use crate::config::state::State;
 use crate::policy::limits::Balances;
 use crate::telemetry::metrics::Metrics;
 
-/// Asks for the last flush.
-pub(super) struct Stop;
+/// What the thread is told.
+pub(super) enum Message {
+    /// To append this.
+    Entry(Box<Pending>),
+    /// To write everything, and end.
+    Stop,
+}
 
 /// How often the last flush is tried, where the file is busy.
 const LAST_TRIES: usize = 3;
@@ -28,6 +38,9 @@ pub(super) struct Writer {
     /// Whether what the file remembered is among the balances.
     is_restored: bool,
     backlog: Backlog,
+    waiting: Waiting,
+    /// The last place in the audit trail that is known to be on disk.
+    last: Option<Link>,
     health: Health,
     metrics: Arc<Metrics>,
 }
@@ -44,6 +57,8 @@ impl Writer {
             store: None,
             is_restored: false,
             backlog: Backlog::default(),
+            waiting: Waiting::default(),
+            last: None,
             health: Health::new(Arc::clone(&metrics)),
             metrics,
         }
@@ -58,28 +73,50 @@ impl Writer {
     }
 
     /// Writes until it is told to stop.
-    pub(super) fn run(mut self, stopped: &Receiver<Stop>) {
+    pub(super) fn run(mut self, inbox: &Receiver<Message>) {
         let watched = Watched(Arc::clone(&self.metrics));
-        let flush = u64::try_from(self.state.flush.as_nanos()).unwrap_or(u64::MAX);
-        let mut next = clock::monotonic();
+        let pause = u64::try_from(self.state.flush.as_nanos()).unwrap_or(u64::MAX) / 2;
+        let mut next = clock::monotonic().saturating_add(pause);
         loop {
-            next = next.saturating_add(flush / 2).max(clock::monotonic());
-            let pause = Duration::from_nanos(next.saturating_sub(clock::monotonic()));
-            match stopped.recv_timeout(pause) {
-                Err(RecvTimeoutError::Timeout) => {
-                    self.flush();
+            if clock::monotonic() >= next {
+                self.attempt(Self::write);
+                next = next.saturating_add(pause).max(clock::monotonic());
+            }
+            match inbox.recv_timeout(Duration::from_nanos(next.saturating_sub(clock::monotonic()))) {
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Message::Entry(pending)) => {
+                    self.waiting.add(*pending);
+                    let goes_on = self.take_entries(inbox);
+                    self.attempt(Self::append);
+                    if !goes_on {
+                        break;
+                    }
                 }
-                Ok(Stop) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
             }
         }
+        self.take_entries(inbox);
         self.end();
         std::mem::forget(watched);
     }
 
-    /// One flush; whether everything is written.
-    fn flush(&mut self) -> bool {
-        let Err(trouble) = self.write() else { return true };
+    /// Takes the entries that have come; whether the thread is to go on.
+    fn take_entries(&mut self, inbox: &Receiver<Message>) -> bool {
+        for _ in 0..audit::QUEUED {
+            match inbox.try_recv() {
+                Ok(Message::Entry(pending)) => self.waiting.add(*pending),
+                Ok(Message::Stop) => return false,
+                Err(_) => break,
+            }
+        }
+        true
+    }
+
+    /// Tries to write; whether that was done.
+    fn attempt(&mut self, write: fn(&mut Self) -> Result<(), Trouble>) -> bool {
+        let Err(trouble) = write(self) else { return true };
         self.health.failed(&trouble);
+        self.waiting.wait(&self.metrics);
         match &mut self.store {
             Some(store) if trouble.is_full() => store.make_room(),
             Some(_) if trouble.is_busy() => {}
@@ -88,29 +125,62 @@ impl Writer {
         false
     }
 
+    /// Everything.
     fn write(&mut self) -> Result<(), Trouble> {
         let opened = self.open();
         // Also where there is no file: what workers hold is bounded by how often it is taken.
         self.collect();
         opened?;
-        let Some(store) = &mut self.store else { return Ok(()) };
-        if self.backlog.is_empty() {
-            self.health.works();
-            return Ok(());
-        }
-        match store.write(&self.backlog, clock::unix()) {
-            Ok(()) => {}
+        self.or_anew(Self::put_all)
+    }
+
+    /// The audit entries, which do not wait for the next flush.
+    fn append(&mut self) -> Result<(), Trouble> {
+        self.open()?;
+        self.or_anew(Self::put_entries)
+    }
+
+    /// Writes, into a new file where the old one is damaged.
+    fn or_anew(&mut self, put: fn(&mut Self) -> Result<(), Trouble>) -> Result<(), Trouble> {
+        match put(self) {
             Err(Trouble::Damaged(reason)) => {
                 self.store = None;
                 self.begin_anew(&reason)?;
                 self.collect();
-                let Some(store) = &mut self.store else { return Ok(()) };
-                store.write(&self.backlog, clock::unix())?;
+                put(self)
             }
-            Err(trouble) => return Err(trouble),
+            outcome => outcome,
         }
-        self.backlog = Backlog::default();
-        self.health.wrote();
+    }
+
+    fn put_all(&mut self) -> Result<(), Trouble> {
+        let Some(store) = &mut self.store else { return Ok(()) };
+        if self.backlog.is_empty() {
+            self.health.works();
+        } else {
+            store.write(&self.backlog, clock::unix())?;
+            self.backlog = Backlog::default();
+            self.health.wrote();
+        }
+        self.put_entries()
+    }
+
+    fn put_entries(&mut self) -> Result<(), Trouble> {
+        let Some(store) = &mut self.store else { return Ok(()) };
+        let links = if self.waiting.is_empty() {
+            Vec::new()
+        } else {
+            store.append(&self.waiting.entries())?
+        };
+        for row in store.heard(links.first()) {
+            audit::log(&row, Some(&row.link()));
+            self.last = Some(row.link());
+        }
+        if let Some(last) = links.last() {
+            self.last = Some(last.clone());
+            self.waiting.chained(links, &self.metrics);
+            self.health.works();
+        }
         Ok(())
     }
 
@@ -146,8 +216,26 @@ impl Writer {
     fn begin_anew(&mut self, reason: &str) -> Result<(), Trouble> {
         let moved = Store::move_aside(&self.state.path, clock::unix())?;
         self.health.moved_aside(&moved.display().to_string(), reason);
+        self.trail_begins(&json!({ "reason": "the state file was damaged", "moved_to": moved.display().to_string() }));
+        // It is told already.
+        self.last = None;
         let store = Store::open(&self.state.path)?;
         self.take(store)
+    }
+
+    /// Puts on record that there is an older trail, elsewhere or nowhere.
+    fn trail_begins(&mut self, detail: &Value) {
+        let mut detail = detail.clone();
+        detail["last"] = json!(self.last);
+        let entry = Entry {
+            at: clock::unix(),
+            actor: Actor::Keygate,
+            source: Source::Keygate,
+            action: Action::AuditBegun,
+            target: None,
+            detail,
+        };
+        self.waiting.add(Pending::own(entry, &self.metrics));
     }
 
     fn take(&mut self, store: Store) -> Result<(), Trouble> {
@@ -158,13 +246,23 @@ impl Writer {
             self.balances.restore(store.balances()?);
             self.is_restored = true;
         }
+        match &self.last {
+            Some(last) if !store.knows(last)? => {
+                self.health.trail_lost(last);
+                self.trail_begins(
+                    &json!({ "reason": "the state file was removed or replaced, or its audit trail cut" }),
+                );
+            }
+            Some(_) | None => {}
+        }
+        self.last = store.last()?;
         self.store = Some(store);
         Ok(())
     }
 
     /// The last flush: of everything, since nobody counts any more.
     fn end(mut self) {
-        if !(0..LAST_TRIES).any(|_| self.flush()) {
+        if !(0..LAST_TRIES).any(|_| self.attempt(Self::write)) {
             self.health.lost();
         }
         if let Some(store) = self.store {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::bond::Proof;
 use super::credential::{self, Extraction, Taken};
 use super::decide::{Admitted, End, Walk};
 use super::forwarded::Client;
@@ -59,13 +60,19 @@ impl<'a> Walk<'a> {
             )
         });
         self.record.ask(Rule::State);
+        let (keyring, revocations) = (&self.policy.keyring, &*self.policy.revocations);
         self.record
-            .found(|| told::end(self.policy.keyring.ends_at(found), self.now.unix));
-        if let Err(invalid) = self.policy.keyring.state(found, self.now.unix) {
+            .found(|| told::end(keyring.ends_at(found, revocations), self.now.unix));
+        if let Err(invalid) = keyring.admits(found, key, revocations, self.now.unix) {
             self.trail.dead = Some(standing);
             return Err(self.bad_key(Refusal::CredentialInvalid(invalid), client.address).into());
         }
         self.trail.standing = Some(standing);
+        self.trail.proof = Some(Proof::Key {
+            fingerprint: keyring.fingerprint(found),
+            by_prefix: by_prefix.map(|id| Arc::clone(&self.policy.environments[usize::from(id.0)])),
+            until: keyring.ends_at(found, revocations),
+        });
         self.record.ask(Rule::Network);
         self.record.found(|| told::client(client));
         let record = self.policy.keyring.key(found.key);

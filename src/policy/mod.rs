@@ -11,9 +11,9 @@
 pub mod answer;
 pub mod audience;
 mod authenticate;
+pub mod bond;
 pub mod caller;
 pub mod credential;
-pub mod current;
 mod decide;
 pub mod forwarded;
 pub mod head;
@@ -26,6 +26,7 @@ mod outcome;
 pub mod permissions;
 pub mod permit;
 pub mod refusal;
+pub mod revocations;
 pub mod route;
 mod rules;
 mod slow;
@@ -40,6 +41,7 @@ mod whoami;
 
 use std::collections::HashSet;
 use std::fmt;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use http::{HeaderName, HeaderValue, Method};
@@ -48,6 +50,7 @@ use crate::config::Config;
 use crate::config::credentials::Source;
 use crate::config::environments::EnvironmentId;
 use crate::config::problem::{Problem, Problems, Severity};
+use crate::config::records::Tombstone;
 use crate::config::routes::{Access, Parameter, Subscription};
 use crate::config::upstreams::{Paths, Upstream};
 use audience::Audience;
@@ -57,6 +60,7 @@ use keyring::{KeyIndex, Keyring};
 use limits::{Balances, Failures};
 use permissions::Sets;
 use permit::{Passage, Trail};
+use revocations::Revocations;
 use route::{Match, RouteIndex, Routes, Unroutable};
 use standing::{Accounts, Own, Plans, Standing};
 use user::{FetchedKeys, UserAccounts, Users};
@@ -64,10 +68,20 @@ use user::{FetchedKeys, UserAccounts, Users};
 pub use outcome::{Answered, Decision, Outlook, Refused};
 pub use slow::{SlowCheck, Verdict};
 
-/// One generation: configuration and keys, compiled.
+/// One generation: configuration and keys, compiled, and what is revoked.
+///
+/// Its parts are shared: a generation that only revokes something is another [`Revocations`] beside the same parts.
+#[derive(Clone)]
 pub struct Policy {
     /// Counts up from 1.
     pub generation: u64,
+    /// What is revoked for good.
+    revocations: Arc<Revocations>,
+    parts: Arc<Parts>,
+}
+
+/// What is compiled from the files.
+pub struct Parts {
     /// What it was compiled from; of its records, only the names of their files are left.
     pub config: Config,
     /// The shape of refusals and failures.
@@ -79,8 +93,12 @@ pub struct Policy {
     prefixes: credential::Prefixes,
     /// What logs call the places of credentials, by their index.
     sources: Box<[Arc<str>]>,
+    /// The names of environments, by [`EnvironmentId`].
+    environments: Box<[Arc<str>]>,
     /// [`user::places`]
     places: Vec<Source>,
+    /// The headers by which decisions are made.
+    relied_on: Box<[HeaderName]>,
     /// Where `[user_tokens]` is configured.
     users: Option<Users>,
     /// What the permissions of callers are made with that have no record.
@@ -117,12 +135,14 @@ impl Policy {
         Self::compile(config, 1, Arc::default())
     }
 
-    /// The generation after `previous`: limits that are spent stay spent.
+    /// The generation after `previous`: limits that are spent stay spent, and what was revoked at `now` (Unix seconds) stays
+    /// revoked.
     ///
     /// # Errors
     /// Routes that cannot stand beside each other.
-    pub fn next(config: Config, previous: &Self) -> Result<Self, Problems> {
+    pub fn next(config: Config, previous: &Self, now: i64) -> Result<Self, Problems> {
         let next = Self::compile(config, previous.generation + 1, Arc::clone(&previous.running))?;
+        let next = next.after(previous, now);
         let organizations: HashSet<&str> = next.organizations().collect();
         next.running
             .accounts
@@ -130,10 +150,55 @@ impl Policy {
         Ok(next)
     }
 
+    /// The same, behind another generation than it was compiled for.
+    #[must_use]
+    pub fn after(self, previous: &Self, now: i64) -> Self {
+        let own = Revocations::clone(&self.revocations);
+        Self {
+            generation: previous.generation + 1,
+            revocations: own.after(&previous.revocations, now),
+            parts: self.parts,
+        }
+    }
+
+    /// The generation after this one, in which these are revoked too; `None` where they are already.
+    #[must_use]
+    pub fn revoking<'t>(&self, tombstones: impl IntoIterator<Item = &'t Tombstone>) -> Option<Self> {
+        let mut news = tombstones
+            .into_iter()
+            .filter(|tombstone| !self.revocations.covers(tombstone))
+            .peekable();
+        news.peek()?;
+        let mut revocations = Revocations::clone(&self.revocations);
+        news.for_each(|tombstone| revocations.add(tombstone));
+        Some(Self {
+            generation: self.generation + 1,
+            revocations: Arc::new(revocations),
+            parts: Arc::clone(&self.parts),
+        })
+    }
+
+    /// The same generation, in which these are revoked too: what earlier processes knew.
+    #[must_use]
+    pub fn remembering<'t>(self, tombstones: impl IntoIterator<Item = &'t Tombstone>) -> Self {
+        let generation = self.generation;
+        match self.revoking(tombstones) {
+            Some(next) => Self { generation, ..next },
+            None => self,
+        }
+    }
+
+    /// What is revoked for good.
+    #[must_use]
+    pub fn revocations(&self) -> &Arc<Revocations> {
+        &self.revocations
+    }
+
     fn compile(mut config: Config, generation: u64, running: Arc<Running>) -> Result<Self, Problems> {
         let routes = Routes::compile(&config.routes, config.unmatched.access)
             .map_err(|unroutable| problem(&config, &unroutable))?;
         let sets = Sets::compile(&config.permissions);
+        let revocations = Arc::new(Revocations::of(&config.records));
         let keyring = Keyring::compile(&config.records, &config.keys.peppers, &sets);
         let failures = running.failures(&config);
         let places = user::places(&config);
@@ -141,8 +206,7 @@ impl Policy {
         let whoami = whoami.map(|form| whoami::Whoami::compile(form, &config.records));
         // There may be a million, and they say nothing that has not been compiled.
         config.records = Arc::new(config.records.only_files());
-        Ok(Self {
-            generation,
+        let parts = Parts {
             answers: answer::Answers::compile(&config.errors, &config.credentials.counting_everywhere())
                 .with_routes(routes_with_sources(&config)),
             law: Arc::new(law(&config, &places)),
@@ -151,6 +215,8 @@ impl Policy {
             routes,
             prefixes: credential::Prefixes::compile(&config.environments),
             sources: labels(&config, &places),
+            environments: names_of_environments(&config),
+            relied_on: relied_on(&config).cloned().collect(),
             users: Users::compile(&config, &places, &keyring),
             keyring,
             places,
@@ -163,6 +229,11 @@ impl Policy {
             running,
             failures,
             config,
+        };
+        Ok(Self {
+            generation,
+            revocations,
+            parts: Arc::new(parts),
         })
     }
 
@@ -199,6 +270,11 @@ impl Policy {
                 counting.first().map(|&index| &credentials.sources[usize::from(index)])
             }
         }
+    }
+
+    fn environment_named(&self, name: &str) -> Option<EnvironmentId> {
+        let position = self.environments.iter().position(|known| **known == *name);
+        Some(EnvironmentId(u16::try_from(position?).ok()?))
     }
 
     /// The key's standing: rendered once, and again only for a hash whose prefix names another environment than the
@@ -243,6 +319,14 @@ impl Policy {
             terms,
             caller,
         }
+    }
+}
+
+impl Deref for Policy {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
     }
 }
 
@@ -294,6 +378,13 @@ fn routes_with_sources(config: &Config) -> impl Iterator<Item = (RouteIndex, Vec
             }
         }
     })
+}
+
+fn names_of_environments(config: &Config) -> Box<[Arc<str>]> {
+    let environments = config.environments.iter();
+    environments
+        .map(|environment| environment.name.as_str().into())
+        .collect()
 }
 
 /// What logs call the places of credentials.

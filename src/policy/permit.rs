@@ -12,6 +12,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Uri};
 
 use super::Policy;
+use super::bond::Proof;
 use super::caller::IdentityHeaders;
 use super::credential::Taken;
 use super::forwarded::{Client, Rendered};
@@ -53,6 +54,8 @@ pub struct Trail {
     pub source: Option<Arc<str>>,
     /// The key, once it is known to be valid.
     pub standing: Option<Arc<Standing>>,
+    /// How it proved who it is.
+    pub proof: Option<Proof>,
     /// The key of a record that is not good now: for the log alone, since the caller must not learn that there is one.
     pub dead: Option<Arc<Standing>>,
     /// Where the key stands in its windows, once they were asked.

@@ -13,17 +13,20 @@ use hyper::body::Incoming;
 use tracing::info;
 
 use super::connection::Client;
+use super::register::Registered;
 use super::relay::{Cut, Exchange};
 use super::upgrade::Seat;
 use super::worker::Generation;
 use crate::clock::{self, Now};
 use crate::config::telemetry::AccessLog;
 use crate::ledger::tally::{Call, End};
+use crate::policy::Policy;
+use crate::policy::bond::Bond;
 use crate::policy::caller;
 use crate::policy::header_law::{kept_request_id, kept_traceparent};
 use crate::policy::limits::Slot;
 use crate::policy::permit::{Passage, Trail};
-use crate::policy::refusal::{Failure, Refusal};
+use crate::policy::refusal::{Failure, Invalid, Refusal};
 use crate::telemetry::metrics::{self, Entry, Metrics, Reason};
 use crate::telemetry::migration::Caller;
 
@@ -43,6 +46,8 @@ pub(super) struct AccessLine {
     pub(super) trail: Trail,
     /// The key's place among its requests in flight: given back with the last byte.
     pub(super) slot: Option<Slot>,
+    /// Its place in the register, where it rests on something that can end.
+    pub(super) registered: Option<Registered>,
     /// Its place among the tunnels, when it asks for one or is one.
     pub(super) seat: Option<Seat>,
     log: AccessLog,
@@ -99,6 +104,7 @@ impl AccessLine {
             traceparent,
             trail: Trail::default(),
             slot: None,
+            registered: None,
             seat: None,
             log: config.telemetry.access_log,
             opened: now.monotonic,
@@ -114,6 +120,17 @@ impl AccessLine {
             tunnel: None,
             client,
         })
+    }
+
+    /// It was let in by `policy`, and ends with what it rests on.
+    pub(super) fn register(&mut self, policy: &Policy, bond: Option<Bond>) {
+        self.registered = bond.map(|bond| Registered::enter(&self.client, &self.exchange, bond, policy));
+    }
+
+    /// Why what it rested on has ended.
+    pub(super) fn withdrawn(&self) -> Refusal {
+        let refusal = self.exchange.withdrawn().cloned();
+        refusal.unwrap_or(Refusal::CredentialInvalid(Invalid::Revoked))
     }
 
     /// Whether the client speaks HTTP/1.
@@ -190,12 +207,18 @@ impl AccessLine {
 
     /// What cut it after it was let through, and nobody else has told.
     fn settle(&mut self) {
+        if let Some(refusal) = self.exchange.withdrawn().cloned() {
+            // It was carried so far: what it has cost is spent.
+            self.trail.charge = None;
+            self.refused(&refusal);
+        }
         if self.decision != FORWARD {
             return;
         }
         match self.exchange.cut() {
             Some(Cut::Failed(failure)) => self.failed(failure),
             Some(Cut::BodyTooLarge) => self.refused(&Refusal::BodyTooLarge),
+            Some(Cut::Withdrawn) => self.refused(&self.withdrawn()),
             // Nobody has answered: the client went away before there was anything to say.
             None if self.status == 0 => self.failed(Failure::ClientGone),
             None => {}

@@ -57,6 +57,10 @@ pub(super) struct Client {
     open: Cell<u64>,
     /// The connection's own task, where others end its requests.
     task: RefCell<Option<Waker>>,
+    /// Where its task can be woken in any case.
+    seat: usize,
+    /// Its only exchange ended midway: there is no way to say so but to end with it.
+    is_cut: Cell<bool>,
 }
 
 /// How many exchanges a connection has at once, and what their deadlines are kept with.
@@ -78,6 +82,8 @@ impl Client {
             calls: Cell::new(0),
             open: Cell::new(0),
             task: RefCell::new(None),
+            seat: place.seat(),
+            is_cut: Cell::new(false),
         })
     }
 
@@ -105,6 +111,18 @@ impl Client {
     pub(super) fn begin_tunnel(&self, opening: Opening) {
         if let Some(berth) = self.tunnel.upgrade() {
             berth.replace(Some(opening));
+        }
+    }
+
+    /// One of its exchanges was withdrawn. One that is not answered gets an answer; an HTTP/2 stream is reset; what is left of
+    /// an answer over HTTP/1.1, even what only waits for the client to take it, goes with the connection.
+    pub(super) fn end_midway(&self, exchange: &Exchange) {
+        match self.streams {
+            Streams::One(_) if exchange.is_answered() => {
+                self.is_cut.set(true);
+                self.worker.wake(self.seat);
+            }
+            Streams::One(_) | Streams::Many(_) => {}
         }
     }
 
@@ -339,7 +357,7 @@ async fn drive(
     let mut told_to_leave = None;
     poll_fn(move |cx| {
         let stage = place.stage(cx);
-        if stage >= Stage::Cutting && !client.awaits_tunnel() {
+        if client.is_cut.get() || (stage >= Stage::Cutting && !client.awaits_tunnel()) {
             return Poll::Ready(End::Cut);
         }
         let mut wish = Wish::Serve;

@@ -56,6 +56,9 @@ pub(super) async fn serve(client: Rc<Client>, request: Request<Incoming>) -> Res
     let now = clock::now();
     let grpc = answer::speaks_grpc(request.headers());
     let mut line = AccessLine::open(client, &generation, &request, now);
+    if grpc {
+        line.exchange.speaks_grpc();
+    }
     Ok(match carry(&generation, &mut line, request, now).await {
         Ok(answer) => relay(line, answer, now),
         Err(stop) => answer(&generation, line, stop, grpc, now),
@@ -144,6 +147,8 @@ async fn admit(
 
 /// From the client's head to the upstream's: the permit is spent, and the header law applied.
 fn spend(permit: Box<Permit>, policy: &Policy, head: &mut request::Parts, line: &mut AccessLine) -> Way {
+    let address = permit.client().address;
+    let relied_on = policy.relied_on(&head.headers);
     let UpstreamHead {
         upstream,
         target,
@@ -158,7 +163,8 @@ fn spend(permit: Box<Permit>, policy: &Policy, head: &mut request::Parts, line: 
         line.request_id.clone(),
         line.traceparent.clone(),
     );
-    head.uri = Uri::from(target);
+    let uri = std::mem::replace(&mut head.uri, Uri::from(target));
+    line.register(policy, policy.bond(&line.trail, address, &head.method, uri, relied_on));
     head.headers = headers;
     head.version = Version::HTTP_11;
     // What hyper left there concerns the client's connection only.
@@ -292,6 +298,7 @@ impl Stop {
     fn of(cut: Cut, line: &AccessLine) -> Self {
         match (cut, line.client.screen.body_failure(line.call)) {
             (Cut::BodyTooLarge, _) => Self::Refused(Refusal::BodyTooLarge),
+            (Cut::Withdrawn, _) => Self::Refused(line.withdrawn()),
             (Cut::Failed(Failure::ClientBodyInvalid), Some(BodyFailure::Broken)) => {
                 Self::Refused(Refusal::RequestInvalid(Hygiene::Chunked))
             }

@@ -18,6 +18,7 @@ mod executor;
 mod ids;
 mod ingress;
 mod patience;
+mod register;
 mod relay;
 mod screen;
 mod stream;
@@ -34,10 +35,10 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use crate::current::Current;
 use crate::ledger::tally::Tallies;
 use crate::lifecycle::{Stages, Vital};
 use crate::listen::Bound;
-use crate::policy::current::Current;
 use crate::refetch::Refetch;
 use crate::telemetry::metrics::Metrics;
 

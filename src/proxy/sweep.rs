@@ -42,6 +42,8 @@ pub enum Phase {
     Total,
     /// The next use of a pooled upstream connection.
     PoolIdle,
+    /// Nothing: what it was for was withdrawn.
+    Withdrawn,
 }
 
 /// The deadlines of one worker.
@@ -210,6 +212,15 @@ impl Watch {
         self.armed(was_armed, self.limit.get());
     }
 
+    /// Fires `phase` now, whatever is armed.
+    pub fn fire(&self, phase: Phase) {
+        self.reset();
+        self.fired.set(Some(phase));
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
     /// Neither deadline is there, and whatever fired is forgotten.
     pub fn reset(&self) {
         if self.is_armed() {
@@ -284,11 +295,7 @@ impl Watch {
         } else {
             self.limit_phase.get()
         };
-        self.reset();
-        self.fired.set(Some(phase));
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
+        self.fire(phase);
     }
 }
 

@@ -86,9 +86,17 @@ impl Opening {
             client_first: joined(read, unread),
             upstream_first: first_bytes,
         };
+        if let Some(registered) = &line.registered {
+            registered.settle();
+        }
+        let (worker, exchange) = (Rc::clone(&line.client.worker), Rc::clone(&line.exchange));
         let close = async {
-            place.reached(Stage::Cutting).await;
-            Farewell::GOING_AWAY
+            tokio::select! {
+                () = place.reached(Stage::Cutting) => Farewell::GOING_AWAY,
+                _ = exchange.until_withdrawn() => {
+                    Farewell::withdrawn(worker.generation().policy.config.keys.close_code)
+                }
+            }
         };
         let TunnelEnd {
             bytes_up,

@@ -21,16 +21,17 @@ use super::Proxy;
 use super::acceptor::{self, Arrival, Census, Inlet};
 use super::connection;
 use super::ids::Ids;
+use super::register::Register;
 use super::relay::BodyRules;
 use super::sweep::Sweep;
 use super::upstream::Upstreams;
 use super::verifier::Verifier;
 use crate::config::Config;
+use crate::current::{Current, Follower};
 use crate::ledger::tally::{Tallies, Tally};
 use crate::lifecycle::{self, Stage, Stages, Vital};
 use crate::listen::Bound;
 use crate::policy::Policy;
-use crate::policy::current::Current;
 use crate::refetch::Refetch;
 use crate::runtime;
 use crate::telemetry::metrics::Metrics;
@@ -86,6 +87,8 @@ pub(super) struct Worker {
     pub(super) ids: Ids,
     /// Usage.
     pub(super) tally: Tally,
+    /// What runs under a key.
+    pub(super) register: Register,
     generation: RefCell<Rc<Generation>>,
     /// Open connections, each with what wakes it when the stage changes.
     places: RefCell<Slab<Option<Waker>>>,
@@ -148,6 +151,7 @@ impl Worker {
             shared,
             sweep,
             ids: Ids::new(),
+            register: Register::default(),
             places: RefCell::default(),
             emptied: Notify::new(),
         })
@@ -177,7 +181,9 @@ impl Worker {
     /// Serves until drained: arrivals end when the acceptor is gone, connections when they are done or cut.
     async fn run(self: Rc<Self>, mut arrivals: UnboundedReceiver<Arrival>) {
         let vital = self.shared.vital.clone();
-        spawn_local(vital.keep(Rc::clone(&self).follow_stages()));
+        spawn_local(vital.clone().keep(Rc::clone(&self).follow_stages()));
+        let follower = self.shared.current.follow();
+        spawn_local(vital.keep(Rc::clone(&self).follow_generations(follower)));
         let mut stages = self.shared.stages.clone();
         loop {
             tokio::select! {
@@ -217,6 +223,28 @@ impl Worker {
                     waker.wake();
                 }
             }
+        }
+    }
+
+    /// Decides on what is open by each new generation, and at each end in time.
+    async fn follow_generations(self: Rc<Self>, mut follower: Follower) {
+        loop {
+            let policy = Arc::clone(&self.generation().policy);
+            self.register.review(&policy).await;
+            follower.reviewed(policy.generation);
+            drop(policy);
+            tokio::select! {
+                () = follower.changed() => {}
+                () = self.register.ended() => {}
+            }
+        }
+    }
+
+    /// Wakes the connection in this seat.
+    pub(super) fn wake(&self, seat: usize) {
+        let waker = self.places.borrow_mut().get_mut(seat).and_then(Option::take);
+        if let Some(waker) = waker {
+            waker.wake();
         }
     }
 
@@ -260,6 +288,11 @@ impl Place {
             seat: worker.places.borrow_mut().insert(None),
             worker: Rc::clone(worker),
         }
+    }
+
+    /// Where its task can be woken.
+    pub(super) fn seat(&self) -> usize {
+        self.seat
     }
 
     /// Whose it is.

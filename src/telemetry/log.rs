@@ -46,8 +46,13 @@ pub fn install(options: &Telemetry) -> Writer {
     let level = level(options.level);
     let own = Targets::new()
         .with_target("keygate", level)
-        .with_target("access", level);
-    let lines = fmt().with_max_level(level).with_writer(writer).with_ansi(false);
+        .with_target("access", level)
+        // What goes on record does so at every level.
+        .with_target("audit", level.max(LevelFilter::INFO));
+    let lines = fmt()
+        .with_max_level(level.max(LevelFilter::INFO))
+        .with_writer(writer)
+        .with_ansi(false);
     // An error means that a subscriber is installed already (a test, an embedding program): theirs stays.
     let _ = match options.format {
         LogFormat::Json => tracing::subscriber::set_global_default(lines.json().flatten_event(true).finish().with(own)),

@@ -322,7 +322,7 @@ fn spent_limits_survive_a_reload() {
 }
 
 #[test]
-fn a_request_in_flight_ends_in_the_generation_that_admitted_it() {
+fn a_request_in_flight_goes_on_through_a_reload_while_its_key_lives_and_ends_with_it() {
     let (release, wait) = std::sync::mpsc::channel::<()>();
     let wait = std::sync::Mutex::new(wait);
     let upstream = Upstream::tcp(move |it| {
@@ -335,10 +335,16 @@ fn a_request_in_flight_ends_in_the_generation_that_admitted_it() {
     let mut slow = Connection::open(gate.ingress());
     slow.send(get("/slow", &presents(ALPHA)));
     upstream.wait_for_requests(1);
-    gate.home.write("keys.toml", only(&[("key_beta", BETA)]));
-    wait_for(&gate, BETA, ALPHA);
+    gate.home
+        .write("keys.toml", only(&[("key_alpha", ALPHA), ("key_beta", BETA)]));
+    wait_until("the new generation", || (status(&gate, BETA) == 200).then_some(()));
     release.send(()).unwrap();
     assert_eq!(slow.answer().status(), 200);
+
+    slow.send(get("/slow", &presents(ALPHA)));
+    upstream.wait_for_requests(3);
+    gate.home.write("keys.toml", only(&[("key_beta", BETA)]));
+    assert_eq!(slow.answer().status(), 401, "while the upstream still thinks");
 }
 
 /// Editing the key file while 64 connections are under load changes who is admitted within 2 s, with no failed request of

@@ -23,6 +23,7 @@ use crate::policy::credential::Prefixes;
 use crate::policy::keyring::{Found, Keyring};
 use crate::policy::permissions::Sets;
 use crate::policy::refusal::Invalid;
+use crate::policy::revocations::Revocations;
 use crate::secret::generated::checksum_ok;
 use crate::secret::{Presented, slow};
 
@@ -205,7 +206,7 @@ fn judge(
     };
     let record = Some(found.key.0 as usize);
     let verdict = match (
-        keyring.state(found, now_unix),
+        keyring.admits(found, presented, &Revocations::of(records), now_unix),
         keyring.key(found.key).environment(),
         by_prefix,
     ) {

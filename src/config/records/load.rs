@@ -191,6 +191,11 @@ fn parse_json_lines(
     }
 }
 
+/// Whether a line is the record of a key.
+pub(super) fn is_key_record(node: &Node<'_>) -> bool {
+    matches!(Kind::of(node), Kind::Key)
+}
+
 /// What a line is a record of.
 enum Kind {
     Key,

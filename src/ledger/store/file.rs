@@ -68,9 +68,17 @@ impl Look {
     }
 }
 
-/// Where the file itself is: the way that SQLite goes, too, so that two processes with two links to one file meet.
-pub(super) fn real(path: &Path) -> PathBuf {
-    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+/// Where the file itself is, or will be: the way that SQLite goes, too, so that two processes with two links to one file meet.
+pub(in crate::ledger) fn real(path: &Path) -> PathBuf {
+    if let Ok(real) = path.canonicalize() {
+        return real;
+    }
+    // A link to nowhere yet.
+    let target = std::fs::read_link(path).ok();
+    let target = target.and_then(|target| Some(path.parent()?.join(target)));
+    target
+        .filter(|target| target != path)
+        .unwrap_or_else(|| path.to_owned())
 }
 
 /// Locks the state at `path`, which is [`real`], for this process, as long as the file that is given back is open. The lock is a file of its own,
@@ -86,8 +94,11 @@ pub(super) fn lock(path: &Path) -> Result<File, Trouble> {
 }
 
 /// Makes the database file, if it is not there: SQLite would make it readable for others, and gives its companions the same
-/// mode.
+/// mode. One that is there is not touched: closing it again would release the locks of whoever else has it open in this process.
 pub(super) fn make(path: &Path) -> Result<(), Trouble> {
+    if path.exists() {
+        return Ok(());
+    }
     private(path)
         .map(drop)
         .map_err(|error| Trouble::File(path.to_owned(), error))

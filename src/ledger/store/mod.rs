@@ -1,8 +1,13 @@
-//! The state file: an SQLite database in WAL mode, with one writer, and readable for people.
+//! The state file: an SQLite database in WAL mode, readable for people.
 //!
-//! A room of its own because nothing else knows of SQLite. The tables are in `schema.sql`; times in them are text.
+//! A room of its own because nothing else knows of SQLite. The tables are in `schema_1.sql` and what comes after it; times in
+//! them are text. One process writes balances and usage, and holds the lock for it; the audit trail takes rows from others
+//! too, each in a transaction that begins with the file's write lock.
 
+mod connect;
 mod file;
+mod schema;
+mod trail;
 mod trouble;
 mod write;
 
@@ -12,30 +17,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OpenFlags, Row};
+use rusqlite::{Connection, Row};
 
+use super::audit::Entry;
+use super::audit::chain::{self, Link};
 use super::backlog::Backlog;
 use crate::config::plans::Scope;
 use crate::policy::limits::{Period, Purse, Spent};
 use file::Seen;
+pub(super) use file::real;
 
 pub(super) use trouble::Trouble;
+pub use trouble::Unavailable;
 
-const SCHEMA: &str = include_str!("schema.sql");
-/// Its tables.
-const TABLES: [&str; 5] = ["meta", "quota_balances", "usage", "refusals", "last_use"];
-/// Which version of them; counts up.
-const VERSION: i32 = 1;
-/// What tells a Keygate's state from the databases of others: "Kgat".
-const APPLICATION: i32 = 0x4b67_6174;
 /// How long somebody else's transaction is waited for, an operator's `sqlite3` for example.
 const BUSY: Duration = Duration::from_secs(1);
-/// How many pages of 4 KiB the write-ahead log holds before it is folded into the database.
-const LOG_PAGES: i32 = 256;
-/// Files up to this size are checked as a whole when they are opened; larger ones where they are read.
-const CHECKED_BYTES: u64 = 64 << 20;
 
-/// An open state file that nobody else writes to.
+/// Appends one entry to the audit trail of the state at `path`, whoever has it open.
+///
+/// # Errors
+/// When it cannot be had.
+pub(super) fn append(path: &Path, entry: &Entry) -> Result<Link, Unavailable> {
+    trail::append_alone(path, entry).map_err(|trouble| Unavailable::new(path, &trouble))
+}
+
+/// An open state file whose balances nobody else writes.
 pub(super) struct Store {
     database: Connection,
     path: PathBuf,
@@ -43,6 +49,8 @@ pub(super) struct Store {
     seen: Option<Seen>,
     /// Of the last hour in which old usage was removed.
     pruned: i64,
+    /// The last row of the audit trail that is logged, or was there before.
+    heard: i64,
     _lock: File,
 }
 
@@ -54,15 +62,14 @@ impl Store {
         }
         file::make(path)?;
         let lock = file::lock(&file::real(path))?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut database = Connection::open_with_flags(path, flags)?;
-        database.busy_timeout(BUSY)?;
-        prepare(&mut database, path)?;
+        let database = connect::to_write(path, BUSY, true)?;
+        let heard = trail::place(&database, trail::HEAD)?.map_or(0, |head| head.seq);
         Ok(Self {
             database,
             path: path.to_owned(),
             seen: Seen::at(path),
             pruned: i64::MIN,
+            heard,
             _lock: lock,
         })
     }
@@ -96,6 +103,31 @@ impl Store {
         Ok(balances)
     }
 
+    /// Appends entries to the audit trail, all or none; gives their places.
+    pub(super) fn append(&mut self, entries: &[&Entry]) -> Result<Vec<Link>, Trouble> {
+        trail::append(&mut self.database, entries)
+    }
+
+    /// What other processes have appended to the audit trail since this was last asked, up to the row before `next`, or all.
+    pub(super) fn heard(&mut self, next: Option<&Link>) -> Vec<chain::Row> {
+        // What cannot be read now is read the next time.
+        let Ok((rows, head)) = trail::between(&self.database, self.heard, next) else {
+            return Vec::new();
+        };
+        self.heard = head;
+        rows
+    }
+
+    /// Whether this place is in the audit trail, or was until retention took it.
+    pub(super) fn knows(&self, link: &Link) -> Result<bool, Trouble> {
+        trail::knows(&self.database, link)
+    }
+
+    /// Where the audit trail ends.
+    pub(super) fn last(&self) -> Result<Option<Link>, Trouble> {
+        trail::place(&self.database, trail::HEAD)
+    }
+
     /// Writes all of a backlog, or nothing.
     pub(super) fn write(&mut self, backlog: &Backlog, now_unix: i64) -> Result<(), Trouble> {
         write::all(&mut self.database, backlog, now_unix)?;
@@ -122,52 +154,6 @@ impl Store {
         // What cannot be folded in now is folded in by the next start.
         let _ = self.database.close();
     }
-}
-
-/// Makes sure that it is ours and whole, and sets it up.
-fn prepare(database: &mut Connection, path: &Path) -> Result<(), Trouble> {
-    let pragma = |name| database.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
-    let (application, version) = (pragma("application_id")?, pragma("user_version")?);
-    let tables: i64 = database.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
-    if application != APPLICATION && tables > 0 {
-        return Err(Trouble::Foreign(path.to_owned()));
-    }
-    if version > VERSION {
-        let reason = format!("its tables are of version {version}, and this Keygate knows {VERSION}");
-        return Err(Trouble::Damaged(reason));
-    }
-    let size = std::fs::metadata(path).map_or(0, |found| found.len());
-    if size <= CHECKED_BYTES {
-        let found: String = database.query_row("PRAGMA quick_check(1)", (), |row| row.get(0))?;
-        if found != "ok" {
-            return Err(Trouble::Damaged(found));
-        }
-    }
-    if tables > 0 {
-        let found: i64 = database.query_row(
-            "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN (?1, ?2, ?3, ?4, ?5)",
-            TABLES,
-            |row| row.get(0),
-        )?;
-        if usize::try_from(found) != Ok(TABLES.len()) {
-            return Err(Trouble::Damaged("some of its tables are missing".to_owned()));
-        }
-    }
-    database.pragma_update(None, "journal_mode", "wal")?;
-    database.pragma_update(None, "synchronous", "full")?;
-    database.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
-    if tables == 0 {
-        let transaction = database.transaction()?;
-        transaction.execute_batch(SCHEMA)?;
-        transaction.pragma_update(None, "application_id", APPLICATION)?;
-        transaction.pragma_update(None, "user_version", VERSION)?;
-        transaction.execute(
-            "INSERT INTO meta (name, value) VALUES ('schema_version', ?1), ('made_by', ?2)",
-            (VERSION.to_string(), concat!("keygate ", env!("CARGO_PKG_VERSION"))),
-        )?;
-        transaction.commit()?;
-    }
-    Ok(())
 }
 
 fn balance(row: &Row<'_>) -> Option<(Purse, Spent)> {

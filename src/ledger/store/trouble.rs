@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
@@ -23,6 +23,38 @@ pub(in crate::ledger) enum Trouble {
     Database(rusqlite::Error),
 }
 
+/// Why a state file cannot be read, or not be appended to, in words for an operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unavailable {
+    /// What is wrong.
+    pub what: String,
+    /// What to do about it.
+    pub help: String,
+}
+
+impl Unavailable {
+    pub(in crate::ledger) fn new(path: &Path, trouble: &Trouble) -> Self {
+        let told = trouble.to_string();
+        let path = path.display().to_string();
+        Self {
+            help: trouble.help().to_owned(),
+            what: if told.contains(&path) {
+                told
+            } else {
+                format!("{path}: {told}")
+            },
+        }
+    }
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Unavailable {}
+
 impl Trouble {
     /// Whether the disk is full; the open file is good all the same.
     pub(in crate::ledger) fn is_full(&self) -> bool {
@@ -32,6 +64,30 @@ impl Trouble {
     /// Whether somebody else is at the file, which is good all the same.
     pub(in crate::ledger) fn is_busy(&self) -> bool {
         matches!(self.code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+    }
+
+    /// What an operator may do about it.
+    fn help(&self) -> &'static str {
+        const USER: &str = "run this as the user that Keygate runs as, who owns the state and its directory";
+        match self {
+            Self::File(_, error) if error.kind() == io::ErrorKind::NotFound => {
+                "a sidecar with this [state] makes it when it starts; or name another with --state FILE"
+            }
+            Self::File(_, error) if error.kind() == io::ErrorKind::PermissionDenied => USER,
+            Self::File(..) => "look at the disk and the directory that it is on",
+            Self::Directory(_) => "name the file in it, as [state] path does",
+            Self::Locked(_) => "each sidecar has a state of its own",
+            Self::Foreign(_) => "name the file that [state] path names",
+            Self::Damaged(_) => {
+                "a sidecar moves a damaged state aside when it starts, and begins a new one; sqlite3's .recover may read the rest"
+            }
+            Self::Database(_) if self.is_busy() => "another process keeps it locked; end that, or try again",
+            Self::Database(_) if self.is_full() => "make room on its disk",
+            Self::Database(_) => match self.code() {
+                Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => USER,
+                Some(_) | None => "look at the disk and the directory that it is on",
+            },
+        }
     }
 
     fn code(&self) -> Option<ErrorCode> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
-use rusqlite::{Connection, Transaction};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::super::backlog::Backlog;
 use super::super::tally::{Counts, LastUse};
@@ -17,7 +17,8 @@ const KEPT: i64 = 92 * 86_400;
 
 /// Writes everything, or nothing.
 pub(super) fn all(database: &mut Connection, backlog: &Backlog, now_unix: i64) -> Result<(), rusqlite::Error> {
-    let transaction = database.transaction()?;
+    // The lock comes first: other processes append to the audit trail.
+    let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
     balances(&transaction, &backlog.balances, &moment(now_unix))?;
     usage(&transaction, &backlog.usage)?;
     last_use(&transaction, &backlog.last_use)?;

@@ -41,6 +41,17 @@ pub(super) fn answer(mut headers: HeaderMap, status: StatusCode, message: &str) 
     }
 }
 
+/// What ends a call that had begun when its key died.
+pub(super) fn withdrawn() -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    trailers.insert(GRPC_STATUS, HeaderValue::from(code(StatusCode::UNAUTHORIZED)));
+    trailers.insert(
+        GRPC_MESSAGE,
+        HeaderValue::from_static("the credential is not valid any more"),
+    );
+    trailers
+}
+
 /// The gRPC status of an HTTP status. Where the gRPC project's own mapping ("http-grpc-status-mapping") only knows
 /// `UNAVAILABLE` or `UNKNOWN`, because it guesses at a stranger's answer, this says what is known here.
 fn code(status: StatusCode) -> u16 {

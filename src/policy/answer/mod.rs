@@ -95,6 +95,12 @@ pub fn speaks_grpc(headers: &HeaderMap) -> bool {
         .is_some_and(|value| grpc::is_media_type(value.as_bytes()))
 }
 
+/// The trailers that end a gRPC call that had begun when its key died: `UNAUTHENTICATED`.
+#[must_use]
+pub fn withdrawn_trailers() -> HeaderMap {
+    grpc::withdrawn()
+}
+
 /// A time (Unix seconds) as header fields tell it (RFC 9110 §5.6.7).
 #[must_use]
 pub fn http_date(unix: i64) -> Option<HeaderValue> {

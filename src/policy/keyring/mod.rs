@@ -4,7 +4,7 @@
 //! flat rows and one string, no allocation per key, at most 100 bytes a key beside its id and name.
 //!
 //! Security:
-//! - Nothing in here can be presented: rows hold digests and argon2id strings, and argon2id strings are not in the table,
+//! - Nothing in here can be presented: rows hold digests and slow hashes, and slow hashes are not in the table,
 //!   so presenting a stolen hash finds nothing.
 //! - Finding a record says nothing about whether it is valid: that is [`Keyring::state`], which knows the matched hash's
 //!   own end too.
@@ -28,6 +28,7 @@ use crate::secret::{Digest, Presented, Secret};
 
 use super::permissions::Sets;
 use super::refusal::Invalid;
+use super::revocations::Revocations;
 
 pub use grant::Grant;
 
@@ -71,7 +72,7 @@ pub struct Found {
 pub struct Candidate<'a> {
     /// What is found when the verification succeeds.
     pub found: Found,
-    /// The PHC string (`$argon2id$…`).
+    /// The slow hash: `$argon2id$…` or bcrypt.
     pub phc: &'a str,
 }
 
@@ -197,7 +198,7 @@ impl Keyring {
         }
     }
 
-    /// The argon2id records whose public lead characters begin `presented`: the longest leads first, at most
+    /// The records with slow hashes whose public lead characters begin `presented`: the longest leads first, at most
     /// [`SHARED_LEAD_MAX`].
     #[must_use]
     pub fn slow_candidates(&self, presented: &Presented<'_>) -> SmallVec<[Candidate<'_>; SHARED_LEAD_MAX]> {
@@ -225,16 +226,46 @@ impl Keyring {
         candidates
     }
 
-    /// Whether the found key may be used at `now` (Unix seconds). As [`crate::config::records::Key::state`] tells people,
-    /// but for the hash that matched.
+    /// Whether what was presented, and found, may be used at `now` (Unix seconds). A secret that is revoked stays so when it
+    /// comes back in another form of hash.
+    ///
+    /// # Errors
+    ///
+    /// As [`Keyring::state`].
+    pub fn admits(
+        &self,
+        found: Found,
+        presented: &Presented<'_>,
+        revocations: &Revocations,
+        now: i64,
+    ) -> Result<(), Invalid> {
+        self.state(found, revocations, now)?;
+        // What is looked up by the secret's own digest has been asked for by it.
+        let is_plain = match found.hash {
+            Slot::Digest(slot) => self.hashes[slot as usize].pepper.is_none(),
+            Slot::Slow(_) => false,
+        };
+        let is_dead = || {
+            let since = revocations.secret_since(&presented.digest());
+            since.is_some_and(|since| since <= now)
+        };
+        if revocations.is_empty() || is_plain || !is_dead() {
+            Ok(())
+        } else {
+            Err(Invalid::Revoked)
+        }
+    }
+
+    /// Whether the found key may be used at `now` (Unix seconds), beside what is revoked for good. As
+    /// [`crate::config::records::Key::state`] tells people, but for the hash that matched.
     ///
     /// # Errors
     ///
     /// The first that applies of: revoked, disabled, expired (the key's end, or the matched hash's own), not yet valid.
-    pub fn state(&self, found: Found, now: i64) -> Result<(), Invalid> {
+    pub fn state(&self, found: Found, revocations: &Revocations, now: i64) -> Result<(), Invalid> {
         let row = self.key(found.key).row;
         let reached = |moment| self.moment(moment).is_some_and(|at| at <= now);
-        if reached(row.revoked_at) {
+        if reached(row.revoked_at) || self.revoked_since(found, revocations).is_some_and(|at| at <= now) {
             Err(Invalid::Revoked)
         } else if !row.active {
             Err(Invalid::Disabled)
@@ -249,16 +280,38 @@ impl Keyring {
 
     /// When the found key stops being valid, in Unix seconds: what an open tunnel waits for. `None` is never.
     #[must_use]
-    pub fn ends_at(&self, found: Found) -> Option<i64> {
+    pub fn ends_at(&self, found: Found, revocations: &Revocations) -> Option<i64> {
         let key = self.key(found.key);
         [
             key.expires_at(),
+            self.revoked_since(found, revocations),
             self.moment(key.row.revoked_at),
             self.moment(self.hash_expiry(found.hash)),
         ]
         .into_iter()
         .flatten()
         .min()
+    }
+
+    /// Since when the found key, or the hash that matched, is revoked for good.
+    fn revoked_since(&self, found: Found, revocations: &Revocations) -> Option<i64> {
+        if revocations.is_empty() {
+            return None;
+        }
+        let key = revocations.key_since(self.key(found.key).id());
+        let secret = revocations.secret_since(&self.fingerprint(found));
+        match (key, secret) {
+            (Some(key), Some(secret)) => Some(key.min(secret)),
+            (key, secret) => key.or(secret),
+        }
+    }
+
+    /// What names all secrets of a key, good or not, over generations.
+    #[must_use]
+    pub fn fingerprints(&self, key: KeyIndex) -> Vec<Digest> {
+        let fast = self.hashes.iter().filter(|row| row.key == key.0).map(|row| row.digest);
+        let slow = self.slow.iter().filter(|row| row.key == key.0);
+        fast.chain(slow.map(|row| Digest::of(row.phc.as_bytes()))).collect()
     }
 
     /// One key's record.
@@ -283,8 +336,14 @@ impl Keyring {
             .map(|position| KeyIndex(self.by_id[position]))
     }
 
+    /// The keys with this name, of which there may be many.
+    pub fn named(&self, name: &str) -> impl Iterator<Item = KeyIndex> {
+        let all = (0..).map(KeyIndex).take(self.len());
+        all.filter(move |index| self.key(*index).name() == name)
+    }
+
     /// What names the matched hash over generations without revealing it: the digest itself, or the digest of the
-    /// argon2id string.
+    /// slow hash's text.
     #[must_use]
     pub fn fingerprint(&self, found: Found) -> Digest {
         match found.hash {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::records::{self, Hash, Hashed, KeyState};
+use crate::policy::revocations::Revocations;
 
 fn sha256(key: &str) -> Hashed {
     Hashed {
@@ -10,7 +11,7 @@ fn sha256(key: &str) -> Hashed {
 
 fn argon2id(lead: &str, phc: &str) -> Hashed {
     Hashed {
-        hash: Hash::Argon2id {
+        hash: Hash::Slow {
             lead: lead.to_owned(),
             phc: phc.to_owned(),
         },
@@ -225,7 +226,7 @@ fn states_are_told_in_their_order_and_exact_to_the_second() {
     for (what, change, now, expected) in table {
         let keyring = with(change);
         let found = keyring.find(&present("kg_k")).unwrap();
-        assert_eq!(keyring.state(found, now), expected, "{what}");
+        assert_eq!(keyring.state(found, &Revocations::default(), now), expected, "{what}");
     }
 }
 
@@ -236,10 +237,11 @@ fn one_hash_of_a_rotation_ends_and_the_other_stays() {
     key.expires_at = Some(200);
     let keyring = keyring(vec![key]);
     let [old, new] = ["old", "new"].map(|key| keyring.find(&present(key)).unwrap());
-    assert_eq!(keyring.state(old, 150), Err(Invalid::Expired));
-    assert_eq!(keyring.state(new, 150), Ok(()));
-    assert_eq!(keyring.ends_at(old), Some(100));
-    assert_eq!(keyring.ends_at(new), Some(200));
+    let none = Revocations::default();
+    assert_eq!(keyring.state(old, &none, 150), Err(Invalid::Expired));
+    assert_eq!(keyring.state(new, &none, 150), Ok(()));
+    assert_eq!(keyring.ends_at(old, &none), Some(100));
+    assert_eq!(keyring.ends_at(new, &none), Some(200));
 }
 
 #[test]
@@ -342,7 +344,7 @@ proptest::proptest! {
         // The secret that lasts longest decides about the record.
         let last = (0..ends.len()).max_by_key(|&n| ends[n].unwrap_or(i64::MAX)).unwrap_or_default();
         let found = keyring.find(&present(&last.to_string())).unwrap();
-        proptest::prop_assert_eq!(keyring.state(found, now), told);
+        proptest::prop_assert_eq!(keyring.state(found, &Revocations::default(), now), told);
     }
 }
 
@@ -381,6 +383,6 @@ fn keys_are_counted_by_state_as_their_records_say() {
     let expected = records.count_by_state(NOW);
     assert!(expected.iter().all(|(_, count)| *count > 0), "{expected:?}");
     let keyring = Keyring::compile(&records, &[], &Sets::default());
-    assert_eq!(keyring.count_by_state(NOW), expected);
+    assert_eq!(keyring.count_by_state(&Revocations::default(), NOW), expected);
     assert_eq!((keyring.len(), keyring.organizations().len()), (records.keys.len(), 1));
 }

@@ -130,7 +130,7 @@ impl Order {
         let (before, open) = (changed.before.unwrap_or(0), changed.open.unwrap_or(0));
         let open = come_before(&earlier, &self.good.call(), now, before, open);
         assert!(open.iter().all(|said| said.code() == "forward"), "good requests pass");
-        let policy = Policy::next(self.load(&changed), &earlier).expect("a policy");
+        let policy = Policy::next(self.load(&changed), &earlier, now.unix).expect("a policy");
         let said = decide(&policy, &changed.call(), now);
         drop(open);
         said

@@ -12,6 +12,7 @@ use super::Users;
 use super::token::{self, TokenError};
 use crate::config::routes::Route;
 use crate::config::user_tokens::is_bearer;
+use crate::policy::bond::Proof;
 use crate::policy::credential::{self, Extraction, Taken, fields};
 use crate::policy::decide::{Admitted, End, Walk};
 use crate::policy::forwarded::Client;
@@ -154,7 +155,7 @@ impl<'a> Walk<'a> {
             });
         };
         let refused = match self.policy.user_standing(users, rules, &keys, token, self.now.unix) {
-            Ok(standing) => {
+            Ok((standing, until)) => {
                 self.record.found(|| {
                     format!(
                         "user {} of organization {}",
@@ -162,6 +163,7 @@ impl<'a> Walk<'a> {
                     )
                 });
                 self.trail.standing = Some(standing);
+                self.trail.proof = Some(Proof::Token { until });
                 return Ok(());
             }
             Err(refused) => refused,

@@ -167,7 +167,7 @@ impl Policy {
         kept.as_ref().filter(|kept| kept.url == *url).cloned()
     }
 
-    /// The standing of the user whose token this is, if it can be believed at `now` (Unix seconds).
+    /// The standing of the user whose token this is, if it can be believed at `now`, and until when it can; Unix seconds.
     fn user_standing(
         &self,
         users: &Users,
@@ -175,13 +175,13 @@ impl Policy {
         keys: &IssuerKeys,
         token: &Presented<'_>,
         now: i64,
-    ) -> Result<Arc<Standing>, TokenError> {
+    ) -> Result<(Arc<Standing>, i64), TokenError> {
         let digest = token.digest();
         let known = users.known.get(&digest).filter(|known| known.version == keys.version);
         if let Some(known) = &known {
             known.said.holds(now)?;
             if self.running.users.is_of(&known.subject, &known.standing.account) {
-                return Ok(Arc::clone(&known.standing));
+                return Ok((Arc::clone(&known.standing), known.said.until()));
             }
         }
         let said = match known {
@@ -193,6 +193,7 @@ impl Policy {
             user: said.user.as_str().into(),
         };
         let standing = Arc::new(self.render_user(users, &said, &subject));
+        let until = said.until();
         users.known.insert(
             digest,
             Arc::new(Known {
@@ -202,7 +203,7 @@ impl Policy {
                 standing: Arc::clone(&standing),
             }),
         );
-        Ok(standing)
+        Ok((standing, until))
     }
 
     fn render_user(&self, users: &Users, said: &Said, subject: &Subject) -> Standing {

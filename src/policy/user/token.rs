@@ -140,6 +140,12 @@ pub fn verify(token: &[u8], most_bytes: usize, rules: &Verified, set: &KeySet, n
 }
 
 impl Said {
+    /// Not any more from then on; Unix seconds.
+    #[must_use]
+    pub fn until(&self) -> i64 {
+        self.times.until.min(self.times.too_old)
+    }
+
     /// Whether it holds at `now` (Unix seconds).
     ///
     /// # Errors

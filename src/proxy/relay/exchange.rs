@@ -1,12 +1,13 @@
 //! One request and its answer: what both bodies count, and why one of them was cut.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
+use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::policy::refusal::Failure;
+use crate::policy::refusal::{Failure, Refusal};
 use crate::proxy::sweep::{Phase, Watch};
 
 /// Why an exchange did not end well.
@@ -14,6 +15,8 @@ use crate::proxy::sweep::{Phase, Watch};
 pub enum Cut {
     /// The request's body is longer than allowed: [`crate::policy::refusal::Refusal::BodyTooLarge`].
     BodyTooLarge,
+    /// What it rested on has ended: [`Exchange::withdrawn`].
+    Withdrawn,
     /// We could not.
     Failed(Failure),
 }
@@ -29,6 +32,10 @@ pub struct Exchange {
     /// The response is complete, or never will be.
     over: Cell<bool>,
     cut: Cell<Option<Cut>>,
+    /// Why what it rested on has ended.
+    withdrawn: OnceCell<Refusal>,
+    /// The client reads its status from trailers.
+    is_grpc: Cell<bool>,
     /// How long the upstream may take to move on with the request or to answer it.
     head_timeout: Cell<Duration>,
     /// Who reads the request's body, while it waits for the client.
@@ -57,6 +64,8 @@ impl Exchange {
             answered: Cell::new(false),
             over: Cell::new(false),
             cut: Cell::new(None),
+            withdrawn: OnceCell::new(),
+            is_grpc: Cell::new(false),
             head_timeout: Cell::new(Duration::ZERO),
             reader: RefCell::new(None),
         })
@@ -85,6 +94,43 @@ impl Exchange {
         let first = self.cut.get().unwrap_or(cut);
         self.cut.set(Some(first));
         first
+    }
+
+    /// What it rests on has ended: it is cut, wherever it waits. Whether that is news.
+    pub(in crate::proxy) fn withdraw(&self, refusal: Refusal) -> bool {
+        let is_news = self.withdrawn.set(refusal).is_ok();
+        if is_news {
+            self.watch.fire(Phase::Withdrawn);
+        }
+        is_news
+    }
+
+    /// Why what it rested on has ended, if it has.
+    pub(in crate::proxy) fn withdrawn(&self) -> Option<&Refusal> {
+        self.withdrawn.get()
+    }
+
+    /// Returns when what it rests on has ended.
+    pub(in crate::proxy) async fn until_withdrawn(&self) -> &Refusal {
+        poll_fn(|cx| match self.withdrawn() {
+            Some(refusal) => Poll::Ready(refusal),
+            None => {
+                // What else fires there is of no concern, but wakes this all the same.
+                let _ = self.watch.poll_fired(cx);
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    /// The client reads its status from trailers.
+    pub(in crate::proxy) fn speaks_grpc(&self) {
+        self.is_grpc.set(true);
+    }
+
+    /// Whether it does.
+    pub(in crate::proxy) fn is_grpc(&self) -> bool {
+        self.is_grpc.get()
     }
 
     /// Whether nothing of the client's body has been read.
@@ -133,7 +179,7 @@ impl Exchange {
 
     /// A deadline has passed.
     pub(in crate::proxy) fn cut_by_phase(&self, phase: Phase) -> Cut {
-        self.cut_by(Cut::Failed(failure_of(phase)))
+        self.cut_by(cut_of(phase))
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -187,16 +233,16 @@ impl Exchange {
     }
 }
 
-/// The failure that a phase's end means for an exchange. Those that guard the client's connection end the exchange
-/// with it.
-fn failure_of(phase: Phase) -> Failure {
+/// What a phase's end means for an exchange. Those that guard the client's connection end the exchange with it.
+fn cut_of(phase: Phase) -> Cut {
     match phase {
-        Phase::Connect => Failure::UpstreamConnectTimeout,
-        Phase::ResponseHead => Failure::UpstreamTimeout,
-        Phase::ResponseIdle => Failure::UpstreamIdleTimeout,
-        Phase::Total => Failure::TotalTimeout,
-        Phase::ClientBody => Failure::ClientBodyTimeout,
-        Phase::Client | Phase::PoolIdle => Failure::ClientGone,
+        Phase::Connect => Cut::Failed(Failure::UpstreamConnectTimeout),
+        Phase::ResponseHead => Cut::Failed(Failure::UpstreamTimeout),
+        Phase::ResponseIdle => Cut::Failed(Failure::UpstreamIdleTimeout),
+        Phase::Total => Cut::Failed(Failure::TotalTimeout),
+        Phase::ClientBody => Cut::Failed(Failure::ClientBodyTimeout),
+        Phase::Client | Phase::PoolIdle => Cut::Failed(Failure::ClientGone),
+        Phase::Withdrawn => Cut::Withdrawn,
     }
 }
 
@@ -204,6 +250,7 @@ impl fmt::Display for Cut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::BodyTooLarge => "body_too_large",
+            Self::Withdrawn => "withdrawn",
             Self::Failed(failure) => failure.code(),
         })
     }

@@ -10,6 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::{Cut, Exchange};
+use crate::policy::answer;
 use crate::policy::refusal::Failure;
 use crate::proxy::sweep::Phase;
 use crate::proxy::upstream::Hold;
@@ -168,7 +169,7 @@ impl UpstreamBody {
             return Poll::Ready(None);
         }
         if let Some(phase) = self.exchange.watch().has_fired() {
-            return self.fail(self.exchange.cut_by_phase(phase), cx);
+            return self.end_early(phase, cx);
         }
         match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
@@ -199,7 +200,7 @@ impl UpstreamBody {
                     watch.arm(Phase::ResponseIdle, self.idle_timeout);
                 }
                 match watch.poll_fired(cx) {
-                    Poll::Ready(phase) => self.fail(self.exchange.cut_by_phase(phase), cx),
+                    Poll::Ready(phase) => self.end_early(phase, cx),
                     Poll::Pending => Poll::Pending,
                 }
             }
@@ -216,6 +217,18 @@ impl UpstreamBody {
         if let Some(hold) = self.hold.take() {
             hold.finish(&self.exchange);
         }
+    }
+
+    /// A deadline has passed, or what the exchange rested on has ended: a gRPC client is told so in the place where it looks
+    /// for it.
+    fn end_early(&mut self, phase: Phase, cx: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        let cut = self.exchange.cut_by_phase(phase);
+        if cut == Cut::Withdrawn && self.exchange.is_grpc() {
+            self.exchange.end();
+            self.hold = None;
+            return Poll::Ready(Some(Ok(Frame::trailers(answer::withdrawn_trailers()))));
+        }
+        self.fail(cut, cx)
     }
 
     /// The rest will never come: the connection goes with it. The client's is told only when it asks again, after it has sent

@@ -27,6 +27,8 @@ use pump::{Broken, Pump};
 /// For frame boundaries and the peers' close frames, once Keygate has decided to end a tunnel; and for the rest of one
 /// direction, once the other has failed.
 const PARTING: Duration = Duration::from_secs(2);
+/// For frame boundaries, where the key has died.
+const BOUNDARY: Duration = Duration::from_millis(100);
 /// For the last bytes and the end of stream.
 const SHUTDOWN: Duration = Duration::from_secs(1);
 /// Without a byte for so long, large buffers are given back.
@@ -63,6 +65,8 @@ pub struct Farewell {
     pub code: u16,
     /// A few words, at most 123 bytes.
     pub reason: &'static str,
+    /// How long the frame that is passing may take to its end.
+    pub patience: Duration,
 }
 
 impl Farewell {
@@ -70,15 +74,28 @@ impl Farewell {
     pub const GOING_AWAY: Self = Self {
         code: 1001,
         reason: "going away",
+        patience: PARTING,
     };
     const IDLE: Self = Self {
         code: 1001,
         reason: "idle for too long",
+        patience: PARTING,
     };
     const TOTAL: Self = Self {
         code: 1001,
         reason: "open for too long",
+        patience: PARTING,
     };
+
+    /// The key that it rests on has died: little more passes.
+    #[must_use]
+    pub fn withdrawn(code: u16) -> Self {
+        Self {
+            code,
+            reason: "key revoked",
+            patience: BOUNDARY,
+        }
+    }
 }
 
 /// How a tunnel ended.
@@ -255,7 +272,12 @@ where
             .say(websocket::close_frame(farewell.code, farewell.reason, true));
         self.down
             .say(websocket::close_frame(farewell.code, farewell.reason, false));
+        let mut patience = pin!(sleep(farewell.patience));
         poll_fn(|cx| {
+            if patience.as_mut().poll(cx).is_ready() {
+                self.up.cut_frame();
+                self.down.cut_frame();
+            }
             let up = self.up.poll(cx, self.client, self.upstream).is_ready() || self.up.has_parted();
             let down = self.down.poll(cx, self.upstream, self.client).is_ready() || self.down.has_parted();
             if up && down { Poll::Ready(()) } else { Poll::Pending }

@@ -113,6 +113,15 @@ impl Pump {
         };
     }
 
+    /// A frame that is still passing is cut short; there is no way to say goodbye in the middle of it.
+    pub(super) fn cut_frame(&mut self) {
+        if let Farewell::Waiting(_) = self.farewell {
+            self.farewell = Farewell::Said;
+            self.read_ended = true;
+            (self.start, self.end) = (0, 0);
+        }
+    }
+
     /// Whether goodbye was said and written, and the peer's own has come.
     pub(super) fn has_parted(&self) -> bool {
         let said = matches!(self.farewell, Farewell::Said) && self.start == self.end && !self.unflushed;

@@ -241,6 +241,7 @@ fn unmask(frame: &[u8]) -> Vec<u8> {
 const REVOKED: Farewell = Farewell {
     code: 1008,
     reason: "key revoked",
+    patience: Duration::from_secs(2),
 };
 
 #[tokio::test(start_paused = true)]

@@ -341,6 +341,7 @@ fn answer(answer: Result<Answer, Cut>) -> Response<ResponseBody<()>> {
         Err(cut) => {
             let status = match cut {
                 Cut::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+                Cut::Withdrawn => StatusCode::UNAUTHORIZED,
                 Cut::Failed(failure) => failure.status(),
             };
             let mut response = Response::new(ResponseBody::full(Bytes::from(format!("{cut}\n")), ()));
@@ -390,7 +391,7 @@ pub(super) async fn get_fails(upstreams: &Upstreams, target: &str) -> Failure {
     match send(upstreams, Method::GET, target).await {
         Ok(_) => panic!("answered"),
         Err(Cut::Failed(failure)) => failure,
-        Err(Cut::BodyTooLarge) => panic!("there is no body"),
+        Err(cut @ (Cut::BodyTooLarge | Cut::Withdrawn)) => panic!("{cut}"),
     }
 }
 

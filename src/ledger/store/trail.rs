@@ -1,0 +1,172 @@
+//! The audit trail in the file: rows at its end, and the oldest away.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension as _, Row as Columns, Transaction, TransactionBehavior};
+
+use super::{Trouble, connect};
+use crate::ledger::audit::Entry;
+use crate::ledger::audit::chain::{Link, Row};
+
+/// How long a command waits for others who write.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How many rows of others are read at once, to be logged.
+const HEARD_MAX: i64 = 1_000;
+const COLUMNS: &str = "seq, previous, at, actor, source, action, target, detail, hash";
+const PUT_META: &str =
+    "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+
+/// The name of the trail's last row in `meta`.
+pub(super) const HEAD: &str = "audit_head";
+/// The name of the last row that was removed in `meta`.
+pub(super) const ANCHOR: &str = "audit_anchor";
+
+/// A row that cannot be read as one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::ledger) struct Unreadable {
+    pub(in crate::ledger) seq: i64,
+    pub(in crate::ledger) column: &'static str,
+}
+
+/// Appends one entry, from whatever process.
+pub(super) fn append_alone(path: &Path, entry: &Entry) -> Result<Link, Trouble> {
+    let mut database = connect::to_write(path, PATIENCE, false)?;
+    let links = append(&mut database, &[entry])?;
+    // What cannot be folded in now is folded in by the next who opens it.
+    let _ = database.close();
+    links
+        .into_iter()
+        .next()
+        .ok_or_else(|| Trouble::Damaged("nothing was appended".to_owned()))
+}
+
+/// Appends entries, all of them or none.
+pub(super) fn append(database: &mut Connection, entries: &[&Entry]) -> Result<Vec<Link>, Trouble> {
+    // The lock comes before the head is read: whoever else appends has finished, or waits.
+    let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut last = end(&transaction)?;
+    let mut links = Vec::with_capacity(entries.len());
+    {
+        let mut insert = transaction.prepare(&format!(
+            "INSERT INTO audit ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
+        ))?;
+        for entry in entries {
+            let row = Row::after(&last, entry);
+            insert.execute((
+                row.seq,
+                &row.previous,
+                &row.at,
+                &row.actor,
+                &row.source,
+                &row.action,
+                &row.target,
+                &row.detail,
+                &row.hash,
+            ))?;
+            last = row.link();
+            links.push(last.clone());
+        }
+    }
+    transaction.execute(PUT_META, (HEAD, last.to_string()))?;
+    transaction.commit()?;
+    Ok(links)
+}
+
+/// What the next row follows. Where somebody has removed the head, the next row follows nothing, and so says that there was
+/// a break, for ever.
+fn end(transaction: &Transaction<'_>) -> Result<Link, Trouble> {
+    let last: i64 = transaction.query_row("SELECT coalesce(max(seq), 0) FROM audit", (), |row| row.get(0))?;
+    let head = place(transaction, HEAD)?.unwrap_or_else(Link::origin);
+    Ok(if head.seq >= last {
+        head
+    } else {
+        Link {
+            seq: last,
+            ..Link::origin()
+        }
+    })
+}
+
+/// A place that `meta` knows; `None` where it is not there, or is none.
+pub(super) fn place(database: &Connection, name: &str) -> Result<Option<Link>, Trouble> {
+    let found = database
+        .query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| {
+            Ok(text(row, 0).and_then(|text| Link::parse(&text)))
+        })
+        .optional()?;
+    Ok(found.flatten())
+}
+
+/// Rows behind `seq`, in order, until `each` has had enough.
+pub(super) fn walk(
+    database: &Connection,
+    after: i64,
+    mut each: impl FnMut(Result<Row, Unreadable>) -> bool,
+) -> Result<(), Trouble> {
+    let mut select = database.prepare(&format!("SELECT {COLUMNS} FROM audit WHERE seq > ?1 ORDER BY seq"))?;
+    let mut rows = select.query([after])?;
+    while let Some(columns) = rows.next()? {
+        if !each(row(columns)) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Rows behind `seq` and before `next`, as far as they can be read, and the number of the last row of all.
+pub(super) fn between(database: &Connection, seq: i64, next: Option<&Link>) -> Result<(Vec<Row>, i64), Trouble> {
+    let head = place(database, HEAD)?.map_or(seq, |head| head.seq);
+    let last = next.map_or(head, |next| next.seq - 1);
+    let mut rows = Vec::new();
+    if last > seq {
+        let first = seq.max(last.saturating_sub(HEARD_MAX));
+        walk(database, first, |row| {
+            let is_between = row.as_ref().map_or_else(|row| row.seq, |row| row.seq) <= last;
+            rows.extend(row.ok().filter(|_| is_between));
+            is_between
+        })?;
+    }
+    Ok((rows, head))
+}
+
+/// Whether a row is there as it was, or was removed because of its age.
+pub(super) fn knows(database: &Connection, link: &Link) -> Result<bool, Trouble> {
+    if place(database, ANCHOR)?.is_some_and(|anchor| anchor.seq >= link.seq) {
+        return Ok(true);
+    }
+    let hash = database
+        .query_row("SELECT hash FROM audit WHERE seq = ?1", [link.seq], |row| {
+            Ok(text(row, 0))
+        })
+        .optional()?;
+    Ok(hash.flatten().as_deref() == Some(&*link.hash))
+}
+
+pub(super) fn row(columns: &Columns<'_>) -> Result<Row, Unreadable> {
+    let seq = columns.get(0).unwrap_or_default();
+    let needed = |index, column| text(columns, index).ok_or(Unreadable { seq, column });
+    Ok(Row {
+        seq,
+        previous: needed(1, "previous")?,
+        at: needed(2, "at")?,
+        actor: needed(3, "actor")?,
+        source: needed(4, "source")?,
+        action: needed(5, "action")?,
+        target: match columns.get_ref(6) {
+            Ok(ValueRef::Null) => None,
+            Ok(_) | Err(_) => Some(needed(6, "target")?),
+        },
+        detail: needed(7, "detail")?,
+        hash: needed(8, "hash")?,
+    })
+}
+
+/// A column that is text, and UTF-8.
+fn text(columns: &Columns<'_>, index: usize) -> Option<String> {
+    match columns.get_ref(index) {
+        Ok(ValueRef::Text(bytes)) => std::str::from_utf8(bytes).ok().map(str::to_owned),
+        Ok(_) | Err(_) => None,
+    }
+}
