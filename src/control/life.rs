@@ -181,7 +181,8 @@ impl World {
             Step::Disable { key } => {
                 if let Some(key) = chosen(key) {
                     let id = self.file.keys[key].id.clone();
-                    self.edit(|place, scope| keyfile::disable(place, &id, scope, now)).unwrap();
+                    self.edit(|place, scope| keyfile::disable(place, &id, scope, now))
+                        .unwrap();
                     self.file.keys[key].active = false;
                 }
             }
@@ -208,7 +209,8 @@ impl World {
             expires_at: ends,
             ..key
         };
-        self.edit(|place, scope| keyfile::add(place, &key, None, scope)).unwrap();
+        self.edit(|place, scope| keyfile::add(place, &key, None, scope))
+            .unwrap();
         self.secrets.push(secret.expose().to_owned());
         self.file.keys.push(Key {
             id: key.id,
@@ -266,10 +268,7 @@ impl World {
     fn load(&mut self, next: impl FnOnce(&Path, Config, &Policy) -> Policy) {
         let config = read(self.home.path());
         self.policy = next(self.home.path(), config, &self.policy);
-        let news = self
-            .policy
-            .revocations()
-            .news_since(&Revocations::default(), self.now);
+        let news = self.policy.revocations().news_since(&Revocations::default(), self.now);
         self.journal.remember(&news, "file").unwrap();
         self.loaded = self.file.clone();
         self.dead.extend(self.file.dead.iter().cloned());

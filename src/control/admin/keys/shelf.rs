@@ -84,7 +84,7 @@ impl Listing {
         let start = id.map_or(0, |id| {
             self.order.partition_point(|place| *keys[*place as usize].id <= *id)
         });
-        self.order[start..].iter().map(|place| &keys[*place as usize])
+        self.order[start..].iter().map(|place| &*keys[*place as usize])
     }
 
     /// The key with this id.
