@@ -1,5 +1,6 @@
 //! `keygate keys list`
 
+use std::collections::HashMap;
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
@@ -12,6 +13,7 @@ use super::{Where, date_time};
 use crate::cli::output::{print, tell};
 use crate::clock;
 use crate::config::records::{Key, KeyState, Organization, Records, Scope};
+use crate::ledger::read::LastUse;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -22,8 +24,8 @@ Examples:
 
 /// On narrower terminals, lines are left to the terminal to break.
 const NARROW: u16 = 100;
-/// Columns that are copied from, and so are never broken: id, state, expires, hint.
-const UNBROKEN: [usize; 4] = [0, 5, 6, 7];
+/// Columns that are copied from, and so are never broken: id, state, expires, hint, last use.
+const UNBROKEN: [usize; 5] = [0, 5, 6, 7, 8];
 
 /// Arguments of `keygate keys list`.
 #[derive(Debug, Args)]
@@ -74,10 +76,11 @@ impl List {
         let now = clock::unix();
         let mut store = Store::open(&self.place, now)?;
         let records = store.records()?;
+        let last_use = store.last_use();
         let shown: Vec<Shown<'_>> = records
             .keys
             .iter()
-            .map(|key| Shown::new(key, &records, &store.scope, now))
+            .map(|key| Shown::new(key, &records, &store.scope, now).used(&last_use))
             .filter(|shown| self.wants(shown))
             .collect();
         let text = if self.json {
@@ -117,6 +120,7 @@ pub(super) struct Shown<'a> {
     environment: Option<&'a str>,
     plan: Option<&'a str>,
     state: KeyState,
+    last_use: Option<&'a LastUse>,
 }
 
 impl<'a> Shown<'a> {
@@ -127,10 +131,19 @@ impl<'a> Shown<'a> {
             environment: key.environment.map(|id| scope.environments.name(id.0)),
             plan: key.plan.map(|id| scope.plans.name(id.0)),
             state: key.state(now_unix),
+            last_use: None,
         }
     }
 
-    fn columns(&self) -> [String; 8] {
+    /// With when it was last used, if it was.
+    pub(super) fn used(self, last_use: &'a HashMap<String, LastUse>) -> Self {
+        Self {
+            last_use: last_use.get(&self.key.id),
+            ..self
+        }
+    }
+
+    fn columns(&self) -> [String; 9] {
         [
             self.key.id.clone(),
             self.key.name.clone(),
@@ -144,13 +157,25 @@ impl<'a> Shown<'a> {
             self.state.word().to_owned(),
             self.key.end().map_or_else(|| "never".to_owned(), date_time),
             self.key.hint.clone().unwrap_or_else(|| "-".to_owned()),
+            self.last_use
+                .map_or_else(|| "-".to_owned(), |last| last.used_at.clone()),
         ]
     }
 
     /// What `verify` tells about it.
     pub(super) fn lines(&self) -> String {
         let name = self.organization.name.as_deref().unwrap_or_default();
-        let [id, key_name, organization, environment, permissions, state, expires, _] = self.columns();
+        let [
+            id,
+            key_name,
+            organization,
+            environment,
+            permissions,
+            state,
+            expires,
+            _,
+            _,
+        ] = self.columns();
         format!(
             "key           {id}  {key_name}\norganization  {organization}  {name}\nenvironment   {environment}\npermissions   \
              {permissions}\nstate         {state}\nexpires       {expires}\n"
@@ -176,6 +201,7 @@ impl<'a> Shown<'a> {
             "allowed_sources": key.allowed_sources.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "owner": key.owner,
             "hint": key.hint,
+            "last_use": self.last_use,
         })
     }
 }
@@ -194,6 +220,7 @@ fn table(shown: &[Shown<'_>]) -> String {
         "STATE",
         "EXPIRES",
         "HINT",
+        "LAST USED",
     ]);
     if table.width().is_some_and(|width| width >= NARROW) {
         table.set_content_arrangement(ContentArrangement::Dynamic);

@@ -1,14 +1,17 @@
 //! Where a command finds keys: through the configuration, or in a file that is named.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::Where;
 use crate::cli::failure::BadInput;
+use crate::cli::output::tell;
 use crate::config::key_settings::KeySettings;
 use crate::config::problem::Report;
 use crate::config::records::{self, Records, Scope};
 use crate::config::sources::Sources;
 use crate::control::keyfile::Place;
+use crate::ledger::read::{self, LastUse};
 
 /// The configuration of a command that was not told another.
 const DEFAULT_CONFIG: &str = "./config.toml";
@@ -63,6 +66,21 @@ impl Store {
             root: self.root.clone(),
             file: self.file.clone().unwrap_or_else(|| self.root.clone()),
         }
+    }
+
+    /// When each key was last used, as far as there is a state that remembers it.
+    pub(super) fn last_use(&self) -> HashMap<String, LastUse> {
+        let Some(state) = self.settings.as_ref().and_then(|settings| settings.state.as_ref()) else {
+            return HashMap::new();
+        };
+        // Before the first start there is none.
+        if !state.path.exists() {
+            return HashMap::new();
+        }
+        read::last_use(&state.path).unwrap_or_else(|error| {
+            tell(format_args!("keygate: nothing is known of last use: {error}"));
+            HashMap::new()
+        })
     }
 
     /// Reads all keys.

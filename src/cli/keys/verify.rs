@@ -118,7 +118,8 @@ impl Verify {
         let presented = Presented::decoded(read_key()?);
 
         let (verdict, index) = judge(&presented, &records, store.settings.as_ref(), now);
-        let shown = index.map(|index| Shown::new(&records.keys[index], &records, &store.scope, now));
+        let last_use = store.last_use();
+        let shown = index.map(|index| Shown::new(&records.keys[index], &records, &store.scope, now).used(&last_use));
         if self.json {
             let key = shown.as_ref().map_or(Value::Null, Shown::json);
             let accepted = verdict == Verdict::Accepted;
