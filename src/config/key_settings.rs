@@ -3,7 +3,7 @@
 //! A room of its own because keys are made and looked up where the rest of a configuration cannot be read: before the key
 //! file exists, and on machines without the gate's certificates. Sections that say nothing about keys are passed over.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::credentials::{self, Source as Credential};
 use super::environments::{self, Environment};
@@ -14,7 +14,7 @@ use super::plans::{self, Plan};
 use super::problem::Problems;
 use super::reader::Table;
 use super::records::Scope;
-use super::state::{self, State};
+use super::state;
 use super::{limits, part};
 
 /// The part of a configuration that is about keys.
@@ -30,8 +30,8 @@ pub struct KeySettings {
     pub credentials: Vec<Credential>,
     /// `[permissions.NAME]`
     pub permissions: Vec<PermissionSet>,
-    /// `[state]`
-    pub state: Option<State>,
+    /// `[state] path`
+    pub state: Option<PathBuf>,
     /// `[limits] keys`
     pub key_limit: usize,
     /// `[limits] key_bytes`
@@ -65,13 +65,15 @@ fn read(root: &Table<'_>, files: &Files) -> Option<KeySettings> {
     let keys = keys::read(&root.section("keys"), files);
     let permissions = permissions::read(root);
     let credentials = credentials::read(root);
+    let keys_file = keys.as_ref().map(|keys| keys.file.as_path());
+    let state = state::read(root.get("state").as_ref(), files, keys_file);
     Some(KeySettings {
-        state: state::read(root.get("state").as_ref(), files, keys.as_ref().map(|keys| &*keys.file)),
         permissions: permissions.into_iter().map(|(set, _)| set).collect(),
         keys: keys?,
         plans,
         environments: environments.into_iter().map(|(environment, _)| environment).collect(),
         credentials: credentials.sources,
+        state: state.map(|state| state.path),
         key_limit: limits.keys,
         key_bytes: limits.key_bytes,
     })

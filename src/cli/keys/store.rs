@@ -7,10 +7,12 @@ use super::Where;
 use crate::cli::failure::BadInput;
 use crate::cli::output::tell;
 use crate::config::key_settings::KeySettings;
+use crate::config::keys::Pepper;
 use crate::config::problem::Report;
 use crate::config::records::{self, Records, Scope};
 use crate::config::sources::Sources;
 use crate::control::keyfile::Place;
+use crate::control::mint::Prefixes;
 use crate::ledger::read::{self, LastUse};
 
 /// The configuration of a command that was not told another.
@@ -60,7 +62,7 @@ impl Store {
         })
     }
 
-    /// Which file a new record goes into.
+    /// Which file a new record goes into, and where records are looked for.
     pub(super) fn place(&self) -> Place {
         Place {
             root: self.root.clone(),
@@ -70,17 +72,38 @@ impl Store {
 
     /// When each key was last used, as far as there is a state that remembers it.
     pub(super) fn last_use(&self) -> HashMap<String, LastUse> {
-        let Some(state) = self.settings.as_ref().and_then(|settings| settings.state.as_ref()) else {
+        // Before the first start there is none.
+        let Some(state) = self.state().filter(|state| state.exists()) else {
             return HashMap::new();
         };
-        // Before the first start there is none.
-        if !state.path.exists() {
-            return HashMap::new();
-        }
-        read::last_use(&state.path).unwrap_or_else(|error| {
+        read::last_use(state).unwrap_or_else(|error| {
             tell(format_args!("keygate: nothing is known of last use: {error}"));
             HashMap::new()
         })
+    }
+
+    /// What new secrets begin with.
+    pub(super) fn prefixes(&self) -> Prefixes<'_> {
+        self.settings.as_ref().map_or(
+            Prefixes {
+                environments: &[],
+                default: Prefixes::DEFAULT,
+            },
+            |settings| Prefixes {
+                environments: &settings.environments,
+                default: &settings.keys.prefix,
+            },
+        )
+    }
+
+    /// The peppers at hand.
+    pub(super) fn peppers(&self) -> &[Pepper] {
+        self.settings.as_ref().map_or(&[], |settings| &settings.keys.peppers)
+    }
+
+    /// The state file, where there is to be one.
+    pub(super) fn state(&self) -> Option<&Path> {
+        self.settings.as_ref()?.state.as_deref()
     }
 
     /// Reads all keys.

@@ -15,7 +15,7 @@ use crate::cli::failure::BadInput;
 use crate::cli::output::{print, tell};
 use crate::cli::state_file::{Since, since};
 use crate::clock;
-use crate::config::records::{Key, KeyState, Records};
+use crate::config::records::{Dead, KeyState, View};
 use crate::ledger::read::{self, Uses};
 use crate::policy::permissions::Sets;
 
@@ -75,7 +75,7 @@ impl Unused {
         let mut store = Store::open(&self.place, now)?;
         let records = store.records()?;
         let settings = store.settings.as_ref();
-        let state = self.state.or_else(|| Some(settings?.state.as_ref()?.path.clone()));
+        let state = self.state.or_else(|| Some(store.state()?.to_owned()));
         let state = state.ok_or_else(|| {
             BadInput::error(
                 "without a state, nobody knows what was used",
@@ -84,9 +84,15 @@ impl Unused {
         })?;
         let uses = read::uses(&state)?;
         let sets = Sets::compile(settings.map_or(&[], |settings| &settings.permissions));
+        let dead = Dead::of(&records);
+        let views: Vec<View> = records
+            .keys
+            .iter()
+            .map(|key| View::of(key, &records, &store.scope, &dead, now))
+            .collect();
         let since = date_time(self.since.unix(now));
         let found = Found {
-            keys: narrowable(&records, &uses, &sets, &since, now),
+            keys: narrowable(&views, &uses, &sets, &since),
             counted_since: uses.counted_since.as_deref(),
             permissions_counted_since: uses.permissions_counted_since.as_deref(),
             since,
@@ -107,28 +113,16 @@ impl Unused {
 }
 
 /// Keys that are accepted now, and could do without something.
-fn narrowable<'a>(
-    records: &'a Records,
-    uses: &'a Uses,
-    sets: &Sets,
-    since: &str,
-    now_unix: i64,
-) -> Vec<Narrowable<'a>> {
-    let active = records
-        .keys
-        .iter()
-        .filter(|key| key.state(now_unix) == KeyState::Active);
+fn narrowable<'a>(views: &'a [View], uses: &'a Uses, sets: &Sets, since: &str) -> Vec<Narrowable<'a>> {
+    let active = views.iter().filter(|view| view.state == KeyState::Active);
     active
-        .map(|key| Narrowable {
-            organization: &records.organizations[key.organization as usize].id,
-            ..Narrowable::of(key, uses, sets, since)
-        })
+        .map(|view| Narrowable::of(view, uses, sets, since))
         .filter(|key| key.unused || !key.unused_permissions.is_empty())
         .collect()
 }
 
 impl<'a> Narrowable<'a> {
-    fn of(key: &'a Key, uses: &'a Uses, sets: &Sets, since: &str) -> Self {
+    fn of(key: &'a View, uses: &'a Uses, sets: &Sets, since: &str) -> Self {
         let last_used = uses.keys.get(&key.id).map(|last| &*last.used_at);
         let used_permissions: BTreeMap<&str, &str> = uses
             .permissions
@@ -146,7 +140,7 @@ impl<'a> Narrowable<'a> {
         Self {
             id: &key.id,
             name: &key.name,
-            organization: "",
+            organization: &key.organization,
             unused: last_used.is_none_or(|at| at < since),
             young: created_at.as_deref().map(|created| created > since),
             created_at,
