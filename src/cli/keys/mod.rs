@@ -11,6 +11,7 @@ mod rotate;
 mod show;
 mod store;
 mod trail;
+mod unused;
 mod verify;
 
 use std::path::PathBuf;
@@ -33,7 +34,7 @@ pub enum Command {
     /// List keys, without their secrets.
     ///
     /// A table on a terminal. Elsewhere one line per key, its columns separated by tabs and without a heading: id, name,
-    /// organization, environment, permissions, state, expires, hint.
+    /// organization, environment, permissions, state, expires, hint, last use (where [state] remembers it).
     #[command(after_help = list::EXAMPLES)]
     List(list::List),
     /// Show one key, without its secret.
@@ -65,6 +66,13 @@ pub enum Command {
     /// do, are not looked at.
     #[command(after_help = verify::EXAMPLES)]
     Verify(verify::Verify),
+    /// List keys that were not used for a while, and those that may do more than they were used for.
+    ///
+    /// Looks at keys that are accepted now, and at what [state] remembers of their use. A table on a terminal. Elsewhere one
+    /// line per key, its columns separated by tabs and without a heading: id, name, organization, last used (or never), age
+    /// (young: made since then), and the permissions of its record that no route asked it for.
+    #[command(after_help = unused::EXAMPLES)]
+    Unused(unused::Unused),
 }
 
 /// Where keys are.
@@ -107,6 +115,7 @@ impl Command {
             Self::Enable(target) => target.enable(),
             Self::Rotate(rotate) => rotate.run(),
             Self::Verify(verify) => verify.run(),
+            Self::Unused(unused) => unused.run(),
         }
     }
 }
