@@ -10,6 +10,7 @@ mod hash;
 mod jsonl;
 mod load;
 mod locate;
+mod one;
 mod record;
 mod scope;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use std::path::PathBuf;
 pub(super) use hash::read_sha256;
 pub use load::{File, Notation, files, load, parse, read, read_file};
 pub use locate::{Field, Located, Shape, locate};
+pub use one::read_line;
 pub(super) use record::networks as read_networks;
 pub use scope::{Catalogue, Names, Scope};
 pub use view::{Dead, SecretView, View};
