@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::panic;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use anyhow::{Context, ensure};
@@ -11,9 +11,11 @@ use tracing::{error, info};
 use crate::clock;
 use crate::config::Config;
 use crate::config::sources::Sources;
+use crate::control::reload::{Begun, Reloads, Retired};
 use crate::control::{self, Control};
 use crate::current::Current;
 use crate::ledger::Ledger;
+use crate::ledger::journal::Journal;
 use crate::lifecycle::{Conductor, Stage};
 use crate::listen::Bound;
 use crate::policy::Policy;
@@ -48,7 +50,12 @@ pub fn start(config: Config, read: Sources, log: Option<&log::Writer>) -> anyhow
     announce("admin", &admin);
 
     let state = config.state.clone();
-    let policy = Policy::first(config)?;
+    let begun = Begun {
+        read,
+        records: Arc::clone(&config.records),
+    };
+    let (journal, remembered) = state.as_ref().map(Journal::open).transpose()?.unzip();
+    let policy = Policy::first(config)?.remembering(remembered.unwrap_or_default().iter());
     // Before the first request, so that nobody spends twice what the last process knows.
     let ledger =
         Ledger::start(state.as_ref(), policy.balances(), Arc::clone(&metrics)).context("cannot start the ledger")?;
@@ -56,7 +63,11 @@ pub fn start(config: Config, read: Sources, log: Option<&log::Writer>) -> anyhow
     let refetch = Arc::<Refetch>::default();
     let control = Control {
         current: Arc::clone(&current),
+        journal: journal.map(Arc::new),
+        pushed: Mutex::default(),
         refetch: Arc::clone(&refetch),
+        reloads: Reloads::default(),
+        retired: Retired::default(),
         conductor: conductor.clone(),
         started: clock::unix(),
         metrics: Arc::clone(&metrics),
@@ -73,7 +84,7 @@ pub fn start(config: Config, read: Sources, log: Option<&log::Writer>) -> anyhow
         tallies: Arc::clone(&ledger.tallies),
     };
     let proxy = proxy::start(data_path, ingress).context("cannot start the data path")?;
-    let control = control::start(control, admin, read).context("cannot start the control plane")?;
+    let control = control::start(control, admin, begun).context("cannot start the control plane")?;
     info!(message = "ready");
     Ok(Running {
         ingress: addresses,

@@ -37,7 +37,7 @@ impl Revocations {
         records
             .keys
             .iter()
-            .filter_map(tombstone_of)
+            .filter_map(|key| tombstone_of(key))
             .for_each(|tombstone| revocations.add(&tombstone));
         revocations
     }
@@ -67,6 +67,33 @@ impl Revocations {
         for secret in &tombstone.hashes {
             put(&mut self.secrets, *secret, tombstone.revoked_at);
         }
+    }
+
+    /// What is in force at `now` (Unix seconds) and was not in `earlier`.
+    #[must_use]
+    pub fn news_since(&self, earlier: &Self, now: i64) -> Vec<Tombstone> {
+        let is_news = |since: i64, before: Option<i64>| since <= now && before.is_none_or(|before| before > since);
+        let keys = self
+            .keys
+            .iter()
+            .filter(|(key, since)| is_news(**since, earlier.key_since(key)));
+        let secrets = self
+            .secrets
+            .iter()
+            .filter(|(secret, since)| is_news(**since, earlier.secret_since(secret)));
+        let of_keys = keys.map(|(key, since)| Tombstone {
+            key: Some(key.to_string()),
+            hashes: Vec::new(),
+            revoked_at: *since,
+            reason: None,
+        });
+        let of_secrets = secrets.map(|(secret, since)| Tombstone {
+            key: None,
+            hashes: vec![*secret],
+            revoked_at: *since,
+            reason: None,
+        });
+        of_keys.chain(of_secrets).collect()
     }
 
     /// Whether nothing is revoked.

@@ -10,6 +10,7 @@ mod harness;
 
 mod access_log;
 mod admin;
+mod admin_keys;
 mod cli_check;
 mod credentials;
 mod delegation;
@@ -28,6 +29,7 @@ mod large_bodies;
 mod limits;
 mod listen;
 mod migration;
+mod openapi;
 mod paths;
 mod patience;
 mod profiles;

@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Read as _};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 use serde_json::json;
@@ -172,6 +173,7 @@ fn read_key() -> anyhow::Result<Vec<u8>> {
 fn without_peppered(records: &mut Records) -> usize {
     let mut count = 0;
     for key in &mut records.keys {
+        let key = Arc::make_mut(key);
         let before = key.secrets.len();
         key.secrets
             .retain(|secret| !matches!(secret.hash, Hash::HmacSha256 { .. }));

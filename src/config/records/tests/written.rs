@@ -1,5 +1,6 @@
 //! What is written as lines of JSON is read back as the same.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -140,12 +141,12 @@ fn tombstone() -> impl Strategy<Value = Tombstone> {
 
 /// Ids and hashes are unique, and keys have organizations.
 fn consistent(mut records: Records) -> Records {
-    for (index, organization) in records.organizations.iter_mut().enumerate() {
+    for (index, organization) in records.organizations.iter_mut().map(Arc::make_mut).enumerate() {
         organization.id = format!("{index}");
     }
     let organizations = records.organizations.len();
     let mut slow = 0;
-    for (index, key) in records.keys.iter_mut().enumerate() {
+    for (index, key) in records.keys.iter_mut().map(Arc::make_mut).enumerate() {
         key.id = format!("{index}{}", key.id);
         key.organization = u32::try_from(index % organizations).unwrap();
         key.secrets.retain(|secret| {
@@ -161,8 +162,8 @@ fn records() -> impl Strategy<Value = Records> {
     let all = (vec(organization(), 1..4), vec(key(), 0..5), vec(tombstone(), 0..4));
     all.prop_map(|(organizations, keys, tombstones)| {
         consistent(Records {
-            organizations,
-            keys,
+            organizations: organizations.into_iter().map(Arc::new).collect(),
+            keys: keys.into_iter().map(Arc::new).collect(),
             tombstones,
             ..Records::default()
         })
