@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::panic;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use anyhow::{Context, ensure};
@@ -15,6 +15,7 @@ use crate::control::reload::{Begun, Reloads, Retired};
 use crate::control::{self, Control};
 use crate::current::Current;
 use crate::ledger::Ledger;
+use crate::ledger::journal::Journal;
 use crate::lifecycle::{Conductor, Stage};
 use crate::listen::Bound;
 use crate::policy::Policy;
@@ -53,7 +54,8 @@ pub fn start(config: Config, read: Sources, log: Option<&log::Writer>) -> anyhow
         read,
         records: Arc::clone(&config.records),
     };
-    let policy = Policy::first(config)?;
+    let (journal, remembered) = state.as_ref().map(Journal::open).transpose()?.unzip();
+    let policy = Policy::first(config)?.remembering(remembered.unwrap_or_default().iter());
     // Before the first request, so that nobody spends twice what the last process knows.
     let ledger =
         Ledger::start(state.as_ref(), policy.balances(), Arc::clone(&metrics)).context("cannot start the ledger")?;
@@ -61,6 +63,8 @@ pub fn start(config: Config, read: Sources, log: Option<&log::Writer>) -> anyhow
     let refetch = Arc::<Refetch>::default();
     let control = Control {
         current: Arc::clone(&current),
+        journal: journal.map(Arc::new),
+        pushed: Mutex::default(),
         refetch: Arc::clone(&refetch),
         reloads: Reloads::default(),
         retired: Retired::default(),

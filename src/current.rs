@@ -72,6 +72,13 @@ impl Current {
         changed
     }
 
+    /// Returns when another generation than the one of this number is in force.
+    pub async fn changed(&self, seen: u64) {
+        let mut policy = self.policy.subscribe();
+        // An error is impossible: this holds the sender.
+        let _ = policy.wait_for(|policy| policy.generation != seen).await;
+    }
+
     /// Returns when no worker lets anything go on that the generation of this number, or an earlier one, forbids.
     pub async fn enforced(&self, generation: u64) {
         let mut enforced = self.enforced.subscribe();

@@ -1,7 +1,7 @@
 //! What keeps a command from being done: in words on standard error, and as an exit code.
 //!
 //! A room of its own because all commands promise the same: 2 where what they were given is at fault (arguments, standard
-//! input, the environment, a file), 1 where it failed for another reason.
+//! input, the environment, a file), 1 where it failed for another reason or the state of a key does not allow it.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -50,7 +50,8 @@ pub(super) fn report(error: &anyhow::Error) -> ExitCode {
     if let Some(help) = help.as_ref().filter(|help| !help.is_empty()) {
         tell(format_args!("  help: {help}"));
     }
-    ExitCode::from(if help.is_some() { 2 } else { 1 })
+    let is_conflict = error.downcast_ref::<EditError>().is_some_and(EditError::is_conflict);
+    ExitCode::from(if help.is_some() && !is_conflict { 2 } else { 1 })
 }
 
 /// What helps against bad input; `None` for everything else.

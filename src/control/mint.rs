@@ -5,6 +5,7 @@
 
 use ipnet::IpNet;
 
+use crate::config::environments::{Environment, EnvironmentId};
 use crate::secret::generated::{generate, hint, push_random};
 use crate::secret::{Digest, Secret};
 
@@ -44,6 +45,68 @@ pub struct NewKey {
     pub allowed_sources: Vec<IpNet>,
     /// `owner`
     pub owner: Option<String>,
+}
+
+/// What new keys begin with.
+#[derive(Debug, Clone, Copy)]
+pub struct Prefixes<'a> {
+    /// The configuration's environments.
+    pub environments: &'a [Environment],
+    /// Where no environment says: `[keys] prefix`.
+    pub default: &'a str,
+}
+
+impl Prefixes<'_> {
+    /// The prefix where nothing says another.
+    pub const DEFAULT: &'static str = "kg_";
+
+    /// What a key of this environment begins with.
+    #[must_use]
+    pub fn of(&self, environment: Option<EnvironmentId>) -> &str {
+        let environment = environment.and_then(|id| self.environments.get(usize::from(id.0)));
+        environment
+            .and_then(|environment| environment.prefixes.first())
+            .map_or(self.default, String::as_str)
+    }
+
+    /// What the next secret of a key begins with: as the one before it, where its hint shows a prefix that its environment
+    /// still allows.
+    #[must_use]
+    pub fn of_next(&self, environment: Option<EnvironmentId>, old_hint: Option<&str>) -> String {
+        let shown = old_hint
+            .and_then(|hint| hint.split_once('…'))
+            .map(|(prefix, _)| prefix)
+            // Hints of other systems show the first characters of the secret itself.
+            .filter(|prefix| prefix.ends_with(['_', '-']) && is_prefix(prefix));
+        let fits = |prefix: &&str| match environment.and_then(|id| self.environments.get(usize::from(id.0))) {
+            Some(environment) => {
+                let named = environment_of(prefix, self.environments);
+                named.is_some_and(|named| named.name == environment.name) || environment.prefixes.is_empty()
+            }
+            None => true,
+        };
+        shown.filter(fits).unwrap_or_else(|| self.of(environment)).to_owned()
+    }
+}
+
+/// Whether keys may begin with this text: at most 32 letters, digits, `_` or `-`.
+#[must_use]
+pub fn is_prefix(text: &str) -> bool {
+    text.len() <= 32
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+}
+
+/// The environment whose longest prefix begins `text`.
+#[must_use]
+pub fn environment_of<'a>(text: &str, environments: &'a [Environment]) -> Option<&'a Environment> {
+    environments
+        .iter()
+        .flat_map(|environment| environment.prefixes.iter().map(move |prefix| (prefix, environment)))
+        .filter(|(prefix, _)| !prefix.is_empty() && text.starts_with(prefix.as_str()))
+        .max_by_key(|(prefix, _)| prefix.len())
+        .map(|(_, environment)| environment)
 }
 
 impl NewKey {

@@ -11,12 +11,14 @@ mod jwks;
 pub mod keyfile;
 pub mod mint;
 pub mod reload;
+mod revoke;
 pub mod status;
 mod user_keys;
 mod watch;
 
+use std::collections::HashSet;
 use std::io;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 
 use tracing_appender::non_blocking::ErrorCounter;
@@ -24,6 +26,7 @@ use tracing_appender::non_blocking::ErrorCounter;
 use self::reload::Begun;
 use crate::current::Current;
 use crate::ledger::audit::Audit;
+use crate::ledger::journal::Journal;
 use crate::lifecycle::{self, Conductor, Stage, Vital};
 use crate::listen::Bound;
 use crate::refetch::Refetch;
@@ -38,6 +41,10 @@ pub struct Control {
     pub conductor: Conductor,
     /// When the process began; Unix seconds.
     pub started: i64,
+    /// Where revocations are remembered, with `[state]`.
+    pub journal: Option<Arc<Journal>>,
+    /// The ids of keys that were revoked by a push.
+    pub pushed: Mutex<HashSet<String>>,
     /// Who asks for new keys of users' tokens.
     pub refetch: Arc<Refetch>,
     /// Asked for a reload.
@@ -87,5 +94,6 @@ fn spawn_all(control: Arc<Control>, admin: Vec<Bound>, begun: Begun) -> io::Resu
     let hangups = drain::spawn(&control)?;
     admin::spawn(&control, admin)?;
     user_keys::spawn(&control);
+    revoke::spawn(&control);
     reload::spawn(control, hangups, begun)
 }

@@ -17,6 +17,7 @@
 pub mod audit;
 mod backlog;
 mod health;
+pub mod journal;
 mod store;
 pub mod tally;
 mod waiting;

@@ -178,9 +178,19 @@ impl Policy {
         })
     }
 
+    /// The same generation, in which these are revoked too: what earlier processes knew.
+    #[must_use]
+    pub fn remembering<'t>(self, tombstones: impl IntoIterator<Item = &'t Tombstone>) -> Self {
+        let generation = self.generation;
+        match self.revoking(tombstones) {
+            Some(next) => Self { generation, ..next },
+            None => self,
+        }
+    }
+
     /// What is revoked for good.
     #[must_use]
-    pub fn revocations(&self) -> &Revocations {
+    pub fn revocations(&self) -> &Arc<Revocations> {
         &self.revocations
     }
 

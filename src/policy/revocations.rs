@@ -69,6 +69,33 @@ impl Revocations {
         }
     }
 
+    /// What is in force at `now` (Unix seconds) and was not in `earlier`.
+    #[must_use]
+    pub fn news_since(&self, earlier: &Self, now: i64) -> Vec<Tombstone> {
+        let is_news = |since: i64, before: Option<i64>| since <= now && before.is_none_or(|before| before > since);
+        let keys = self
+            .keys
+            .iter()
+            .filter(|(key, since)| is_news(**since, earlier.key_since(key)));
+        let secrets = self
+            .secrets
+            .iter()
+            .filter(|(secret, since)| is_news(**since, earlier.secret_since(secret)));
+        let of_keys = keys.map(|(key, since)| Tombstone {
+            key: Some(key.to_string()),
+            hashes: Vec::new(),
+            revoked_at: *since,
+            reason: None,
+        });
+        let of_secrets = secrets.map(|(secret, since)| Tombstone {
+            key: None,
+            hashes: vec![*secret],
+            revoked_at: *since,
+            reason: None,
+        });
+        of_keys.chain(of_secrets).collect()
+    }
+
     /// Whether nothing is revoked.
     #[must_use]
     pub fn is_empty(&self) -> bool {

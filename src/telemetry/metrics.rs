@@ -1,11 +1,13 @@
 //! Metrics in the text format that Prometheus scrapes: `keygate_*`, base units, no label that grows with keys.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tracing_appender::non_blocking::ErrorCounter;
 
@@ -25,9 +27,11 @@ pub struct Metrics {
     pub connections_refused: Family<Limit, Counter>,
     /// `keygate_tunnels`
     pub tunnels: Gauge,
+    /// `keygate_revocation_lag_seconds`: from a revocation to the moment at which nothing goes on under its key.
+    revocation_lag: Family<Through, Histogram, fn() -> Histogram>,
     /// `keygate_withdrawn_total`: requests and tunnels ended because what they rested on had.
     pub withdrawn: Counter,
-    /// `keygate_slow_verifications_total`: argon2id hashes computed.
+    /// `keygate_slow_verifications_total`: slow hashes computed.
     pub slow_verifications: Counter,
     /// `keygate_generation`
     pub generation: Gauge,
@@ -121,11 +125,45 @@ pub struct Entry {
     pub entry: String,
 }
 
+/// How a revocation came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Channel {
+    /// Through the admin listener.
+    Push,
+    /// Through the key file.
+    File,
+}
+
+/// [`Channel`], as a label.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Through {
+    /// `push`, `file`
+    channel: &'static str,
+}
+
+impl Channel {
+    fn label(self) -> Through {
+        Through {
+            channel: match self {
+                Self::Push => "push",
+                Self::File => "file",
+            },
+        }
+    }
+}
+
 /// A key's state.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct State {
     /// `active`, `disabled`, `revoked`, `expired`, `not_yet_valid`.
     pub state: &'static str,
+}
+
+/// From a millisecond to five minutes: a push takes some milliseconds, a mounted Secret up to two minutes.
+fn lags() -> Histogram {
+    Histogram::new([
+        0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
+    ])
 }
 
 impl Default for Metrics {
@@ -138,6 +176,7 @@ impl Default for Metrics {
             connections: Gauge::default(),
             connections_refused: Family::default(),
             tunnels: Gauge::default(),
+            revocation_lag: Family::new_with_constructor(lags),
             withdrawn: Counter::default(),
             slow_verifications: Counter::default(),
             generation: Gauge::default(),
@@ -179,6 +218,13 @@ impl Metrics {
         self.requests.get_or_create(&Decision { decision: code }).inc();
     }
 
+    /// Counts a revocation that is in force, and how long that took.
+    pub fn revoked(&self, channel: Channel, lag: Duration) {
+        self.revocation_lag
+            .get_or_create(&channel.label())
+            .observe(lag.as_secs_f64());
+    }
+
     /// Everything, in the text format (OpenMetrics 1.0). `dropped` counts the log lines that were given up.
     #[must_use]
     pub fn render(&self, dropped: Option<&ErrorCounter>) -> String {
@@ -210,6 +256,9 @@ impl Metrics {
         for result in ["applied", "held", "refused"] {
             self.reloads.get_or_create(&Outcome { result }).inc_by(0);
         }
+        for channel in [Channel::Push, Channel::File] {
+            drop(self.revocation_lag.get_or_create(&channel.label()));
+        }
         for passage in ["key", "user", "delegated", "public", "legacy", "would_refuse"] {
             self.passages.get_or_create(&Passage { passage }).inc_by(0);
         }
@@ -235,6 +284,11 @@ impl Metrics {
             self.connections_refused.clone(),
         );
         registry.register("tunnels", "Open tunnels", self.tunnels.clone());
+        registry.register(
+            "revocation_lag_seconds",
+            "From a revocation, by push or as revoked_at in the key file tells it, to its enforcement on all workers",
+            self.revocation_lag.clone(),
+        );
         registry.register(
             "withdrawn",
             "Requests and tunnels ended midway because their key or token had ended or lost what they need",

@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 use std::net::IpAddr;
 
 use crate::config::units;
+use crate::control::mint::is_prefix;
 
 /// When a key ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,11 +86,7 @@ pub(super) fn label(text: &str) -> Result<String, String> {
 
 /// What a key begins with.
 pub(super) fn prefix(text: &str) -> Result<String, String> {
-    if text.len() <= 32
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
-    {
+    if is_prefix(text) {
         return Ok(text.to_owned());
     }
     Err("at most 32 letters, digits, `_` or `-`".to_owned())

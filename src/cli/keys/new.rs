@@ -13,11 +13,10 @@ use crate::cli::failure::BadInput;
 use crate::cli::output::{deliver, tell};
 use crate::clock;
 use crate::config::credentials::Source;
-use crate::config::environments::Environment;
 use crate::config::key_settings::KeySettings;
 use crate::config::reader::{nearest, quoted};
 use crate::control::keyfile::{self, Added};
-use crate::control::mint::NewKey;
+use crate::control::mint::{NewKey, Prefixes, environment_of};
 use crate::secret::Secret;
 
 pub(super) const EXAMPLES: &str = "\
@@ -28,9 +27,6 @@ Examples:
     keygate keys new --name ci --organization 42 --expires 90d --allowed-source 203.0.113.0/24
   Into a file, without any configuration; the file is made with mode 0600:
     keygate keys new --file keys.toml --name first --organization acme";
-
-/// The prefix where nothing says another.
-const DEFAULT_PREFIX: &str = "kg_";
 
 /// Arguments of `keygate keys new`.
 #[derive(Debug, Args)]
@@ -124,7 +120,7 @@ impl New {
     fn choose_prefix(&self, settings: Option<&KeySettings>) -> anyhow::Result<String> {
         let own = self.prefix.clone();
         let Some(settings) = settings else {
-            return Ok(own.unwrap_or_else(|| DEFAULT_PREFIX.to_owned()));
+            return Ok(own.unwrap_or_else(|| Prefixes::DEFAULT.to_owned()));
         };
         if let Some(plan) = &self.plan {
             let names: Vec<&str> = settings.plans.iter().map(|plan| plan.name.as_str()).collect();
@@ -154,16 +150,6 @@ impl New {
         }
         Ok(prefix)
     }
-}
-
-/// The environment whose longest prefix begins `text`.
-fn environment_of<'a>(text: &str, environments: &'a [Environment]) -> Option<&'a Environment> {
-    environments
-        .iter()
-        .flat_map(|environment| environment.prefixes.iter().map(move |prefix| (prefix, environment)))
-        .filter(|(prefix, _)| !prefix.is_empty() && text.starts_with(prefix.as_str()))
-        .max_by_key(|(prefix, _)| prefix.len())
-        .map(|(_, environment)| environment)
 }
 
 fn find(kind: &str, name: &str, names: &[&str]) -> anyhow::Result<usize> {

@@ -244,7 +244,7 @@ impl<'s> Gathering<'s> {
     }
 
     fn count_lead(&mut self, hash: &Hash, mark: Mark, path: impl FnOnce() -> String) {
-        if let Hash::Argon2id { lead, .. } = hash {
+        if let Hash::Slow { lead, .. } = hash {
             let count = self.leads.get(lead).map_or(0, |(count, _, _)| *count);
             self.leads.insert(lead.clone(), (count + 1, mark, path()));
         }
@@ -295,7 +295,7 @@ impl<'s> Gathering<'s> {
                     Severity::Error,
                     mark.span,
                     path.clone(),
-                    format!("is one of {candidates} argon2id hashes that a key beginning with {lead} could have"),
+                    format!("is one of {candidates} slow hashes that a key beginning with {lead} could have"),
                     format!("give these keys longer leads: at most {SHARED_LEAD_MAX} are tried, since each is slow"),
                 ));
             }
@@ -391,7 +391,7 @@ fn fingerprint(hash: &Hash) -> Fingerprint {
     match hash {
         Hash::Sha256(digest) => Fingerprint::Sha256(*digest),
         Hash::HmacSha256 { pepper, digest } => Fingerprint::Hmac(*pepper, *digest),
-        Hash::Argon2id { phc, .. } => Fingerprint::Slow(Digest::of(phc.as_bytes())),
+        Hash::Slow { phc, .. } => Fingerprint::Slow(Digest::of(phc.as_bytes())),
     }
 }
 

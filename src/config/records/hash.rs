@@ -1,18 +1,21 @@
 //! A key at rest: reading the text forms of hashes.
 //!
-//! A room of its own because here the price of a lookup is decided: an argon2id hash from a file is a program that an
+//! A room of its own because here the price of a lookup is decided: a slow hash from a file is a program that an
 //! unknown caller may run, so its memory and time are bounded before it is ever computed. No text in here quotes any
 //! part of a hash.
+
+use std::ops::RangeInclusive;
 
 use argon2::password_hash::phc::PasswordHash;
 
 use super::scope::Names;
 use super::{Digest, Hash};
 use crate::config::reader::{Item, list, nearest};
+use crate::secret::slow;
 
 /// What may be written, for error texts.
-pub(super) const FORMS: &str = "write \"sha256:<64 hex digits>\", \"hmac-sha256:<pepper id>:<64 hex digits>\" or \
-                                \"$argon2id$v=19$…\"; `printf %s \"$KEY\" | sha256sum` makes the digits of the first";
+pub(super) const FORMS: &str = "write \"sha256:<64 hex digits>\", \"hmac-sha256:<pepper id>:<64 hex digits>\", \
+                                \"$argon2id$v=19$…\" or \"$2b$12$…\"; `printf %s \"$KEY\" | sha256sum` makes the digits of the first";
 
 /// Most memory of one argon2id verification, in KiB: 1 GiB.
 const ARGON2_MEMORY_MAX: u32 = 1 << 20;
@@ -23,21 +26,28 @@ const ARGON2_LANES_MAX: u32 = 64;
 /// Most work of one argon2id verification, in KiB times passes: some seconds of one core.
 const ARGON2_WORK_MAX: u64 = 4 << 20;
 /// How long a lead may be, in characters.
-const LEAD: std::ops::RangeInclusive<usize> = 4..=32;
+const LEAD: RangeInclusive<usize> = 4..=32;
+/// Costs of bcrypt that are computed: up to some seconds of one core.
+const BCRYPT_COST: RangeInclusive<u32> = 4..=15;
 
 /// Reads a `hash` with the `lead` that stands beside it. Reports what is wrong with either.
 pub(super) fn read<'d>(hash: &Item<'d>, lead: Option<&Item<'d>>, peppers: &mut Names) -> Option<Hash> {
     let text = hash.text()?;
     if text.starts_with('$') {
-        let valid = argon2id(text).map_err(|(what, help)| hash.error(what, help)).is_ok();
+        let valid = if slow::is_bcrypt(text) {
+            bcrypt(text)
+        } else {
+            argon2id(text)
+        };
+        let valid = valid.map_err(|(what, help)| hash.error(what, help)).is_ok();
         let lead = read_lead(hash, lead)?;
-        return valid.then(|| Hash::Argon2id {
+        return valid.then(|| Hash::Slow {
             lead,
             phc: text.to_owned(),
         });
     }
     if let Some(lead) = lead {
-        lead.error("is only for `$argon2id$` hashes", "remove it");
+        lead.error("is only for slow hashes", "remove it");
     }
     if let Some(digits) = text.strip_prefix("sha256:") {
         return hex_digest(hash, digits, FORMS).map(Hash::Sha256);
@@ -60,7 +70,7 @@ pub(super) fn read<'d>(hash: &Item<'d>, lead: Option<&Item<'d>>, peppers: &mut N
 }
 
 /// Reads a hash that a tombstone names: `sha256:…`, `hmac-sha256:…`, or, for a slow one, `fingerprint:` and the SHA-256 of
-/// its PHC string.
+/// its text.
 pub(super) fn read_dead(item: &Item<'_>, peppers: &mut Names) -> Option<Digest> {
     const HELP: &str = "write \"sha256:<64 hex digits>\", \"hmac-sha256:<pepper id>:<64 hex digits>\" or \"fingerprint:<64 hex \
                         digits>\", as `keygate keys revoke` does";
@@ -120,10 +130,7 @@ fn read_lead<'d>(hash: &Item<'d>, lead: Option<&Item<'d>>) -> Option<String> {
     const HELP: &str =
         "`lead` holds the key's first 4 to 32 characters, which are public: for example lead = \"acme_live\"";
     let Some(lead) = lead else {
-        hash.error(
-            "needs a `lead` beside it, since an argon2id hash cannot be looked up",
-            HELP,
-        );
+        hash.error("needs a `lead` beside it, since a slow hash cannot be looked up", HELP);
         return None;
     };
     let text = lead.text()?;
@@ -144,7 +151,7 @@ fn argon2id(text: &str) -> Result<(), (String, String)> {
         );
     };
     if hash.algorithm != argon2::ARGON2ID_IDENT {
-        return refused("is a slow hash of another kind than argon2id", FORMS);
+        return refused("is a slow hash of a kind that Keygate does not know", FORMS);
     }
     if !matches!(hash.version, Some(0x10 | 0x13)) {
         return refused(
@@ -182,6 +189,26 @@ fn argon2id(text: &str) -> Result<(), (String, String)> {
     };
     if !(16..=64).contains(&output.len()) {
         return refused("is shorter than 16 or longer than 64 bytes", "32 bytes are usual");
+    }
+    Ok(())
+}
+
+/// Whether a text is a bcrypt hash that may be computed on behalf of strangers.
+fn bcrypt(text: &str) -> Result<(), (String, String)> {
+    let cost = text
+        .get(4..6)
+        .filter(|cost| cost.bytes().all(|byte| byte.is_ascii_digit()));
+    let (Some(_), Ok(hash)) = (cost, text.parse::<bcrypt::HashParts>()) else {
+        return Err((
+            "is not a valid bcrypt hash".to_owned(),
+            "it has 60 characters: $2b$<cost>$, 22 of the salt and 31 of the hash".to_owned(),
+        ));
+    };
+    if !BCRYPT_COST.contains(&hash.get_cost()) {
+        return Err((
+            "has a cost that is not computed".to_owned(),
+            format!("allowed are {} to {}", BCRYPT_COST.start(), BCRYPT_COST.end()),
+        ));
     }
     Ok(())
 }

@@ -33,6 +33,26 @@ pub(super) fn parse_line(line: &str, offset: usize) -> Result<Node<'_>, Syntax> 
     node.ok_or_else(|| reader.syntax(text, "a line is one record: a JSON object in braces"))
 }
 
+/// The members of the object in a line that parses, those that are `null` included: name, where the name stands, and
+/// where its value stands in the file.
+pub(super) fn members(line: &str, offset: usize) -> Vec<(Cow<'_, str>, Span, Span)> {
+    let reader = Reader { line, offset };
+    let text = line.trim();
+    let members = serde_json::Deserializer::from_str(text)
+        .deserialize_map(Members)
+        .unwrap_or_default();
+    let mut behind = reader.span(text).start;
+    members
+        .into_iter()
+        .map(|(name, value)| {
+            let value = reader.span(value.get());
+            let name_span = reader.name_span(behind, value.start);
+            behind = value.end;
+            (name, name_span, value)
+        })
+        .collect()
+}
+
 struct Reader<'d> {
     line: &'d str,
     offset: usize,

@@ -163,6 +163,15 @@ fn paths(root: &Path, sources: &mut Sources, report: &Report) -> Vec<PathBuf> {
     paths
 }
 
+/// Reads the files that `root` stands for, unparsed. Reports what cannot be read, and what others may read too.
+#[must_use]
+pub fn read(root: &Path, sources: &mut Sources, report: &Report) -> Vec<File> {
+    paths(root, sources, report)
+        .into_iter()
+        .filter_map(|path| read_file(path, sources, report))
+        .collect()
+}
+
 /// Reads one file, unless it is known what it holds.
 fn read_part<'k>(path: &Path, sources: &mut Sources, known: Option<Known<'k>>, report: &Report) -> Option<Part<'k>> {
     let origin = known.and_then(|known| {
@@ -289,6 +298,11 @@ fn parse_json_lines(
         }
         offset += line.len();
     }
+}
+
+/// Whether a line is the record of a key.
+pub(super) fn is_key_record(node: &Node<'_>) -> bool {
+    matches!(Kind::of(node), Kind::Key)
 }
 
 /// What a line is a record of.

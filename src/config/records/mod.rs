@@ -11,10 +11,13 @@ mod gather;
 mod hash;
 mod jsonl;
 mod load;
+mod locate;
 mod record;
 mod scope;
 #[cfg(test)]
 mod tests;
+mod view;
+pub mod write;
 
 use std::fmt;
 use std::ops::Range;
@@ -23,18 +26,20 @@ use std::sync::Arc;
 
 pub use diff::{Changed, Changes, Kind, LISTED_MAX};
 pub(super) use hash::read_sha256;
-pub use load::{File, Known, Notation, files, load, load_again, parse, read_file};
+pub use load::{File, Known, Notation, files, load, load_again, parse, read, read_file};
+pub use locate::{Field, Located, Shape, locate};
 pub(super) use record::networks as read_networks;
 pub use scope::{Catalogue, Names, Scope};
+pub use view::{Dead, SecretView, View};
 
 use ipnet::IpNet;
 
 use super::environments::EnvironmentId;
 use super::plans::{Limit, PlanId};
 use super::quotas::Quota;
-use crate::secret::Digest;
+use crate::secret::{Digest, slow};
 
-/// How many argon2id hashes one presented key may have to be compared with: those whose leads begin it.
+/// How many slow hashes one presented key may have to be compared with: those whose leads begin it.
 pub const SHARED_LEAD_MAX: usize = 8;
 
 /// The contents of one or several key files.
@@ -67,7 +72,7 @@ pub struct Origin {
 }
 
 /// Whom a key belongs to.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Organization {
     /// Stable id.
     pub id: String,
@@ -97,7 +102,7 @@ pub struct Tombstone {
 }
 
 /// One key record.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     /// Public and stable; what logs and metrics show. Visible ASCII, at most 128 bytes.
     pub id: String,
@@ -266,22 +271,33 @@ pub enum Hash {
         /// The digest.
         digest: Digest,
     },
-    /// `$argon2id$…` (PHC string), found by `lead`: the key's public first characters.
-    Argon2id {
+    /// `$argon2id$…` (a PHC string) or `$2b$…` (bcrypt), found by `lead`: the key's public first characters.
+    Slow {
         /// The key's first characters, 4 to 32 of them; public.
         lead: String,
-        /// The PHC string.
+        /// The hash, as [`crate::secret::slow`] reads it.
         phc: String,
     },
 }
 
 impl Hash {
-    /// What names it over generations without revealing it: the digest itself, or the digest of the PHC string.
+    /// Which kind of hash it is, for people and programs.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Sha256(_) => "sha256",
+            Self::HmacSha256 { .. } => "hmac-sha256",
+            Self::Slow { phc, .. } if slow::is_bcrypt(phc) => "bcrypt",
+            Self::Slow { .. } => "argon2id",
+        }
+    }
+
+    /// What names it over generations without revealing it: the digest itself, or the digest of a slow hash's text.
     #[must_use]
     pub fn fingerprint(&self) -> Digest {
         match self {
             Self::Sha256(digest) | Self::HmacSha256 { digest, .. } => *digest,
-            Self::Argon2id { phc, .. } => Digest::of(phc.as_bytes()),
+            Self::Slow { phc, .. } => Digest::of(phc.as_bytes()),
         }
     }
 }

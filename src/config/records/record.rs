@@ -21,6 +21,8 @@ const ID_BYTES_MAX: usize = 128;
 const NAME_BYTES_MAX: usize = 256;
 /// Most entries of a list in a record.
 const LIST_MAX: usize = 256;
+/// How deep free-form tables may be: a line of JSON, which may be written from them, holds no deeper ones.
+const DEPTH_MAX: usize = 15;
 /// A key that ends sooner than this is warned about: 14 days, in seconds.
 const SOON: i64 = 14 * 86_400;
 
@@ -504,6 +506,10 @@ fn reference(item: &Item<'_>, kind: &str, section: &str, names: &mut Names) -> O
 /// A table of anything, as JSON.
 fn free_form(item: &Item<'_>) -> Option<Map<String, serde_json::Value>> {
     item.table()?.ignore_rest();
+    if depth(item.value()) > DEPTH_MAX {
+        item.error("is nested too deeply", format!("at most {DEPTH_MAX} levels"));
+        return None;
+    }
     match json(item.value()) {
         Some(serde_json::Value::Object(map)) => Some(map),
         Some(_) | None => {
@@ -513,6 +519,15 @@ fn free_form(item: &Item<'_>) -> Option<Map<String, serde_json::Value>> {
             );
             None
         }
+    }
+}
+
+/// How many levels of lists and tables there are.
+fn depth(value: &Value<'_>) -> usize {
+    match value {
+        Value::List(nodes) => 1 + nodes.iter().map(|node| depth(&node.value)).max().unwrap_or(0),
+        Value::Table(entries) => 1 + entries.iter().map(|entry| depth(&entry.node.value)).max().unwrap_or(0),
+        Value::String(_) | Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) => 0,
     }
 }
 

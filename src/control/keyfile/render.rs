@@ -3,10 +3,10 @@
 //! A room of its own because what is written here is kept for years and read by people: fields in the order of the
 //! documentation, and only those that are set.
 
-use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use crate::config::records::Notation;
+use crate::config::records::write::date_time;
+use crate::config::records::{Notation, Tombstone};
 use crate::control::mint::NewKey;
 
 /// An organization to be written into a key file.
@@ -64,45 +64,123 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// What is put behind a file's text. `existing` decides the line ends, and whether a line or an empty line goes first.
-#[must_use]
-pub fn addition(notation: Notation, existing: &str, organization: Option<&NewOrganization>, key: &NewKey) -> String {
-    let mut text = String::new();
-    if !existing.is_empty() && !existing.ends_with('\n') {
-        text.push('\n');
-    }
-    match notation {
-        Notation::JsonLines => {
-            for line in [organization.map(json), Some(json(&Fields::of(key)))]
-                .into_iter()
-                .flatten()
-            {
-                text.push_str(&line);
-                text.push('\n');
-            }
-        }
-        Notation::Toml => {
-            let empty_line_first = !existing.trim_end_matches([' ', '\t']).is_empty();
-            for (index, record) in [organization.map(toml_organization), Some(toml_key(&Fields::of(key)))]
-                .into_iter()
-                .flatten()
-                .enumerate()
-            {
-                if empty_line_first || index > 0 {
-                    text.push('\n');
-                }
-                text.push_str(&record);
-            }
-        }
-    }
-    if existing.contains("\r\n") {
-        text = text.replace('\n', "\r\n");
-    }
-    text
+/// A value that a field is given.
+#[derive(Debug, Clone)]
+pub(super) enum Setting {
+    Text(String),
+    /// Unix seconds.
+    Time(i64),
+    Switch(bool),
+    /// `secrets = […]`
+    Secrets(Vec<SecretText>),
 }
 
-fn json(record: &impl Serialize) -> String {
-    serde_json::to_string(record).expect("records hold texts and lists of texts only")
+/// One of several secrets.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct SecretText {
+    pub(super) hash: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) lead: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "serialize_time")]
+    pub(super) expires_at: Option<i64>,
+}
+
+impl Setting {
+    /// As TOML writes it behind `=`.
+    pub(super) fn toml(&self) -> String {
+        match self {
+            Self::Text(text) => quoted(text),
+            Self::Time(unix) => date_time(*unix),
+            Self::Switch(value) => value.to_string(),
+            Self::Secrets(secrets) => {
+                let tables: Vec<String> = secrets.iter().map(toml_secret).collect();
+                format!("[{}]", tables.join(", "))
+            }
+        }
+    }
+
+    /// As JSON.
+    pub(super) fn json(&self) -> String {
+        match self {
+            Self::Text(text) => json(text),
+            Self::Time(unix) => json(&date_time(*unix)),
+            Self::Switch(value) => value.to_string(),
+            Self::Secrets(secrets) => json(secrets),
+        }
+    }
+}
+
+/// Puts records behind a file's text. What is there decides the line ends, and whether a line or an empty line goes first.
+pub(super) fn append(text: &mut String, notation: Notation, records: &[String]) {
+    let mut addition = String::new();
+    if !text.is_empty() && !text.ends_with('\n') {
+        addition.push('\n');
+    }
+    let empty_line_first = notation == Notation::Toml && !text.trim_end_matches([' ', '\t']).is_empty();
+    for (index, record) in records.iter().enumerate() {
+        if notation == Notation::Toml && (empty_line_first || index > 0) {
+            addition.push('\n');
+        }
+        addition.push_str(record);
+    }
+    if text.contains("\r\n") {
+        addition = addition.replace('\n', "\r\n");
+    }
+    text.push_str(&addition);
+}
+
+/// A key's record, with its line end.
+pub(super) fn key(notation: Notation, key: &NewKey) -> String {
+    let fields = Fields::of(key);
+    match notation {
+        Notation::Toml => toml_key(&fields),
+        Notation::JsonLines => json(&fields) + "\n",
+    }
+}
+
+/// An organization's record, with its line end.
+pub(super) fn organization(notation: Notation, organization: &NewOrganization) -> String {
+    match notation {
+        Notation::Toml => toml_organization(organization),
+        Notation::JsonLines => json(organization) + "\n",
+    }
+}
+
+/// A tombstone's record, with its line end. `hashes` are as tombstones write them.
+pub(super) fn tombstone(notation: Notation, tombstone: &Tombstone, hashes: &[String]) -> String {
+    if notation == Notation::JsonLines {
+        let line = TombstoneLine {
+            key: tombstone.key.as_deref(),
+            hashes,
+            revoked_at: date_time(tombstone.revoked_at),
+            reason: tombstone.reason.as_deref(),
+        };
+        return json(&line) + "\n";
+    }
+    let mut record = "[[tombstones]]\n".to_owned();
+    if let Some(key) = &tombstone.key {
+        record.push_str(&format!("key = {}\n", quoted(key)));
+    }
+    record.push_str(&format!("hashes = {}\n", toml_list(hashes)));
+    record.push_str(&format!("revoked_at = {}\n", date_time(tombstone.revoked_at)));
+    if let Some(reason) = &tombstone.reason {
+        record.push_str(&format!("reason = {}\n", quoted(reason)));
+    }
+    record
+}
+
+#[derive(Serialize)]
+struct TombstoneLine<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    hashes: &'a [String],
+    revoked_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+}
+
+fn json(record: &(impl Serialize + ?Sized)) -> String {
+    serde_json::to_string(record).expect("records hold texts and lists of such only")
 }
 
 fn toml_organization(organization: &NewOrganization) -> String {
@@ -115,10 +193,7 @@ fn toml_organization(organization: &NewOrganization) -> String {
 
 fn toml_key(fields: &Fields<'_>) -> String {
     let text = |text: &str| Some(quoted(text));
-    let list = |items: &[String]| {
-        let items: Vec<String> = items.iter().map(|item| quoted(item)).collect();
-        (!items.is_empty()).then(|| format!("[{}]", items.join(", ")))
-    };
+    let list = |items: &[String]| (!items.is_empty()).then(|| toml_list(items));
     let lines = [
         ("id", text(fields.id)),
         ("name", text(fields.name)),
@@ -143,9 +218,26 @@ fn toml_key(fields: &Fields<'_>) -> String {
     record
 }
 
-/// RFC 3339 in UTC, which is also how TOML writes it without quotes.
-fn date_time(unix: i64) -> String {
-    Timestamp::from_second(unix).unwrap_or(Timestamp::MAX).to_string()
+fn toml_list(items: &[String]) -> String {
+    let items: Vec<String> = items.iter().map(|item| quoted(item)).collect();
+    format!("[{}]", items.join(", "))
+}
+
+fn toml_secret(secret: &SecretText) -> String {
+    let mut table = format!("{{ hash = {}", quoted(&secret.hash));
+    if let Some(lead) = &secret.lead {
+        table.push_str(&format!(", lead = {}", quoted(lead)));
+    }
+    if let Some(end) = secret.expires_at {
+        table.push_str(&format!(", expires_at = {}", date_time(end)));
+    }
+    table.push_str(" }");
+    table
+}
+
+#[allow(clippy::ref_option)] // as serde calls it
+fn serialize_time<S: Serializer>(unix: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
+    unix.map(date_time).serialize(serializer)
 }
 
 /// A TOML basic string.

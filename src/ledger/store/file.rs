@@ -68,9 +68,17 @@ impl Look {
     }
 }
 
-/// Where the file itself is: the way that SQLite goes, too, so that two processes with two links to one file meet.
-pub(super) fn real(path: &Path) -> PathBuf {
-    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+/// Where the file itself is, or will be: the way that SQLite goes, too, so that two processes with two links to one file meet.
+pub(in crate::ledger) fn real(path: &Path) -> PathBuf {
+    if let Ok(real) = path.canonicalize() {
+        return real;
+    }
+    // A link to nowhere yet.
+    let target = std::fs::read_link(path).ok();
+    let target = target.and_then(|target| Some(path.parent()?.join(target)));
+    target
+        .filter(|target| target != path)
+        .unwrap_or_else(|| path.to_owned())
 }
 
 /// Locks the state at `path`, which is [`real`], for this process, as long as the file that is given back is open. The lock is a file of its own,

@@ -25,6 +25,7 @@ use super::backlog::Backlog;
 use crate::config::plans::Scope;
 use crate::policy::limits::{Period, Purse, Spent};
 use file::Seen;
+pub(super) use file::real;
 
 pub(super) use trouble::Trouble;
 pub use trouble::Unavailable;

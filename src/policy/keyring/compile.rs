@@ -55,7 +55,7 @@ struct GrantKey<'a> {
 
 impl<'a> Compiler<'a> {
     fn sized_for(records: &Records) -> Self {
-        let slow = |hashed: &&Hashed| matches!(hashed.hash, Hash::Argon2id { .. });
+        let slow = |hashed: &&Hashed| matches!(hashed.hash, Hash::Slow { .. });
         let (mut fast_count, mut slow_count, mut text_len) = (0, 0, 0);
         for key in &records.keys {
             let slow_here = key.secrets.iter().filter(slow).count();
@@ -106,7 +106,7 @@ impl<'a> Compiler<'a> {
                 }
                 self.add_digest(key, Some(*pepper), *digest, expires_at);
             }
-            Hash::Argon2id { lead, phc } => self.slow.push(SlowRow {
+            Hash::Slow { lead, phc } => self.slow.push(SlowRow {
                 lead: lead.as_str().into(),
                 phc: phc.as_str().into(),
                 key,

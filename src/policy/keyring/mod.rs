@@ -4,7 +4,7 @@
 //! flat rows and one string, no allocation per key, at most 100 bytes a key beside its id and name.
 //!
 //! Security:
-//! - Nothing in here can be presented: rows hold digests and argon2id strings, and argon2id strings are not in the table,
+//! - Nothing in here can be presented: rows hold digests and slow hashes, and slow hashes are not in the table,
 //!   so presenting a stolen hash finds nothing.
 //! - Finding a record says nothing about whether it is valid: that is [`Keyring::state`], which knows the matched hash's
 //!   own end too.
@@ -72,7 +72,7 @@ pub struct Found {
 pub struct Candidate<'a> {
     /// What is found when the verification succeeds.
     pub found: Found,
-    /// The PHC string (`$argon2id$…`).
+    /// The slow hash: `$argon2id$…` or bcrypt.
     pub phc: &'a str,
 }
 
@@ -198,7 +198,7 @@ impl Keyring {
         }
     }
 
-    /// The argon2id records whose public lead characters begin `presented`: the longest leads first, at most
+    /// The records with slow hashes whose public lead characters begin `presented`: the longest leads first, at most
     /// [`SHARED_LEAD_MAX`].
     #[must_use]
     pub fn slow_candidates(&self, presented: &Presented<'_>) -> SmallVec<[Candidate<'_>; SHARED_LEAD_MAX]> {
@@ -336,8 +336,14 @@ impl Keyring {
             .map(|position| KeyIndex(self.by_id[position]))
     }
 
+    /// The keys with this name, of which there may be many.
+    pub fn named(&self, name: &str) -> impl Iterator<Item = KeyIndex> {
+        let all = (0..).map(KeyIndex).take(self.len());
+        all.filter(move |index| self.key(*index).name() == name)
+    }
+
     /// What names the matched hash over generations without revealing it: the digest itself, or the digest of the
-    /// argon2id string.
+    /// slow hash's text.
     #[must_use]
     pub fn fingerprint(&self, found: Found) -> Digest {
         match found.hash {

@@ -15,6 +15,7 @@ use crate::config::problem::{Report, Severity};
 
 /// 2026-01-15T10:00:00Z
 const NOW: i64 = 1_768_471_200;
+const BCRYPT: &str = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
 const PHC: &str = "$argon2id$v=19$m=19456,t=2,p=1$YWJjZGVmZ2hpamtsbW5vcA$0123456789abcdefghijklmnopqrstuvwxyzABCDEFE";
 
 fn digits(of: &str) -> String {
@@ -126,7 +127,7 @@ metadata = {{ since = 2026-01-15 }}
     assert!(matches!(key.secrets[0].hash, Hash::Sha256(digest) if digest == Digest::of(b"a")));
     assert_eq!(key.secrets[0].expires_at, Some(1_772_323_200));
     assert!(matches!(key.secrets[1].hash, Hash::HmacSha256 { pepper: 0, digest } if digest == Digest::of(b"b")));
-    assert!(matches!(&key.secrets[2].hash, Hash::Argon2id { lead, phc } if lead == "acme" && phc == PHC));
+    assert!(matches!(&key.secrets[2].hash, Hash::Slow { lead, phc } if lead == "acme" && phc == PHC));
     assert_eq!(key.hint.as_deref(), Some("kg_live_…x7Qd"));
     assert_eq!(key.permissions, ["read", "send"]);
     assert_eq!(key.environment, Some(EnvironmentId(1)));

@@ -21,10 +21,7 @@ fn each_wrong_field_is_named_with_its_place() {
             "plan = \"gold\"",
             "8:8: error: keys[0].plan: names a plan that does not exist",
         ),
-        (
-            "lead = \"abcd\"",
-            "8:8: error: keys[0].lead: is only for `$argon2id$` hashes",
-        ),
+        ("lead = \"abcd\"", "8:8: error: keys[0].lead: is only for slow hashes"),
         (
             "owner = \"a\\u0007\"",
             "8:9: error: keys[0].owner: is longer than 256 bytes, or holds control characters",
@@ -144,7 +141,7 @@ fn each_wrong_hash_is_explained_and_never_shown() {
         ),
         (
             format!("hash = \"{PHC}\""),
-            "7:8: error: keys[0].hash: needs a `lead` beside it, since an argon2id hash cannot be looked up",
+            "7:8: error: keys[0].hash: needs a `lead` beside it, since a slow hash cannot be looked up",
         ),
         (
             format!("hash = \"{PHC}\"\nlead = \"abc\""),
@@ -152,7 +149,7 @@ fn each_wrong_hash_is_explained_and_never_shown() {
         ),
         (
             format!("hash = \"{}\"\nlead = \"acme\"", PHC.replace("argon2id", "argon2i")),
-            "7:8: error: keys[0].hash: is a slow hash of another kind than argon2id",
+            "7:8: error: keys[0].hash: is a slow hash of a kind that Keygate does not know",
         ),
         (
             format!("hash = \"{}\"\nlead = \"acme\"", PHC.replace("v=19$", "")),
@@ -181,6 +178,22 @@ fn each_wrong_hash_is_explained_and_never_shown() {
         (
             phc("m=19456,t=2"),
             "7:8: error: keys[0].hash: lacks one of the parameters m, t and p",
+        ),
+        (
+            format!("hash = \"{BCRYPT}\""),
+            "7:8: error: keys[0].hash: needs a `lead` beside it, since a slow hash cannot be looked up",
+        ),
+        (
+            format!("hash = \"{}\"\nlead = \"acme\"", BCRYPT.replace("$05$", "$16$")),
+            "7:8: error: keys[0].hash: has a cost that is not computed",
+        ),
+        (
+            format!("hash = \"{}\"\nlead = \"acme\"", &BCRYPT[..59]),
+            "7:8: error: keys[0].hash: is not a valid bcrypt hash",
+        ),
+        (
+            format!("hash = \"{}\"\nlead = \"acme\"", BCRYPT.replace("$2a$", "$2x$")),
+            "7:8: error: keys[0].hash: is not a valid PHC string",
         ),
         (
             "secrets = []".to_owned(),
@@ -265,7 +278,7 @@ fn no_more_slow_hashes_share_a_lead_than_are_tried() {
     assert_eq!(
         said,
         [
-            "keys.toml:16:10: error: keys[0].secrets[8].hash: is one of 9 argon2id hashes that a key beginning with acme could have"
+            "keys.toml:16:10: error: keys[0].secrets[8].hash: is one of 9 slow hashes that a key beginning with acme could have"
         ]
     );
     let nested = [
@@ -282,7 +295,7 @@ fn no_more_slow_hashes_share_a_lead_than_are_tried() {
     let said = heads(&secrets(&nested));
     assert_eq!(said.len(), 1);
     assert!(
-        said[0].ends_with("is one of 9 argon2id hashes that a key beginning with acme_live could have"),
+        said[0].ends_with("is one of 9 slow hashes that a key beginning with acme_live could have"),
         "{said:?}"
     );
 }

@@ -1,4 +1,4 @@
-//! What happens to files on disk.
+//! What happens to files on disk when records are added.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
@@ -6,47 +6,12 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 
-const NOW: i64 = 1_768_471_200;
-
-fn key(name: &str) -> NewKey {
-    NewKey::mint("kg_", name, "42", NOW).0
-}
-
-fn alone(file: &Path) -> Place {
-    Place {
-        root: file.to_owned(),
-        file: file.to_owned(),
-    }
-}
-
 fn try_add(place: &Place, key: &NewKey) -> Result<Added, EditError> {
     add(place, key, Some("Acme"), &mut Scope::open(NOW))
 }
 
 fn added(place: &Place, key: &NewKey) -> Added {
     try_add(place, key).unwrap_or_else(|error| panic!("{error}: {:?}", std::error::Error::source(&error)))
-}
-
-/// What the loader says about a file or directory.
-fn load(root: &Path) -> Records {
-    let report = Report::new();
-    let records = records::load(root, &mut Scope::open(NOW), &mut Sources::default(), &report);
-    let problems = report.into_problems();
-    assert!(problems.0.is_empty(), "{problems}");
-    records
-}
-
-fn mode(path: &Path) -> u32 {
-    fs::metadata(path).unwrap().permissions().mode() & 0o7777
-}
-
-fn names_in(directory: &Path) -> Vec<String> {
-    let mut names: Vec<String> = fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
 }
 
 #[test]
