@@ -3,6 +3,7 @@
 //! It lives on the [workshop](super::workshop)'s thread alone.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tracing::info;
 
@@ -210,7 +211,11 @@ impl Keeper {
     }
 
     /// The files have been seen, readable and valid.
-    fn freshen(&self) {}
+    fn freshen(&self) {
+        let control = &self.control;
+        control.current.load().freshness().saw(clock::unix());
+        control.metrics.keys_seen.store(clock::unix(), Ordering::Relaxed);
+    }
 }
 
 /// A key file that held something and has no byte left is one that is being written: every plain rewrite begins so.
