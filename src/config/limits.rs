@@ -116,7 +116,8 @@ fn default_failures() -> Option<CredentialFailures> {
     })
 }
 
-fn read_failures(item: &Item<'_>) -> Option<CredentialFailures> {
+/// Reads how many bad credentials one source may present.
+pub(super) fn read_failures(item: &Item<'_>) -> Option<CredentialFailures> {
     const HELP: &str = "for example { requests = 300, per = \"1m\" }, or false";
     let table = item.table()?;
     let requests = table.require("requests", HELP);

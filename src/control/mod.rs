@@ -9,6 +9,8 @@ pub mod explain;
 mod fixed;
 mod jwks;
 pub mod keyfile;
+#[cfg(test)]
+mod life;
 pub mod mint;
 pub mod reload;
 mod revoke;
@@ -92,7 +94,7 @@ pub fn start(control: Control, admin: Vec<Bound>, begun: Begun) -> io::Result<Jo
 
 fn spawn_all(control: Arc<Control>, admin: Vec<Bound>, begun: Begun) -> io::Result<()> {
     let hangups = drain::spawn(&control)?;
-    admin::spawn(&control, admin)?;
+    admin::spawn(&control, admin, &hangups)?;
     user_keys::spawn(&control);
     revoke::spawn(&control);
     reload::spawn(control, hangups, begun)

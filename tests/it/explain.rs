@@ -15,6 +15,7 @@ const LIMITED: &str = "[plans.default]\nlimits = [{ name = \"hour\", requests = 
                        [[routes]]\npath = \"/v1/send\"\nmethods = [\"POST\"]\npermission = \"send\"\ncost = 2\n\
                        [[routes]]\npath = \"/v1/rule\"\npermission = \"rule\"\n\
                        [[routes]]\npath = \"/v1/seen\"\npermission = \"rule\"\nenforcement = \"observe\"\n";
+const JSON: &str = "Content-Type: application/json";
 const TOKEN: &str = "kga_a-token-for-tests-only";
 
 fn setup() -> Setup {
@@ -283,22 +284,30 @@ fn asked_over_the_wire_questions_are_bounded_and_errors_are_problems() {
     let gate = Gate::start(&with_token(Setup::before(&upstream)));
     let url = gate.admin_url("/admin/v1/explain");
     let authorization = format!("Authorization: Bearer {TOKEN}");
-    let post = |body: &str| curl(&["-H", &authorization, "-H", "Expect:", "--data-binary", body, &url]);
+    let post = |body: &str| {
+        curl(&[
+            "-H",
+            &authorization,
+            "-H",
+            JSON,
+            "-H",
+            "Expect:",
+            "--data-binary",
+            body,
+            &url,
+        ])
+    };
     let good = post("{\"request\":\"GET /\",\"key\":\"kg_nobody\"}");
     assert_eq!(good.status, 200);
     assert!(good.text().contains("credential_invalid") && !good.text().contains("kg_nobody"));
-    for body in [
-        "",
-        "{",
-        "{\"request\":\"GET /\",\"ky\":\"kg_secret\"}",
-        "{\"request\":\"GET\"}",
+    for (body, expected) in [
+        ("", (400, "request_invalid")),
+        ("{", (400, "request_invalid")),
+        ("{\"request\":\"GET /\",\"ky\":\"kg_secret\"}", (400, "request_invalid")),
+        ("{\"request\":\"GET\"}", (409, "question_unanswerable")),
     ] {
         let answer = post(body);
-        assert_eq!(
-            (answer.status, answer.code().as_str()),
-            (400, "question_invalid"),
-            "{body}"
-        );
+        assert_eq!((answer.status, answer.code().as_str()), expected, "{body}");
         assert!(!answer.text().contains("kg_secret"));
     }
     let long = post(&"x".repeat(70_000));

@@ -347,7 +347,7 @@ fn looking_is_not_written_down_at_info_and_asking_is() {
     assert_eq!(curl(&["-H", &good, &gate.admin_url("/admin/v1/status")]).status, 200);
     let explain = gate.admin_url("/admin/v1/explain");
     let question = "{\"request\":\"GET /\"}";
-    assert_eq!(curl(&["-H", &good, "--data-binary", question, &explain]).status, 200);
+    assert_eq!(curl(&["-H", &good, "--json", question, &explain]).status, 200);
     let line = gate.wait_for_log("the question", |line| line["message"] == "admin call");
     assert_eq!(
         (&line["by"], &line["path"]),

@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::cli::failure::BadInput;
 use crate::cli::output::{deliver, tell};
+use crate::config::admin::Role;
 use crate::config::names;
 use crate::secret::Digest;
 use crate::secret::generated::generate;
@@ -13,6 +14,7 @@ use crate::secret::generated::generate;
 pub(super) const EXAMPLES: &str = "\
 Examples:
   Into a file:      (umask 077; keygate admin new-token --name ops > admin.token)
+  One that may also revoke keys:  keygate admin new-token --name on-call --role operator
   Then use it:      keygate status --token-file admin.token";
 
 /// What admin tokens begin with, so that they are known for what they are where they leak.
@@ -24,6 +26,28 @@ pub(in crate::cli) struct NewToken {
     /// Whose it is, for the configuration and the log.
     #[arg(long)]
     name: String,
+    /// What it may do: a viewer looks; an operator also reloads, and revokes, disables and enables keys; an admin does
+    /// everything.
+    #[arg(long, value_enum, default_value = "viewer")]
+    role: RoleWord,
+}
+
+/// A role, as an argument.
+#[derive(Clone, Copy, ValueEnum)]
+enum RoleWord {
+    Viewer,
+    Operator,
+    Admin,
+}
+
+impl RoleWord {
+    fn role(self) -> Role {
+        match self {
+            Self::Viewer => Role::Viewer,
+            Self::Operator => Role::Operator,
+            Self::Admin => Role::Admin,
+        }
+    }
 }
 
 impl NewToken {
@@ -38,8 +62,9 @@ impl NewToken {
         let digest = Digest::of(token.expose().as_bytes());
         deliver(&format!("{}\n", token.expose()))?;
         tell(format_args!(
-            "The token is shown this once. Add to the configuration:\n\n[[admin.tokens]]\nname = \"{}\"\nhash = \"sha256:{}\"",
+            "The token is shown this once. Add to the configuration:\n\n[[admin.tokens]]\nname = \"{}\"\nrole = \"{}\"\nhash = \"sha256:{}\"",
             self.name,
+            self.role.role(),
             hex::encode(digest.0)
         ));
         Ok(ExitCode::SUCCESS)

@@ -163,15 +163,6 @@ fn paths(root: &Path, sources: &mut Sources, report: &Report) -> Vec<PathBuf> {
     paths
 }
 
-/// Reads the files that `root` stands for, unparsed. Reports what cannot be read, and what others may read too.
-#[must_use]
-pub fn read(root: &Path, sources: &mut Sources, report: &Report) -> Vec<File> {
-    paths(root, sources, report)
-        .into_iter()
-        .filter_map(|path| read_file(path, sources, report))
-        .collect()
-}
-
 /// Reads one file, unless it is known what it holds.
 fn read_part<'k>(path: &Path, sources: &mut Sources, known: Option<Known<'k>>, report: &Report) -> Option<Part<'k>> {
     let origin = known.and_then(|known| {
@@ -183,6 +174,13 @@ fn read_part<'k>(path: &Path, sources: &mut Sources, known: Option<Known<'k>>, r
         Some(origin) => Some(Part::Known(origin)),
         None => read_file(path.to_owned(), sources, report).map(Part::Read),
     }
+}
+
+/// Reads the files that `root` stands for, unparsed. Reports what cannot be read, and what others may read too.
+#[must_use]
+pub fn read(root: &Path, sources: &mut Sources, report: &Report) -> Vec<File> {
+    let paths = paths(root, sources, report).into_iter();
+    paths.filter_map(|path| read_file(path, sources, report)).collect()
 }
 
 /// Reads one file, unparsed. Reports when it cannot be read, and when others may read it too.

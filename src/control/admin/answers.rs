@@ -1,13 +1,13 @@
 //! The forms of answers on the admin listener.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::guard::Denied;
+use super::problem::Problem;
 
 pub(super) type Answer = Response<Full<Bytes>>;
 
@@ -22,51 +22,49 @@ pub(super) fn metrics(body: String) -> Answer {
 
 /// What was asked for, for people as well as machines.
 pub(super) fn json(body: &impl Serialize) -> Answer {
+    json_as(StatusCode::OK, body)
+}
+
+/// As [`json`], with another status.
+pub(super) fn json_as(status: StatusCode, body: &impl Serialize) -> Answer {
     match serde_json::to_string_pretty(body) {
-        Ok(text) => answer(StatusCode::OK, "application/json", (text + "\n").into()),
-        Err(_) => problem(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            "The answer cannot be written as JSON.",
-        ),
+        Ok(text) => answer(status, "application/json", (text + "\n").into()),
+        Err(_) => problem(Problem::bug()),
     }
 }
 
-/// RFC 9457.
-pub(super) fn problem(status: StatusCode, code: &str, detail: &str) -> Answer {
-    let body = json!({
-        "type": "about:blank",
-        "title": status.canonical_reason().unwrap_or("Error"),
-        "status": status.as_u16(),
-        "detail": detail,
-        "code": code,
-    });
-    answer(status, "application/problem+json", body.to_string().into())
+/// A document that stands in the program.
+pub(super) fn document(body: &'static str) -> Answer {
+    answer(StatusCode::OK, "application/json", Bytes::from_static(body.as_bytes()))
 }
 
-pub(super) fn denied(denied: Denied) -> Answer {
-    let (status, header) = match denied {
-        Denied::NotConfigured | Denied::Missing | Denied::Invalid => (
-            StatusCode::UNAUTHORIZED,
-            (
-                WWW_AUTHENTICATE,
-                HeaderValue::from_static("Bearer realm=\"keygate admin\""),
-            ),
-        ),
-        Denied::Exhausted(wait) => (StatusCode::TOO_MANY_REQUESTS, (RETRY_AFTER, HeaderValue::from(wait))),
-    };
-    let mut answer = problem(status, denied.code(), denied.detail());
-    answer.headers_mut().insert(header.0, header.1);
+/// Which methods a path takes.
+pub(super) fn options(allow: &str) -> Answer {
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    if let Ok(allow) = HeaderValue::from_str(allow) {
+        answer.headers_mut().insert(ALLOW, allow);
+    }
     answer
 }
 
-pub(super) fn not_allowed(allowed: &'static str) -> Answer {
-    let mut answer = problem(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "method_not_allowed",
-        "This path takes other methods.",
-    );
-    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+/// RFC 9457.
+pub(super) fn problem(problem: Problem) -> Answer {
+    let status = problem.status;
+    let mut body = json!({
+        "type": "about:blank",
+        "title": status.canonical_reason().unwrap_or("Error"),
+        "status": status.as_u16(),
+        "detail": problem.detail,
+        "code": problem.code,
+    });
+    if !problem.problems.is_empty() {
+        body["problems"] = serde_json::to_value(&problem.problems).unwrap_or(Value::Null);
+    }
+    let mut answer = answer(status, "application/problem+json", body.to_string().into());
+    if let Some((name, value)) = problem.header.map(|header| *header) {
+        answer.headers_mut().insert(name, value);
+    }
     answer
 }
 

@@ -1,41 +1,32 @@
-//! Who may ask the admin listener for more than probes and metrics.
+//! Who asks the admin listener, and whether it may: the one lock on this door.
 //!
-//! A room of its own because it is the one lock on this door. Today whoever has a token, or is the same user on a Unix
-//! socket, may do everything that the listener offers, which is to look; where a path is to need more than that, its need
-//! stands beside [`Guard::admit`].
+//! Everything below `/admin/` asks here first and gets an [`Identity`], which goes with the call to its end: into the log,
+//! into the audit trail, and to whatever needs to know what its [`Role`] may.
 //!
 //! # Security
 //! Tokens are kept as digests, and only digests are compared: whoever could steer one byte by byte would have broken
-//! SHA-256. A source that presents bad tokens is told to wait; a good token is never held back by it. A refused call is
-//! logged with its reason, and never with what was presented.
+//! SHA-256. A source that presents bad tokens is told to wait; a good token is never held back by it. What was presented
+//! is in no log and no answer.
 
+use std::borrow::Cow;
 use std::io;
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderName, Request};
-use hyper::body::Incoming;
+use http::{HeaderMap, HeaderName};
 use tokio::net::UnixStream;
-use tracing::{debug, info, warn};
 
 use crate::clock;
-use crate::config::admin::Token;
-use crate::config::limits::CredentialFailures;
+use crate::config::admin::{Admin, Role};
 use crate::policy::limits::Failures;
 use crate::secret::Digest;
 
 const X_ADMIN_KEY: HeaderName = HeaderName::from_static("x-admin-key");
-/// How many bad tokens one source may present at once, and how long it takes until that many are back.
-const BAD_TOKENS: CredentialFailures = CredentialFailures {
-    requests: 10,
-    per: Duration::from_secs(60),
-};
 
 /// The lock.
 pub(super) struct Guard {
-    failures: Arc<Failures>,
+    failures: Mutex<Arc<Failures>>,
     /// The user that this process runs as; `None` where the system does not say.
     own_user: Option<u32>,
 }
@@ -49,6 +40,17 @@ pub(super) enum Caller {
     Local(Option<u32>),
 }
 
+/// Who asks.
+#[derive(Debug, Clone)]
+pub(super) struct Identity {
+    /// The token's name; `user 1000` for a user of this system.
+    pub(super) name: String,
+    /// What it may do.
+    pub(super) role: Role,
+    /// Where it asks from.
+    pub(super) source: Caller,
+}
+
 /// Why somebody may not come in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Denied {
@@ -60,51 +62,86 @@ pub(super) enum Denied {
     Invalid,
     /// Too many such tokens from one source; seconds until the next is looked at.
     Exhausted(u64),
+    /// Whoever it is may do less than this needs.
+    Role {
+        /// What it needs.
+        needed: Role,
+        /// What the caller is.
+        has: Role,
+    },
 }
 
 impl Guard {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(settings: &Admin) -> Self {
         Self {
-            failures: Failures::new(Some(&BAD_TOKENS)),
+            failures: Mutex::new(Failures::new(settings.token_failures.as_ref())),
             own_user: own_user().ok(),
         }
     }
 
-    /// Whether this caller may ask for this by one of these tokens, or by who it is.
+    /// Who this caller is, by one of the tokens of these settings or by what the system says.
     ///
     /// # Errors
-    /// Why not; it has been logged.
-    pub(super) fn admit(&self, tokens: &[Token], caller: Caller, request: &Request<Incoming>) -> Result<(), Denied> {
-        if self.is_same_user(caller) {
-            admitted(caller, "user", request);
-            return Ok(());
+    /// Why it is nobody.
+    pub(super) fn identify(&self, settings: &Admin, source: Caller, headers: &HeaderMap) -> Result<Identity, Denied> {
+        if let Some(user) = self.same_user(source) {
+            return Ok(Identity {
+                name: format!("user {user}"),
+                role: Role::Admin,
+                source,
+            });
         }
-        let denied = match presented(request.headers()) {
-            None if tokens.is_empty() => Denied::NotConfigured,
-            None => Denied::Missing,
-            Some(token) => {
-                let digest = Digest::of(token);
-                if let Some(known) = tokens.iter().find(|known| known.digest == digest) {
-                    admitted(caller, &known.name, request);
-                    return Ok(());
-                }
-                match self.failures.spend(caller.address(), clock::monotonic()) {
-                    Ok(()) => Denied::Invalid,
-                    Err(wait) => Denied::Exhausted(wait),
-                }
-            }
+        let mut presented = presented(headers).map(Digest::of);
+        let Some(first) = presented.next() else {
+            return Err(match settings.tokens.is_empty() {
+                true => Denied::NotConfigured,
+                false => Denied::Missing,
+            });
         };
-        let path = request.uri().path();
-        warn!(message = "admin call refused", source = %caller, path, reason = denied.code());
-        Err(denied)
+        // Of several, none may be another: which of them was meant is not for us to guess.
+        let known = settings.tokens.iter().find(|known| known.digest == first);
+        if let Some(known) = known
+            && presented.all(|other| other == first)
+        {
+            return Ok(Identity {
+                name: known.name.clone(),
+                role: known.role,
+                source,
+            });
+        }
+        let spent = self.failures(settings).spend(source.address(), clock::monotonic());
+        Err(match spent {
+            Ok(()) => Denied::Invalid,
+            Err(wait) => Denied::Exhausted(wait),
+        })
+    }
+
+    /// The buckets of sources that fail; new ones where the setting is another.
+    fn failures(&self, settings: &Admin) -> Arc<Failures> {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        *failures = Failures::renew(&failures, settings.token_failures.as_ref());
+        Arc::clone(&failures)
     }
 
     /// The user that Keygate runs as could read all that it knows anyway, and so could root.
-    fn is_same_user(&self, caller: Caller) -> bool {
-        match caller {
-            Caller::Local(Some(user)) => user == 0 || Some(user) == self.own_user,
-            Caller::Local(None) | Caller::Network(_) => false,
+    fn same_user(&self, source: Caller) -> Option<u32> {
+        match source {
+            Caller::Local(Some(user)) if user == 0 || Some(user) == self.own_user => Some(user),
+            Caller::Local(_) | Caller::Network(_) => None,
         }
+    }
+}
+
+impl Identity {
+    /// That it may do what needs this role.
+    ///
+    /// # Errors
+    /// When it may not.
+    pub(super) fn may(&self, needed: Role) -> Result<(), Denied> {
+        if self.role >= needed {
+            return Ok(());
+        }
+        Err(Denied::Role { needed, has: self.role })
     }
 }
 
@@ -140,12 +177,13 @@ impl Denied {
             Self::Missing => "admin_token_missing",
             Self::Invalid => "admin_token_invalid",
             Self::Exhausted(_) => "admin_failures_exceeded",
+            Self::Role { .. } => "admin_role_denied",
         }
     }
 
     /// What to do about it.
-    pub(super) fn detail(self) -> &'static str {
-        match self {
+    pub(super) fn detail(self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
             Self::NotConfigured => {
                 "No admin token is configured. `keygate admin new-token --name ops` makes one and prints the [[admin.tokens]] \
                  lines for the configuration; on a Unix socket in admin.listen, the user that Keygate runs as needs none."
@@ -156,29 +194,26 @@ impl Denied {
             }
             Self::Invalid => "The admin token is not one of [[admin.tokens]].",
             Self::Exhausted(_) => "Too many wrong admin tokens came from this source; wait before the next.",
+            Self::Role { needed, has } => {
+                return Cow::Owned(format!(
+                    "This needs the role {needed}; the token's is {has}. The role is part of its [[admin.tokens]]."
+                ));
+            }
+        })
+    }
+}
+
+/// All that was presented, in either header. An `Authorization` of another scheme counts, as a token that nobody has.
+fn presented(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let bearers = headers.get_all(AUTHORIZATION).iter().map(|value| {
+        let value = value.as_bytes();
+        match value.split_at_checked(7) {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case(b"bearer ") => token,
+            Some(_) | None => value,
         }
-    }
-}
-
-/// Writes down a call that was let in. Whoever only looks may look every second, so that is detail.
-fn admitted(caller: Caller, by: &str, request: &Request<Incoming>) {
-    let path = request.uri().path();
-    if request.method().is_safe() {
-        debug!(message = "admin call", source = %caller, by, path);
-    } else {
-        info!(message = "admin call", source = %caller, by, path);
-    }
-}
-
-/// The token, from either header; the first of several.
-fn presented(headers: &HeaderMap) -> Option<&[u8]> {
-    let bearer = headers.get(AUTHORIZATION).and_then(|value| {
-        let (scheme, token) = value.as_bytes().split_at_checked(7)?;
-        scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)
     });
-    bearer
-        .or_else(|| headers.get(X_ADMIN_KEY).map(|value| value.as_bytes()))
-        .map(<[u8]>::trim_ascii)
+    let keys = headers.get_all(X_ADMIN_KEY).iter().map(|value| value.as_bytes());
+    bearers.chain(keys).map(<[u8]>::trim_ascii)
 }
 
 /// The kernel tells each end of a pair who made the other.

@@ -73,6 +73,8 @@ pub struct Setup {
     pub listen: String,
     /// More lines of `[ingress]`.
     pub ingress: String,
+    /// More lines of `[admin]`.
+    pub admin: String,
     /// `url` of `[upstreams.default]`.
     pub url: String,
     /// More lines of `[upstreams.default]`.
@@ -96,6 +98,7 @@ impl Setup {
         Self {
             listen: "[\"127.0.0.1:0\"]".to_owned(),
             ingress: String::new(),
+            admin: String::new(),
             url: url.to_owned(),
             upstream: String::new(),
             keys: String::new(),
@@ -107,9 +110,9 @@ impl Setup {
     /// The text of `config.toml`.
     pub fn config(&self) -> String {
         format!(
-            "[ingress]\nlisten = {}\n{}\n\n[admin]\nlisten = [\"127.0.0.1:0\"]\n\n[upstreams.default]\nurl = \"{}\"\n{}\n\n\
+            "[ingress]\nlisten = {}\n{}\n\n[admin]\nlisten = [\"127.0.0.1:0\"]\n{}\n\n[upstreams.default]\nurl = \"{}\"\n{}\n\n\
              [keys]\nfile = \"keys.toml\"\n{}\n\n{}\n",
-            self.listen, self.ingress, self.url, self.upstream, self.keys, self.more
+            self.listen, self.ingress, self.admin, self.url, self.upstream, self.keys, self.more
         )
     }
 

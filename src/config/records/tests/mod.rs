@@ -4,6 +4,7 @@ mod again;
 mod changes;
 mod files;
 mod problems;
+mod written;
 
 use std::path::PathBuf;
 

@@ -1,0 +1,180 @@
+//! `/admin/v1/keys`: keys are listed, shown and changed, and what an answer says is in force.
+
+use serde_json::{Value, json};
+
+use crate::admin::tokens;
+use crate::harness::{ALPHA, BETA, GAMMA, Gate, Setup, Upstream, curl, exchange, get, key, key_file, presents, sha256};
+
+fn setup(upstream: &Upstream) -> Setup {
+    Setup {
+        more: format!(
+            "[environments.test]\nprefixes = [\"kg_test_\"]\n[environments.live]\nprefixes = [\"kg_live_\"]\n\
+             [plans.small]\nlimits = [{{ name = \"sec\", requests = 1000, per = \"1s\" }}]\n{}",
+            tokens(&["admin"])
+        ),
+        ..Setup::before(upstream)
+    }
+}
+
+/// Calls as an admin; the status and the body.
+#[track_caller]
+fn call(gate: &Gate, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+    let (url, body) = (gate.admin_url(path), body.map(Value::to_string));
+    let mut arguments = vec!["-H", "X-Admin-Key: kga_admin", "-X", method, &url];
+    if let Some(body) = &body {
+        arguments.extend(["--json", body]);
+    }
+    let answer = curl(&arguments);
+    (answer.status, serde_json::from_slice(&answer.body).unwrap_or_default())
+}
+
+fn status_of(gate: &Gate, secret: &str) -> u16 {
+    exchange(gate.ingress(), get("/", &presents(secret))).status()
+}
+
+#[test]
+fn a_key_that_is_made_works_when_the_answer_is_there() {
+    let upstream = Upstream::hello();
+    let gate = Gate::start(&setup(&upstream));
+    let wish = json!({
+        "name": "backend-prod", "organization": "42", "organization_name": "The Answer", "permissions": ["send", "send"],
+        "environment": "test", "plan": "small", "expires": "90d", "allowed_sources": ["127.0.0.1/8"], "owner": "Ada",
+        "subscriptions": ["news"],
+    });
+    for _ in 0..3 {
+        let (status, made) = call(&gate, "POST", "/admin/v1/keys", Some(&wish));
+        assert_eq!(status, 201, "{made}");
+        let secret = made["secret"].as_str().unwrap();
+        assert!(secret.starts_with("kg_test_"));
+        assert_eq!(status_of(&gate, secret), 200);
+        let key = &made["key"];
+        assert_eq!(
+            (&key["organization_name"], &key["permissions"], &key["allowed_sources"]),
+            (&json!("The Answer"), &json!(["send"]), &json!(["127.0.0.0/8"]))
+        );
+        let (status, shown) = call(
+            &gate,
+            "GET",
+            &format!("/admin/v1/keys/{}", key["id"].as_str().unwrap()),
+            None,
+        );
+        assert_eq!((status, &shown), (200, key));
+        let files = std::fs::read_to_string(gate.home.path("keys.toml")).unwrap();
+        assert!(files.contains(&sha256(secret)) && !files.contains(secret));
+        assert!(!gate.log_lines().join("\n").contains(secret));
+    }
+    let (_, listed) = call(&gate, "GET", "/admin/v1/keys?organization=42", None);
+    assert_eq!(listed["keys"].as_array().unwrap().len(), 3);
+    assert!(!listed.to_string().contains("sha256"));
+}
+
+#[test]
+fn what_the_configuration_does_not_have_makes_no_key() {
+    let upstream = Upstream::hello();
+    let gate = Gate::start(&setup(&upstream));
+    let before = std::fs::read(gate.home.path("keys.toml")).unwrap();
+    for (more, code) in [
+        (json!({"plan": "large"}), "plan_unknown"),
+        (json!({"environment": "prod"}), "environment_unknown"),
+        (
+            json!({"environment": "test", "prefix": "kg_live_"}),
+            "prefix_of_other_environment",
+        ),
+        (json!({"expires": "2020-01-01"}), "expiry_unreachable"),
+        (json!({"expires": "9999-12-31T23:59:59Z"}), "expiry_unreachable"),
+    ] {
+        let mut wish = json!({"name": "n", "organization": "42"});
+        wish.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let (status, problem) = call(&gate, "POST", "/admin/v1/keys", Some(&wish));
+        assert_eq!(
+            (status, problem["code"].as_str()),
+            (409, Some(code)),
+            "{wish}: {problem}"
+        );
+    }
+    assert_eq!(std::fs::read(gate.home.path("keys.toml")).unwrap(), before);
+}
+
+#[test]
+fn lists_are_filtered_and_come_in_pages_that_skip_nothing() {
+    let upstream = Upstream::hello();
+    let mut records: Vec<String> = (0..25)
+        .map(|n| {
+            key(
+                &format!("key_{n:02}"),
+                &format!("kg_plain_{n}"),
+                "permissions = [\"read\"]",
+            )
+        })
+        .collect();
+    records.push(key(
+        "old",
+        ALPHA,
+        "created_at = 2020-01-01T00:00:00Z\nowner = \"Ada Lovelace\"",
+    ));
+    records.push(key("gone", BETA, "revoked_at = 2020-01-01T00:00:00Z"));
+    records.push(key("off/1", GAMMA, "active = false"));
+    let gate = Gate::start(&Setup {
+        records: key_file(&records),
+        ..setup(&upstream)
+    });
+    let ids = |query: &str| -> Vec<String> {
+        let (status, page) = call(&gate, "GET", &format!("/admin/v1/keys?{query}"), None);
+        assert_eq!(status, 200, "{query}: {page}");
+        let keys = page["keys"].as_array().unwrap();
+        keys.iter().map(|key| key["id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(ids("").len(), 28);
+    assert_eq!(ids("state=revoked"), ["gone"]);
+    assert_eq!(ids("state=disabled"), ["off/1"]);
+    assert_eq!(ids("q=LOVELACE"), ["old"]);
+    assert_eq!(ids("older_than=90d"), ["old"]);
+    assert_eq!(ids("name=key_0&limit=2"), ["key_00", "key_01"]);
+    assert_eq!(ids("id=key_2").len(), 5);
+    assert_eq!(ids("permission=read&organization=acme").len(), 25);
+    assert_eq!(ids("organization=nobody"), [""; 0]);
+    assert_eq!(ids("expiring=14d"), [""; 0]);
+    let (status, shown) = call(&gate, "GET", "/admin/v1/keys/off%2F1", None);
+    assert_eq!((status, &shown["state"]), (200, &json!("disabled")));
+
+    let (mut seen, mut after) = (Vec::new(), String::new());
+    loop {
+        let (_, page) = call(&gate, "GET", &format!("/admin/v1/keys?limit=7{after}"), None);
+        let keys = page["keys"].as_array().unwrap();
+        seen.extend(keys.iter().map(|key| key["id"].as_str().unwrap().to_owned()));
+        let Some(next) = page["next"].as_str() else { break };
+        after = format!("&after={next}");
+        if seen.len() == 7 {
+            // A key that goes meanwhile does not move the next page.
+            let others: Vec<String> = records
+                .iter()
+                .filter(|one| !one.contains("\"gone\""))
+                .cloned()
+                .collect();
+            gate.home.replace("keys.toml", key_file(&others));
+        }
+    }
+    let mut sorted = ids("limit=1000");
+    assert!(seen.contains(&"gone".to_owned()));
+    sorted.insert(0, "gone".to_owned());
+    assert_eq!(seen, sorted);
+}
+
+#[test]
+fn key_files_that_do_not_load_are_said_with_their_places_and_without_their_lines() {
+    let upstream = Upstream::hello();
+    let gate = Gate::start(&setup(&upstream));
+    let broken = key_file(&[key("key_alpha", ALPHA, "nonsense = \"kg_a_secret\"")]);
+    gate.home.replace("keys.toml", broken);
+    let wish = json!({"name": "n", "organization": "42"});
+    let (status, problem) = call(&gate, "POST", "/admin/v1/keys", Some(&wish));
+    assert_eq!(
+        (status, problem["code"].as_str()),
+        (409, Some("key_files_invalid")),
+        "{problem}"
+    );
+    assert_eq!(problem["problems"][0]["option"], "keys[0].nonsense");
+    assert!(problem["problems"][0]["line"].is_number() && !problem.to_string().contains("kg_a_secret"));
+    let (status, outcome) = call(&gate, "POST", "/admin/v1/reload", None);
+    assert_eq!((status, outcome["outcome"].as_str()), (200, Some("refused")));
+}
