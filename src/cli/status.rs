@@ -100,6 +100,10 @@ fn summary(status: &Status) -> String {
         keys.join(", ")
     };
     line("keys", &keys);
+    if let Some(seen) = status.last_good {
+        let said = format!("the last good ones, of {}: the key file could not be used", date(seen));
+        line("", &said);
+    }
     line("", &format!("the key files were seen {} s ago", status.keys_age));
     for route in &status.not_enforced {
         let methods = match route.methods.is_empty() {

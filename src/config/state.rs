@@ -34,6 +34,17 @@ impl Default for State {
     }
 }
 
+impl State {
+    /// Where the keys are kept that were last in force: beside the file itself, whatever links lead to it.
+    #[must_use]
+    pub fn last_good(&self) -> PathBuf {
+        let path = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
+        let mut beside = path.into_os_string();
+        beside.push(".keys.jsonl");
+        PathBuf::from(beside)
+    }
+}
+
 /// Reads `[state]`; `None` where nothing is to be remembered. `keys` is where keys are read from.
 pub(super) fn read(item: Option<&Item<'_>>, files: &Files, keys: Option<&Path>) -> Option<State> {
     let table: Table<'_> = item?.table()?;
@@ -68,10 +79,18 @@ pub(super) fn read(item: Option<&Item<'_>>, files: &Files, keys: Option<&Path>) 
         );
         return None;
     }
-    Some(State {
+    let state = State {
         path,
         flush,
         usage_retention,
         audit_retention,
-    })
+    };
+    if keys == Some(&state.last_good()) {
+        item.error(
+            "would keep a copy of the keys where the keys themselves are",
+            "give the state another name, for example \"keygate.db\"",
+        );
+        return None;
+    }
+    Some(state)
 }

@@ -30,6 +30,9 @@ pub struct Status {
     pub last_reload: String,
     /// What waits for somebody to accept it.
     pub held: Option<Held>,
+    /// Where the keys in force are not those of the key file, which could not be used at the start: when they were last seen in
+    /// it; Unix seconds.
+    pub last_good: Option<i64>,
     /// For how many seconds the key files have not been seen to be readable and valid.
     pub keys_age: i64,
     /// Whether the process is about to end.
@@ -126,6 +129,7 @@ pub(super) fn of(control: &Control, policy: &Policy, now: i64) -> Status {
         }
         .to_owned(),
         held,
+        last_good: control.reloads.last_good(),
         keys_age: metrics.keys_age(now),
         draining: *control.conductor.stages().borrow() > Stage::Serving,
         keys: keys

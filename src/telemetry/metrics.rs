@@ -40,6 +40,8 @@ pub struct Metrics {
     /// When the key files were last seen to be readable and valid; Unix seconds. Told as `keygate_keys_age_seconds`.
     pub keys_seen: AtomicI64,
     keys_age: Gauge,
+    /// `keygate_keys_last_good`: 1 while the keys in force are those that were last in force before the start.
+    pub keys_last_good: Gauge,
     /// `keygate_reload_held`: 1 while the files on disk would drop so many keys that somebody has to accept it.
     pub reload_held: Gauge,
     /// `keygate_reloads_total{result="applied|held|refused"}`
@@ -186,6 +188,7 @@ impl Default for Metrics {
             reload_failed: Gauge::default(),
             keys_seen: AtomicI64::new(clock::unix()),
             keys_age: Gauge::default(),
+            keys_last_good: Gauge::default(),
             reload_held: Gauge::default(),
             reloads: Family::default(),
             last_reload: Gauge::default(),
@@ -320,6 +323,11 @@ impl Metrics {
             "reload_failed",
             "1 while the files on disk are refused and an older generation is in force",
             self.reload_failed.clone(),
+        );
+        registry.register(
+            "keys_last_good",
+            "1 since a start on the last good keys because the key file could not be used, until it can",
+            self.keys_last_good.clone(),
         );
         registry.register(
             "keys_age_seconds",
