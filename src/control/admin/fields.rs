@@ -48,6 +48,10 @@ pub(super) struct Network(pub(super) IpNet);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Seconds(pub(super) i64);
 
+/// As [`Seconds`], or `0`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Overlap(pub(super) i64);
+
 /// How many entries a page has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Limit(pub(super) usize);
@@ -128,6 +132,17 @@ impl FromStr for Seconds {
         seconds(text)
             .map(Self)
             .ok_or("it is 1 to 99999 and one of s, m, h, d, for example 90d")
+    }
+}
+
+impl FromStr for Overlap {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let none = (text == "0").then_some(0);
+        none.or_else(|| seconds(text))
+            .map(Self)
+            .ok_or("it is 1 to 99999 and one of s, m, h, d, for example 24h; or 0")
     }
 }
 

@@ -20,6 +20,7 @@ mod openapi;
 mod probes;
 mod problem;
 mod query;
+mod refusals;
 mod reload;
 mod routes;
 mod status;
@@ -31,13 +32,14 @@ use std::sync::Arc;
 use http::Request;
 use hyper::body::Incoming;
 use tokio::sync::{Notify, Semaphore};
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use self::answers::Answer;
 use self::connections::Connections;
 use self::guard::{Caller, Denied, Guard, Identity};
 use self::keys::Shelf;
 use self::problem::Problem;
+use self::refusals::Refusals;
 use self::routes::{Found, Route, Routes};
 use super::Control;
 use crate::listen::Bound;
@@ -49,6 +51,7 @@ const THINKING: usize = 1;
 struct Desk {
     control: Arc<Control>,
     guard: Guard,
+    refusals: Refusals,
     routes: Routes,
     connections: Connections,
     thinking: Arc<Semaphore>,
@@ -65,6 +68,7 @@ pub(super) fn spawn(control: &Arc<Control>, bound: Vec<Bound>, reload: &Rc<Notif
     let desk = Rc::new(Desk {
         control: Arc::clone(control),
         guard: Guard::new(&control.current.load().config.admin),
+        refusals: Refusals::new(),
         routes: Routes::new(),
         connections: Connections::default(),
         thinking: Arc::new(Semaphore::new(THINKING)),
@@ -109,32 +113,29 @@ impl Desk {
             Route::ListKeys => keys::list(self, &request).await,
             Route::CreateKey => keys::create(self, &identity, request).await,
             Route::ShowKey => keys::show(self, &id, &request).await,
+            Route::RotateKey => keys::rotate(self, &identity, &id, request).await,
+            Route::RevokeKey => keys::revoke(self, &identity, &id, request).await,
+            Route::DisableKey => keys::disable(self, &identity, &id, request).await,
+            Route::EnableKey => keys::enable(self, &identity, &id, request).await,
             Route::OpenApi => openapi::show(&request),
         }
     }
 
-    /// Tells that a call was refused to somebody: why, and never what was presented.
-    fn refused(
-        &self,
-        identity: Option<&Identity>,
-        source: Caller,
-        request: &Request<Incoming>,
-        denied: Denied,
-    ) -> Problem {
-        let (method, path) = (request.method(), request.uri().path());
-        let by = identity.map(|identity| identity.name.as_str());
-        warn!(message = "admin call refused", %source, by, %method, path, reason = denied.code());
+    /// Tells that a call was refused to somebody.
+    fn refused<B>(&self, identity: Option<&Identity>, source: Caller, request: &Request<B>, denied: Denied) -> Problem {
+        let audit = &self.control.audit;
+        self.refusals.tell(audit, identity, source, request, denied);
         denied.into()
     }
 }
 
 /// Writes down a call that was let in. Whoever only looks may look every second, so that is detail.
 fn admitted(identity: &Identity, route: Route, request: &Request<Incoming>) {
-    let Identity { name, source, role } = identity;
+    let Identity { actor, source, role } = identity;
     let (method, path) = (request.method(), request.uri().path());
     if route.changes() {
-        info!(message = "admin call", %source, by = name, %role, %method, path);
+        info!(message = "admin call", %source, by = %actor, %role, %method, path);
     } else {
-        debug!(message = "admin call", %source, by = name, %role, %method, path);
+        debug!(message = "admin call", %source, by = %actor, %role, %method, path);
     }
 }

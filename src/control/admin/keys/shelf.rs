@@ -9,7 +9,6 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
-use super::record::Shown;
 use crate::clock;
 use crate::config::key_settings::KeySettings;
 use crate::config::problem::{Problem as FileProblem, Problems, Report, Severity};
@@ -88,11 +87,10 @@ impl Listing {
     }
 
     /// The key with this id.
-    pub(super) fn find(&self, id: &str, now_unix: i64) -> Option<Shown<'_>> {
+    pub(super) fn find(&self, id: &str) -> Option<&Key> {
         let keys = &self.records.keys;
         let place = self.order.binary_search_by(|place| (*keys[*place as usize].id).cmp(id));
-        let key = &keys[self.order[place.ok()?] as usize];
-        Some(Shown::new(key, self, now_unix))
+        Some(&keys[self.order[place.ok()?] as usize])
     }
 }
 
