@@ -11,6 +11,7 @@ use tracing::{error, info};
 use crate::clock;
 use crate::config::Config;
 use crate::config::sources::Sources;
+use crate::control::reload::{Begun, Reloads, Retired};
 use crate::control::{self, Control};
 use crate::current::Current;
 use crate::ledger::Ledger;
@@ -49,6 +50,10 @@ pub fn start(config: Config, read: Sources, log: Option<&log::Writer>) -> anyhow
     announce("admin", &admin);
 
     let state = config.state.clone();
+    let begun = Begun {
+        read,
+        records: Arc::clone(&config.records),
+    };
     let (journal, remembered) = state.as_ref().map(Journal::open).transpose()?.unzip();
     let policy = Policy::first(config)?.remembering(remembered.unwrap_or_default().iter());
     // Before the first request, so that nobody spends twice what the last process knows.
@@ -61,6 +66,8 @@ pub fn start(config: Config, read: Sources, log: Option<&log::Writer>) -> anyhow
         journal: journal.map(Arc::new),
         pushed: Mutex::default(),
         refetch: Arc::clone(&refetch),
+        reloads: Reloads::default(),
+        retired: Retired::default(),
         conductor: conductor.clone(),
         started: clock::unix(),
         metrics: Arc::clone(&metrics),
@@ -77,7 +84,7 @@ pub fn start(config: Config, read: Sources, log: Option<&log::Writer>) -> anyhow
         tallies: Arc::clone(&ledger.tallies),
     };
     let proxy = proxy::start(data_path, ingress).context("cannot start the data path")?;
-    let control = control::start(control, admin, read).context("cannot start the control plane")?;
+    let control = control::start(control, admin, begun).context("cannot start the control plane")?;
     info!(message = "ready");
     Ok(Running {
         ingress: addresses,

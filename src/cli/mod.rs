@@ -46,7 +46,7 @@ enum Verb {
     /// Prints a summary and exits 0, or prints every problem with its place and what to write instead, and exits 2. Warnings
     /// do not fail it.
     Check(Configuration),
-    /// Make, list and verify keys.
+    /// Make, list, change and verify keys.
     #[command(subcommand)]
     Keys(keys::Command),
     /// Say what would become of a request, and why, without sending or spending anything.

@@ -3,7 +3,7 @@
 //! A room of its own because keys are made and looked up where the rest of a configuration cannot be read: before the key
 //! file exists, and on machines without the gate's certificates. Sections that say nothing about keys are passed over.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::credentials::{self, Source as Credential};
 use super::document::Source;
@@ -16,6 +16,7 @@ use super::problem::{Problem, Problems, Report, Severity};
 use super::reader::Table;
 use super::records::Scope;
 use super::sources::Sources;
+use super::state;
 
 /// The part of a configuration that is about keys.
 #[derive(Debug, Clone)]
@@ -28,6 +29,8 @@ pub struct KeySettings {
     pub environments: Vec<Environment>,
     /// `[[credentials]]`
     pub credentials: Vec<Credential>,
+    /// `[state] path`
+    pub state: Option<PathBuf>,
     /// `[limits] keys`
     pub key_limit: usize,
     /// `[limits] key_bytes`
@@ -73,12 +76,15 @@ fn read(path: &Path, text: &str, report: &Report) -> Option<KeySettings> {
     let limits = limits::read(&root.section("limits"));
     let keys = keys::read(&root.section("keys"), &files);
     let credentials = credentials::read(&root);
+    let keys_file = keys.as_ref().map(|keys| keys.file.as_path());
+    let state = state::read(root.get("state").as_ref(), &files, keys_file);
     root.ignore_rest();
     Some(KeySettings {
         keys: keys?,
         plans,
         environments: environments.into_iter().map(|(environment, _)| environment).collect(),
         credentials: credentials.sources,
+        state: state.map(|state| state.path),
         key_limit: limits.keys,
         key_bytes: limits.key_bytes,
     })

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::files::Files;
 use super::names;
 use super::reader::{Item, Table};
+use super::trust::{self, MaxStale, ShrinkGuard};
 use crate::secret::Secret;
 
 /// Where keys come from.
@@ -29,6 +30,10 @@ pub struct Keys {
     pub slow_after: Duration,
     /// `[keys.advise]`
     pub advise: Advice,
+    /// `shrink_guard`: what a reload may drop unasked; `None` is everything.
+    pub shrink_guard: Option<ShrinkGuard>,
+    /// `max_stale`: what is closed when the files have not been seen for long; default nothing.
+    pub max_stale: MaxStale,
 }
 
 /// `[keys.advise]`: what a key may hold, but had better not. `None` says nothing about it.
@@ -63,6 +68,8 @@ pub(super) fn read(table: &Table<'_>, files: &Files) -> Option<Keys> {
     let close_code = table.get("close_code");
     let slow_after = table.get("slow_after");
     let advise = table.section("advise");
+    let shrink_guard = table.get("shrink_guard");
+    let max_stale = table.section("max_stale");
 
     let file = file.and_then(|item| item.text().map(|path| files.resolve(path)));
     let refresh = refresh
@@ -87,6 +94,8 @@ pub(super) fn read(table: &Table<'_>, files: &Files) -> Option<Keys> {
             .and_then(|item| item.duration_within(Duration::from_secs(1)..=Duration::from_hours(24)))
             .unwrap_or(Duration::from_secs(10)),
         advise: read_advice(&advise),
+        shrink_guard: trust::read_shrink_guard(shrink_guard.as_ref()),
+        max_stale: trust::read_max_stale(&max_stale),
     })
 }
 

@@ -11,7 +11,7 @@ use super::files::{self, Files};
 use super::plans::Plan;
 use super::problem::{Problem, Problems, Report, Severity};
 use super::reader::{Item, Table};
-use super::records::{Catalogue, Scope};
+use super::records::{Catalogue, Known, Scope};
 use super::sources::Sources;
 use super::{
     Config, Loaded, admin, checks, credentials, demands, environments, errors, identity, ingress, keys, legacy, limits,
@@ -25,6 +25,14 @@ use crate::clock;
 /// # Errors
 /// Every problem of every file, when at least one of them is an error.
 pub fn load(path: &Path, sources: &mut Sources) -> Result<Loaded, Problems> {
+    load_again(path, sources, None)
+}
+
+/// As [`load`], without reading key files again that are as they were when `known` was read.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_again(path: &Path, sources: &mut Sources, known: Option<Known<'_>>) -> Result<Loaded, Problems> {
     let whole_file = |what: &str, help: &str| Problems(vec![Problem::of_file(Severity::Error, path, what, help)]);
     let bytes = sources.read(path).map_err(|error| match files::unreadable(&error) {
         (what, _) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -33,7 +41,7 @@ pub fn load(path: &Path, sources: &mut Sources) -> Result<Loaded, Problems> {
         (what, help) => whole_file(&what, &help),
     })?;
     match std::str::from_utf8(&bytes) {
-        Ok(text) => load_with(path, text, sources),
+        Ok(text) => load_with(path, text, sources, known),
         Err(error) => {
             let line = bytes[..error.valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
             Err(whole_file(
@@ -51,12 +59,12 @@ pub fn load(path: &Path, sources: &mut Sources) -> Result<Loaded, Problems> {
 /// As [`load`].
 #[cfg(test)]
 pub(super) fn load_text(file: &Path, text: &str) -> Result<Loaded, Problems> {
-    load_with(file, text, &mut Sources::default())
+    load_with(file, text, &mut Sources::default(), None)
 }
 
-fn load_with(file: &Path, text: &str, sources: &mut Sources) -> Result<Loaded, Problems> {
+fn load_with(file: &Path, text: &str, sources: &mut Sources, known: Option<Known<'_>>) -> Result<Loaded, Problems> {
     let report = Report::new();
-    let config = read(file, text, sources, &report);
+    let config = read(file, text, sources, known, &report);
     let refused = report.has_errors();
     let problems = report.into_problems();
     match config {
@@ -69,7 +77,13 @@ fn load_with(file: &Path, text: &str, sources: &mut Sources) -> Result<Loaded, P
 }
 
 /// Reads everything. What comes back is a valid configuration only if `report` has no errors.
-pub(super) fn read(file: &Path, text: &str, sources: &mut Sources, report: &Report) -> Option<Config> {
+pub(super) fn read(
+    file: &Path,
+    text: &str,
+    sources: &mut Sources,
+    known: Option<Known<'_>>,
+    report: &Report,
+) -> Option<Config> {
     let source = Source::new(file, text);
     let document = source.parse_toml(report);
     let root = Table::root(&source, &document, report);
@@ -137,7 +151,7 @@ pub(super) fn read(file: &Path, text: &str, sources: &mut Sources, report: &Repo
         (Some(keys), Some(item)) if !source.has_syntax_errors() && is_there(&keys.file, &item, &files) => {
             let mut scope = Scope::new(&plan_values, &environment_values, keys, limits.keys, clock::unix());
             scope.permissions = Some(Catalogue::new(demands::catalogue(&routes, &permissions)));
-            let records = records::load(&keys.file, &mut scope, &mut files.sources(), report);
+            let records = records::load_again(&keys.file, &mut scope, &mut files.sources(), known, report);
             checks::plans(&plans, &environments, &records);
             checks::environments(&environments, &records);
             checks::key_prefixes(&environments, &credentials);

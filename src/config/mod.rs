@@ -36,6 +36,7 @@ pub mod telemetry;
 pub mod template;
 mod tls;
 pub mod tree;
+pub mod trust;
 pub mod units;
 pub mod upstreams;
 pub mod user_tokens;
@@ -47,7 +48,7 @@ mod tests;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use load::load;
+pub use load::{load, load_again};
 
 /// What [`load()`] gives.
 #[derive(Debug, Clone)]

@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::tz::{self, TimeZone};
 
@@ -229,8 +230,9 @@ pub(super) fn check_state(plans: &[(Plan, Place<'_>)], records: &Records, has_st
         warned = true;
         place.warning(format!("`quota` {FORGOTTEN}"), HELP);
     }
-    let own =
-        |organization: &&super::records::Organization| organization.quota.as_ref().is_some_and(|own| !own.is_empty());
+    let own = |organization: &&Arc<super::records::Organization>| {
+        organization.quota.as_ref().is_some_and(|own| !own.is_empty())
+    };
     if let (Some(organization), false) = (records.organizations.iter().find(own), warned) {
         state.warning(
             format!("the quota of organization {:?} {FORGOTTEN}", organization.id),

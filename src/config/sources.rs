@@ -58,6 +58,19 @@ impl Sources {
         read.map(|(_, bytes)| bytes)
     }
 
+    /// Whether the file at `path` holds the bytes with this digest, as it did when `then` was looked at: found out without
+    /// reading it, and remembered as if it had been read. When in doubt, no.
+    pub fn is_still(&mut self, path: &Path, digest: &Digest, then: &Self) -> bool {
+        let (Some(entry), Ok(metadata)) = (then.0.get(path), fs::metadata(path)) else {
+            return false;
+        };
+        let same = entry.is_surely(&metadata) && matches!(entry, Entry::File { digest: known, .. } if known == digest);
+        if same {
+            self.0.insert(path.to_owned(), entry.clone());
+        }
+        same
+    }
+
     /// Looks at what is at `path` without reading it, and remembers when there is nothing to look at.
     ///
     /// # Errors
@@ -106,6 +119,46 @@ impl Sources {
                 .all(|((path, entry), (other_path, other))| path == other_path && entry.same_bytes(other))
     }
 
+    /// SHA-256 of all of it: of every name, and what it holds. Two that have the same hold [the same
+    /// bytes](Self::same_bytes).
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        let mut all = Vec::new();
+        for (path, entry) in &self.0 {
+            let (kind, rest) = match entry {
+                Entry::File { digest, .. } => (b'f', digest.0.to_vec()),
+                Entry::Directory(names) => {
+                    let names = names.iter().map(|name| Digest::of(name.as_os_str().as_encoded_bytes()));
+                    (b'd', names.flat_map(|name| name.0).collect())
+                }
+                Entry::Unreadable(why) => (b'u', why.to_string().into_bytes()),
+            };
+            all.extend(Digest::of(path.as_os_str().as_encoded_bytes()).0);
+            all.push(kind);
+            all.extend(Digest::of(&rest).0);
+        }
+        Digest::of(&all)
+    }
+
+    /// The files that could be read, each with the SHA-256 of its bytes.
+    pub fn digests(&self) -> impl Iterator<Item = (&Path, &Digest)> {
+        self.0.iter().filter_map(|(path, entry)| match entry {
+            Entry::File { digest, .. } => Some((path.as_path(), digest)),
+            Entry::Directory(_) | Entry::Unreadable(_) => None,
+        })
+    }
+
+    /// As if no file had been changed for some time when it was read.
+    #[cfg(test)]
+    pub(super) fn long_ago(mut self) -> Self {
+        for entry in self.0.values_mut() {
+            if let Entry::File { identity, .. } = entry {
+                identity.recent = false;
+            }
+        }
+        self
+    }
+
     /// Every file and directory.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.0.keys().map(PathBuf::as_path)
@@ -116,14 +169,29 @@ impl Entry {
     fn look_again(&self, path: &Path) -> Self {
         let looked = match self {
             Self::Directory(_) => list(path).map(Self::Directory),
-            Self::File { identity, .. } => match fs::metadata(path) {
-                Ok(metadata) if !identity.recent && Identity::of(&metadata) == *identity => return self.clone(),
+            Self::File { .. } => match fs::metadata(path) {
+                Ok(metadata) if self.is_surely(&metadata) => return self.clone(),
                 Ok(_) => file(path),
                 Err(error) => Err(error),
             },
             Self::Unreadable(_) => file(path).or_else(|_| list(path).map(Self::Directory)),
         };
         looked.unwrap_or_else(|error| Self::Unreadable(error.kind()))
+    }
+
+    /// Whether it is the file of this metadata, not written to since it was read.
+    fn is_surely(&self, metadata: &Metadata) -> bool {
+        match self {
+            // One that is not recent any more never becomes recent without another time.
+            Self::File { identity, .. } => {
+                let now = Identity {
+                    recent: false,
+                    ..Identity::of(metadata)
+                };
+                now == *identity
+            }
+            Self::Directory(_) | Self::Unreadable(_) => false,
+        }
     }
 
     fn same_bytes(&self, other: &Self) -> bool {

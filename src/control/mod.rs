@@ -9,8 +9,10 @@ pub mod explain;
 mod fixed;
 mod jwks;
 pub mod keyfile;
+#[cfg(test)]
+mod life;
 pub mod mint;
-mod reload;
+pub mod reload;
 mod revoke;
 pub mod status;
 mod user_keys;
@@ -23,7 +25,7 @@ use std::thread::JoinHandle;
 
 use tracing_appender::non_blocking::ErrorCounter;
 
-use crate::config::sources::Sources;
+use self::reload::Begun;
 use crate::current::Current;
 use crate::ledger::audit::Audit;
 use crate::ledger::journal::Journal;
@@ -47,6 +49,10 @@ pub struct Control {
     pub pushed: Mutex<HashSet<String>>,
     /// Who asks for new keys of users' tokens.
     pub refetch: Arc<Refetch>,
+    /// Asked for a reload.
+    pub reloads: reload::Reloads,
+    /// Generations that were replaced, to be freed where nobody waits.
+    pub retired: reload::Retired,
     /// What is told.
     pub metrics: Arc<Metrics>,
     /// Where what is done goes on record.
@@ -62,16 +68,16 @@ impl Control {
     }
 }
 
-/// Starts the control thread; `read` is what the first generation was read from. It ends when the stage is [`Stage::Ended`].
+/// Starts the control thread; `begun` is what the first generation was read from. It ends when the stage is [`Stage::Ended`].
 ///
 /// # Errors
 /// When the thread, its runtime, its signal handlers or its listeners cannot be had.
-pub fn start(control: Control, admin: Vec<Bound>, read: Sources) -> io::Result<JoinHandle<()>> {
+pub fn start(control: Control, admin: Vec<Bound>, begun: Begun) -> io::Result<JoinHandle<()>> {
     let (started, outcome) = mpsc::sync_channel(1);
     let thread = runtime::spawn("keygate-control".to_owned(), move || {
         control.vital().keep(async move {
             let mut stages = control.conductor.stages();
-            let outcome = spawn_all(Arc::new(control), admin, read);
+            let outcome = spawn_all(Arc::new(control), admin, begun);
             let failed = outcome.is_err();
             // The starter waits for exactly this message.
             drop(started.send(outcome));
@@ -86,11 +92,10 @@ pub fn start(control: Control, admin: Vec<Bound>, read: Sources) -> io::Result<J
     Ok(thread)
 }
 
-fn spawn_all(control: Arc<Control>, admin: Vec<Bound>, read: Sources) -> io::Result<()> {
+fn spawn_all(control: Arc<Control>, admin: Vec<Bound>, begun: Begun) -> io::Result<()> {
     let hangups = drain::spawn(&control)?;
-    admin::spawn(&control, admin, &hangups)?;
+    admin::spawn(&control, admin)?;
     user_keys::spawn(&control);
     revoke::spawn(&control);
-    reload::spawn(control, hangups, read);
-    Ok(())
+    reload::spawn(control, hangups, begun)
 }

@@ -19,12 +19,14 @@ pub(super) struct Backlog {
     pub(super) usage: HashMap<(Arc<str>, i64), Counts>,
     /// To be put, by key, with its organization.
     pub(super) last_use: HashMap<Arc<str>, (Arc<str>, LastUse)>,
+    /// To be put, by key and permission: when it was last used.
+    pub(super) permission_use: HashMap<(Arc<str>, Box<str>), i64>,
 }
 
 impl Backlog {
     /// Whether there is nothing to write.
     pub(super) fn is_empty(&self) -> bool {
-        self.balances.is_empty() && self.usage.is_empty() && self.last_use.is_empty()
+        self.balances.is_empty() && self.usage.is_empty() && self.last_use.is_empty() && self.permission_use.is_empty()
     }
 
     /// Notes how balances are now.
@@ -39,6 +41,9 @@ impl Backlog {
             if let Some(last) = counts.last_use.take() {
                 self.add_last_use(&key, &counts.organization, last);
             }
+            for (permission, at) in std::mem::take(&mut counts.permissions) {
+                self.add_permission_use(&key, permission, at);
+            }
             let is_full = self.usage.len() >= USAGE_MAX;
             match self.usage.entry((key, counts.hour)) {
                 Entry::Occupied(mut known) => known.get_mut().merge(counts),
@@ -49,6 +54,17 @@ impl Backlog {
             }
         }
         dropped
+    }
+
+    fn add_permission_use(&mut self, key: &Arc<str>, permission: Box<str>, at: i64) {
+        let is_full = self.permission_use.len() >= USAGE_MAX;
+        match self.permission_use.entry((Arc::clone(key), permission)) {
+            Entry::Occupied(mut known) => *known.get_mut() = at.max(*known.get()),
+            Entry::Vacant(_) if is_full => {}
+            Entry::Vacant(free) => {
+                free.insert(at);
+            }
+        }
     }
 
     fn add_last_use(&mut self, key: &Arc<str>, organization: &Arc<str>, last: LastUse) {

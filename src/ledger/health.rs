@@ -96,6 +96,14 @@ impl Health {
         );
     }
 
+    /// The audit trail's oldest rows are not whole.
+    pub(super) fn trail_broken(&self) {
+        error!(
+            target: "audit",
+            message = "the oldest rows of the audit trail are not whole, and so are not removed; `keygate audit verify` says what is wrong"
+        );
+    }
+
     /// A file was moved aside.
     pub(super) fn moved_aside(&self, path: &str, reason: &str) {
         self.metrics.state_corrupt.inc();

@@ -18,6 +18,7 @@ pub mod audit;
 mod backlog;
 mod health;
 pub mod journal;
+pub mod read;
 mod store;
 pub mod tally;
 mod waiting;

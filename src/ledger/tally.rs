@@ -4,7 +4,8 @@
 //! of the full one, and allocates nothing once its key has been seen since then.
 //!
 //! What is counted, is counted when a request or tunnel has ended, for the hour in which it did, and only where a key was
-//! found. A page takes a bounded number of keys; what comes beyond that is given up, and counted.
+//! found. A page takes a bounded number of keys; what comes beyond that is given up, and counted. Which permissions were
+//! needed is noted beside it; where that takes too much room, the next page will have it.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -12,8 +13,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use smallvec::SmallVec;
 
+use crate::config::routes::Permission;
+use crate::policy::permissions::Permissions;
+
 /// Keys that one page takes, in one hour.
 const KEYS_MAX: usize = 200_000;
+/// Permissions of keys that one page takes.
+const PERMISSIONS_MAX: usize = 1_000_000;
 
 /// One request or tunnel that has ended.
 #[derive(Debug, Clone, Copy)]
@@ -32,8 +38,19 @@ pub struct Call<'a> {
     pub address: Option<IpAddr>,
     /// The route that matched.
     pub route: Option<&'a Arc<str>>,
+    /// What it needed permission for.
+    pub need: Option<Need<'a>>,
     /// When it ended, in Unix seconds.
     pub at: i64,
+}
+
+/// What a route asked for, and what the caller has.
+#[derive(Debug, Clone, Copy)]
+pub struct Need<'a> {
+    /// The route's `permission`.
+    pub demanded: &'a Permission,
+    /// The caller's.
+    pub held: &'a Permissions,
 }
 
 /// How a request ended.
@@ -61,6 +78,8 @@ pub(super) struct Page {
     counts: HashMap<Arc<str>, Counts>,
     /// Of hours that are over.
     closed: Vec<(Arc<str>, Counts)>,
+    /// Permissions that are noted, of all keys.
+    permissions: usize,
     /// Requests that were given up.
     pub(super) dropped: u64,
 }
@@ -78,6 +97,8 @@ pub(super) struct Counts {
     /// By code.
     pub(super) refused: SmallVec<[(&'static str, u64); 2]>,
     pub(super) last_use: Option<LastUse>,
+    /// When each permission was last needed, and had; sorted by name.
+    pub(super) permissions: Vec<(Box<str>, i64)>,
 }
 
 /// When, from where and for what a key was last used.
@@ -151,17 +172,17 @@ impl Page {
         let hour = call.at - call.at.rem_euclid(3_600);
         let is_full = self.counts.len() + self.closed.len() >= KEYS_MAX;
         match self.counts.get_mut(&**call.key) {
-            Some(counts) if counts.hour == hour => counts.add(call),
+            Some(counts) if counts.hour == hour => counts.add(call, &mut self.permissions),
             Some(_) | None if is_full => self.dropped += 1,
             Some(counts) => {
                 let mut next = Counts::of(call, hour);
-                next.add(call);
+                next.add(call, &mut self.permissions);
                 self.closed
                     .push((Arc::clone(call.key), std::mem::replace(counts, next)));
             }
             None => {
                 let mut counts = Counts::of(call, hour);
-                counts.add(call);
+                counts.add(call, &mut self.permissions);
                 self.counts.insert(Arc::clone(call.key), counts);
             }
         }
@@ -179,10 +200,11 @@ impl Counts {
             bytes_out: 0,
             refused: SmallVec::new(),
             last_use: None,
+            permissions: Vec::new(),
         }
     }
 
-    fn add(&mut self, call: &Call<'_>) {
+    fn add(&mut self, call: &Call<'_>, noted: &mut usize) {
         self.requests += 1;
         self.bytes_in += call.bytes_in;
         self.bytes_out += call.bytes_out;
@@ -196,6 +218,18 @@ impl Counts {
             address: call.address,
             route: call.route.cloned(),
         });
+        let Some(need) = call.need else { return };
+        let (Permission::Any(names) | Permission::All(names)) = need.demanded;
+        for name in names.iter().filter(|name| need.held.contains(name)) {
+            match self.permissions.binary_search_by(|(known, _)| (**known).cmp(name)) {
+                Ok(known) => self.permissions[known].1 = call.at,
+                Err(_) if *noted >= PERMISSIONS_MAX => {}
+                Err(free) => {
+                    *noted += 1;
+                    self.permissions.insert(free, (name.as_str().into(), call.at));
+                }
+            }
+        }
     }
 
     fn add_refused(&mut self, code: &'static str, requests: u64) {

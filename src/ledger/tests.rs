@@ -9,6 +9,7 @@ use super::backlog::Backlog;
 use super::store::Store;
 use super::tally::{Call, Counts, End, LastUse, Page, Tallies};
 use crate::config::plans::Scope;
+use crate::config::state::State;
 use crate::policy::limits::{Period, Purse, Spent};
 
 /// 2026-01-31T23:00:00Z
@@ -23,6 +24,7 @@ fn call<'a>(key: &'a Arc<str>, end: End, at: i64) -> Call<'a> {
         bytes_out: 5,
         address: "203.0.113.7".parse().ok(),
         route: None,
+        need: None,
         at,
     }
 }
@@ -184,6 +186,7 @@ fn balances_of_long_ago_are_removed_from_the_file_and_those_of_now_are_not() {
     backlog.add_balances(all.to_vec());
     let mut store = Store::open(&home.path().join("keygate.db")).unwrap();
     store.write(&backlog, HOUR).unwrap();
+    store.prune(&State::default(), HOUR);
     let mut left = store.balances().unwrap();
     left.sort_by_key(|(_, spent)| spent.period.end);
     assert_eq!(left, all[1..]);

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::audit::{self, Action, Actor, Entry, Link, Pending, Source};
 use super::backlog::Backlog;
 use super::health::Health;
-use super::store::{Store, Trouble};
+use super::store::{Pruned, Store, Trouble};
 use super::tally::Tallies;
 use super::waiting::Waiting;
 use crate::clock;
@@ -162,7 +162,13 @@ impl Writer {
             self.backlog = Backlog::default();
             self.health.wrote();
         }
-        self.put_entries()
+        self.put_entries()?;
+        if let Some(store) = &mut self.store
+            && store.prune(&self.state, clock::unix()) == Pruned::Broken
+        {
+            self.health.trail_broken();
+        }
+        Ok(())
     }
 
     fn put_entries(&mut self) -> Result<(), Trouble> {

@@ -37,7 +37,7 @@ impl Revocations {
         records
             .keys
             .iter()
-            .filter_map(tombstone_of)
+            .filter_map(|key| tombstone_of(key))
             .for_each(|tombstone| revocations.add(&tombstone));
         revocations
     }

@@ -109,7 +109,7 @@ impl Details {
 }
 
 fn column<T>(records: &Records, of: impl Fn(&records::Key) -> T) -> Box<[T]> {
-    records.keys.iter().map(of).collect()
+    records.keys.iter().map(|key| of(key)).collect()
 }
 
 fn boxed(text: Option<&str>) -> Option<Box<str>> {

@@ -18,8 +18,9 @@ use super::relay::{Cut, Exchange};
 use super::upgrade::Seat;
 use super::worker::Generation;
 use crate::clock::{self, Now};
+use crate::config::routes::Route;
 use crate::config::telemetry::AccessLog;
-use crate::ledger::tally::{Call, End};
+use crate::ledger::tally::{Call, End, Need};
 use crate::policy::Policy;
 use crate::policy::bond::Bond;
 use crate::policy::caller;
@@ -286,6 +287,10 @@ impl AccessLine {
             return;
         };
         let (bytes_in, bytes_out) = self.bytes();
+        let generation = self.client.worker.last_generation();
+        let route = generation
+            .as_ref()
+            .and_then(|generation| self.route(&generation.policy));
         tally.count(&Call {
             key: &caller.id,
             organization: &caller.organization,
@@ -300,8 +305,19 @@ impl AccessLine {
             bytes_out,
             address: self.address,
             route: self.trail.route.as_ref(),
+            need: route.and_then(|route| route.permission.as_ref()).map(|demanded| Need {
+                demanded,
+                held: &caller.permissions,
+            }),
             at: clock::unix(),
         });
+    }
+
+    /// The route that matched, if it is still the one at that place.
+    fn route<'p>(&self, policy: &'p Policy) -> Option<&'p Route> {
+        let trail = &self.trail;
+        let route = policy.config.routes.get(usize::from(trail.door?.0))?;
+        (trail.route.as_deref() == Some(&*route.path)).then_some(route)
     }
 
     fn write(&self) {

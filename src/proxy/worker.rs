@@ -168,6 +168,11 @@ impl Worker {
         Rc::clone(&seen)
     }
 
+    /// The generation that was asked for last; `None` while another is put in its place.
+    pub(super) fn last_generation(&self) -> Option<Rc<Generation>> {
+        self.generation.try_borrow().ok().map(|seen| Rc::clone(&seen))
+    }
+
     /// The stage of the process: nobody can have seen a later one, such as a closed listener, before this says so.
     pub(super) fn stage(&self) -> Stage {
         let stages = &self.shared.stages;

@@ -37,7 +37,9 @@ pub struct Metrics {
     pub generation: Gauge,
     /// `keygate_reload_failed`: 1 while the files on disk are refused and an older generation is in force.
     pub reload_failed: Gauge,
-    /// `keygate_reloads_total{result="applied|refused"}`
+    /// `keygate_reload_held`: 1 while the files on disk would drop so many keys that somebody has to accept it.
+    pub reload_held: Gauge,
+    /// `keygate_reloads_total{result="applied|held|refused"}`
     pub reloads: Family<Outcome, Counter>,
     /// `keygate_last_reload_timestamp_seconds`: when the generation in force was applied.
     pub last_reload: Gauge,
@@ -105,7 +107,7 @@ pub struct Limit {
 /// How a reload ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Outcome {
-    /// `applied` or `refused`, of a fetch `fetched` or `failed`.
+    /// `applied`, `held` or `refused`, of a fetch `fetched` or `failed`.
     pub result: &'static str,
 }
 
@@ -179,6 +181,7 @@ impl Default for Metrics {
             slow_verifications: Counter::default(),
             generation: Gauge::default(),
             reload_failed: Gauge::default(),
+            reload_held: Gauge::default(),
             reloads: Family::default(),
             last_reload: Gauge::default(),
             keys: Family::default(),
@@ -250,7 +253,7 @@ impl Metrics {
     /// What has not happened yet has happened 0 times: a series that only appears with its first event hides that event
     /// from whoever watches the increase.
     fn begin_at_zero(&self) {
-        for result in ["applied", "refused"] {
+        for result in ["applied", "held", "refused"] {
             self.reloads.get_or_create(&Outcome { result }).inc_by(0);
         }
         for channel in [Channel::Push, Channel::File] {
@@ -305,6 +308,11 @@ impl Metrics {
             "reload_failed",
             "1 while the files on disk are refused and an older generation is in force",
             self.reload_failed.clone(),
+        );
+        registry.register(
+            "reload_held",
+            "1 while the files on disk are held because they would drop a large share of the keys",
+            self.reload_held.clone(),
         );
         registry.register("reloads", "Reloads by result", self.reloads.clone());
         registry.register(

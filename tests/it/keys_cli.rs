@@ -1,103 +1,14 @@
 //! `keygate keys`: makes, lists and verifies keys, and never loses, shows or changes what it should not.
 
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::Path;
+use std::process::Child;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
-use tempfile::TempDir;
 
-/// A directory to work in.
-struct Desk(TempDir);
-
-/// What a command did.
-struct Done {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Desk {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    /// With a configuration of the smallest useful kind, and `more` behind it.
-    fn with_config(more: &str) -> Self {
-        let desk = Self::new();
-        desk.write(
-            "config.toml",
-            &format!(
-                "[ingress]\nlisten = [\"127.0.0.1:0\"]\n[upstreams.default]\nurl = \"http://127.0.0.1:3000\"\n[keys]\nfile = \
-                 \"keys.toml\"\n{more}"
-            ),
-        );
-        desk
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        fs::write(self.path(name), text).unwrap();
-        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o600)).unwrap();
-    }
-
-    fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.path(name)).unwrap()
-    }
-
-    /// Starts `keygate keys` with arguments separated by spaces.
-    fn start(&self, arguments: &str) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_keygate"))
-            .arg("keys")
-            .args(arguments.split_whitespace())
-            .current_dir(self.0.path())
-            .env_remove("KEYGATE_CONFIG")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
-    }
-
-    fn keys(&self, arguments: &str) -> Done {
-        self.keys_with(arguments, b"")
-    }
-
-    fn keys_with(&self, arguments: &str, input: &[u8]) -> Done {
-        let mut child = self.start(arguments);
-        // A command that refuses its arguments does not read.
-        let _ = child.stdin.take().unwrap().write_all(input);
-        finish(child)
-    }
-
-    /// Makes a key and gives its secret.
-    fn new_key(&self, arguments: &str) -> String {
-        let done = self.keys(&format!("new {arguments}"));
-        assert_eq!(done.code, 0, "{}", done.err);
-        done.out.trim_end().to_owned()
-    }
-
-    /// Exit code and first line of `verify`.
-    fn verify(&self, arguments: &str, key: &str) -> (i32, String) {
-        let done = self.keys_with(&format!("verify {arguments}"), key.as_bytes());
-        (done.code, done.out.lines().next().unwrap_or(&done.err).to_owned())
-    }
-}
-
-fn finish(child: Child) -> Done {
-    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
-    Done {
-        code: status.code().unwrap(),
-        out: String::from_utf8(stdout).unwrap(),
-        err: String::from_utf8(stderr).unwrap(),
-    }
-}
+use crate::harness::{Desk, finish_command as finish};
 
 fn sha256(text: &str) -> String {
     hex::encode(digest(&SHA256, text.as_bytes()))
@@ -172,7 +83,7 @@ fn keys_made_at_the_same_time_all_survive() {
             "{\"id\":\"o"
         };
         assert_eq!(text.matches(organizations).count(), 4, "{text}");
-        let left: Vec<_> = fs::read_dir(desk.0.path()).unwrap().collect();
+        let left: Vec<_> = fs::read_dir(desk.path("")).unwrap().collect();
         assert_eq!(left.len(), 1, "{left:?}");
     }
 }
@@ -345,7 +256,7 @@ fn list_shows_keys_and_no_hashes() {
     }
     let json = desk.keys("list --json").out;
     assert!(
-        json.contains("\"organization_name\": \"Acme\"") && !json.contains("sha256"),
+        json.contains("\"organization_name\": \"Acme\"") && !json.contains("sha256:"),
         "{json}"
     );
 }

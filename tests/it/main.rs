@@ -23,6 +23,8 @@ mod grpc;
 mod hygiene;
 mod keyring;
 mod keys_cli;
+mod keys_import;
+mod keys_life;
 mod large_bodies;
 mod limits;
 mod listen;

@@ -4,6 +4,7 @@ use ipnet::IpNet;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::config::units;
 use crate::control::mint::is_prefix;
@@ -50,6 +51,11 @@ pub(super) fn expiry(text: &str) -> Result<Expiry, String> {
     date.and_then(|date| date.to_zoned(TimeZone::UTC).ok())
         .map(|midnight| Expiry::At(midnight.timestamp().as_second()))
         .ok_or_else(|| "write 90d, 12h, a date such as 2027-01-31, or never".to_owned())
+}
+
+/// `24h`, `90d`, `0`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    units::parse_duration(text).ok_or_else(|| "write 24h, 90d or 0".to_owned())
 }
 
 /// A network, or one address.

@@ -2,22 +2,24 @@
 
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
-use serde_json::{Value, json};
 
 use super::store::Store;
-use super::{Where, date_time};
+use super::{Where, arguments, show};
 use crate::cli::output::{print, tell};
 use crate::clock;
-use crate::config::records::{Key, KeyState, Organization, Records, Scope};
+use crate::config::records::{Dead, KeyState, View};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
   All keys:                          keygate keys list
   The ids of one customer's keys:    keygate keys list --organization 42 | cut -f1
   What has ended:                    keygate keys list --state expired
+  What ends soon:                    keygate keys list --expiring 14d
+  What should be rotated:            keygate keys list --older-than 90d
   For programs:                      keygate keys list --json | jq -r '.[] | select(.expires_at) | .id'";
 
 /// On narrower terminals, lines are left to the terminal to break.
@@ -36,6 +38,13 @@ pub struct List {
     /// Only keys in this state.
     #[arg(long, value_enum)]
     state: Option<State>,
+    /// Only keys that are good and end within this time: 14d, 12h.
+    #[arg(long, value_name = "TIME", value_parser = arguments::duration)]
+    expiring: Option<Duration>,
+    /// Only keys whose secret is at least this old, counted from the last rotation, or else from when the key was made; those
+    /// of unknown age too, and none that are revoked.
+    #[arg(long, value_name = "TIME", value_parser = arguments::duration)]
+    older_than: Option<Duration>,
     /// Print a JSON array with everything that a record says, except hashes and metadata.
     #[arg(long)]
     json: bool,
@@ -74,19 +83,19 @@ impl List {
         let now = clock::unix();
         let mut store = Store::open(&self.place, now)?;
         let records = store.records()?;
-        let shown: Vec<Shown<'_>> = records
+        let dead = Dead::of(&records);
+        let shown: Vec<View> = records
             .keys
             .iter()
-            .map(|key| Shown::new(key, &records, &store.scope, now))
-            .filter(|shown| self.wants(shown))
+            .map(|key| View::of(key, &records, &store.scope, &dead, now))
+            .filter(|view| self.wants(view, now))
             .collect();
         let text = if self.json {
-            let objects: Vec<Value> = shown.iter().map(Shown::json).collect();
-            format!("{:#}\n", Value::Array(objects))
+            format!("{:#}\n", serde_json::to_value(&shown)?)
         } else if io::stdout().is_terminal() {
             table(&shown)
         } else {
-            shown.iter().map(|shown| shown.columns().join("\t") + "\n").collect()
+            shown.iter().map(|view| columns(view).join("\t") + "\n").collect()
         };
         print(&text)?;
         if shown.is_empty() && io::stderr().is_terminal() {
@@ -100,87 +109,41 @@ impl List {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn wants(&self, shown: &Shown<'_>) -> bool {
-        let organization = shown.organization;
-        self.state.is_none_or(|state| state.state() == shown.state)
+    fn wants(&self, view: &View, now_unix: i64) -> bool {
+        let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+        let will_be_good = matches!(view.state, KeyState::Active | KeyState::NotYetValid);
+        let ends_within = |within: Duration| {
+            let limit = now_unix.saturating_add(seconds(within));
+            will_be_good && view.expires_at.is_some_and(|end| end <= limit)
+        };
+        // Where nobody says how old it is, it may be older.
+        let is_older = |than: Duration| view.secret_age(now_unix).is_none_or(|age| age >= seconds(than));
+        self.state.is_none_or(|state| state.state() == view.state)
+            && self.expiring.is_none_or(ends_within)
+            && self
+                .older_than
+                .is_none_or(|than| is_older(than) && view.state != KeyState::Revoked)
             && self
                 .organization
                 .as_ref()
-                .is_none_or(|wanted| *wanted == organization.id || organization.name.as_ref() == Some(wanted))
+                .is_none_or(|wanted| *wanted == view.organization || view.organization_name.as_ref() == Some(wanted))
     }
 }
 
-/// A key with what its record refers to.
-pub(super) struct Shown<'a> {
-    key: &'a Key,
-    organization: &'a Organization,
-    environment: Option<&'a str>,
-    plan: Option<&'a str>,
-    state: KeyState,
+fn columns(view: &View) -> [String; 8] {
+    [
+        view.id.clone(),
+        view.name.clone(),
+        view.organization.clone(),
+        view.environment.clone().unwrap_or_else(|| "-".to_owned()),
+        show::permissions(view),
+        view.state.word().to_owned(),
+        show::expires(view),
+        view.hint.clone().unwrap_or_else(|| "-".to_owned()),
+    ]
 }
 
-impl<'a> Shown<'a> {
-    pub(super) fn new(key: &'a Key, records: &'a Records, scope: &'a Scope, now_unix: i64) -> Self {
-        Self {
-            key,
-            organization: &records.organizations[key.organization as usize],
-            environment: key.environment.map(|id| scope.environments.name(id.0)),
-            plan: key.plan.map(|id| scope.plans.name(id.0)),
-            state: key.state(now_unix),
-        }
-    }
-
-    fn columns(&self) -> [String; 8] {
-        [
-            self.key.id.clone(),
-            self.key.name.clone(),
-            self.organization.id.clone(),
-            self.environment.unwrap_or("-").to_owned(),
-            if self.key.permissions.is_empty() {
-                "-".to_owned()
-            } else {
-                self.key.permissions.join(",")
-            },
-            self.state.word().to_owned(),
-            self.key.end().map_or_else(|| "never".to_owned(), date_time),
-            self.key.hint.clone().unwrap_or_else(|| "-".to_owned()),
-        ]
-    }
-
-    /// What `verify` tells about it.
-    pub(super) fn lines(&self) -> String {
-        let name = self.organization.name.as_deref().unwrap_or_default();
-        let [id, key_name, organization, environment, permissions, state, expires, _] = self.columns();
-        format!(
-            "key           {id}  {key_name}\norganization  {organization}  {name}\nenvironment   {environment}\npermissions   \
-             {permissions}\nstate         {state}\nexpires       {expires}\n"
-        )
-    }
-
-    pub(super) fn json(&self) -> Value {
-        let key = self.key;
-        json!({
-            "id": key.id,
-            "name": key.name,
-            "organization": self.organization.id,
-            "organization_name": self.organization.name,
-            "environment": self.environment,
-            "permissions": key.permissions,
-            "subscriptions": key.subscriptions,
-            "plan": self.plan,
-            "state": self.state.word(),
-            "created_at": key.created_at.map(date_time),
-            "not_before": key.not_before.map(date_time),
-            "expires_at": key.end().map(date_time),
-            "revoked_at": key.revoked_at.map(date_time),
-            "allowed_sources": key.allowed_sources.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "owner": key.owner,
-            "hint": key.hint,
-        })
-    }
-}
-
-fn table(shown: &[Shown<'_>]) -> String {
+fn table(shown: &[View]) -> String {
     if shown.is_empty() {
         return String::new();
     }
@@ -199,7 +162,7 @@ fn table(shown: &[Shown<'_>]) -> String {
         table.set_content_arrangement(ContentArrangement::Dynamic);
     }
     for one in shown {
-        table.add_row(one.columns());
+        table.add_row(columns(one));
     }
     for index in UNBROKEN {
         if let Some(column) = table.column_mut(index) {

@@ -1,18 +1,24 @@
-//! `keygate keys`: making, listing and verifying keys.
+//! `keygate keys`: making, listing, changing and verifying keys.
 //!
 //! Keys are found through the configuration, or in a key file that is named. What a command was asked for goes to standard
 //! output, everything else to standard error. Exit codes: 0 done, 1 it is not so, 2 bad input.
 
 mod arguments;
+mod change;
 mod list;
 mod new;
+mod rotate;
+mod show;
 mod store;
+mod trail;
 mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+
+use crate::config::records::write::date_time;
 
 /// What to do with keys.
 #[derive(Debug, Subcommand)]
@@ -30,6 +36,28 @@ pub enum Command {
     /// organization, environment, permissions, state, expires, hint.
     #[command(after_help = list::EXAMPLES)]
     List(list::List),
+    /// Show one key, without its secret.
+    #[command(after_help = show::EXAMPLES)]
+    Show(Target),
+    /// Revoke a key for good.
+    ///
+    /// Its record stays and says so, and a tombstone behind it keeps the key's id and its secrets from ever being accepted
+    /// again, even where somebody puts an older record back. A running Keygate notices the file by itself, and ends what is
+    /// open under the key. Revoking a revoked key changes nothing and exits 0.
+    #[command(after_help = change::REVOKE_EXAMPLES)]
+    Revoke(change::Revoke),
+    /// Turn a key off until it is enabled again.
+    #[command(after_help = change::DISABLE_EXAMPLES)]
+    Disable(Target),
+    /// Turn a disabled key on again. A revoked key stays off: that exits 1.
+    #[command(after_help = change::DISABLE_EXAMPLES)]
+    Enable(Target),
+    /// Give a key a new secret: prints it once. The key stays the same, with its id, its permissions and its end.
+    ///
+    /// The new secret is the only thing on standard output, and it is stored nowhere. A rotation never makes a key live
+    /// longer; one that has expired or is revoked is not rotated: that exits 1.
+    #[command(after_help = rotate::EXAMPLES)]
+    Rotate(rotate::Rotate),
     /// Read a key on standard input and say which record it is, and whether it is accepted.
     ///
     /// Exits 0 only when the key would be accepted now; 1 when it is unknown, or known but not good: expired, disabled,
@@ -51,6 +79,19 @@ struct Where {
     file: Option<PathBuf>,
 }
 
+/// Which key is meant.
+#[derive(Debug, Args)]
+pub struct Target {
+    /// The key's id, or its name where no other key has it.
+    #[arg(value_name = "ID|NAME")]
+    key: String,
+    #[command(flatten)]
+    place: Where,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
 impl Command {
     /// Does it.
     ///
@@ -60,14 +101,12 @@ impl Command {
         match self {
             Self::New(new) => new.run(),
             Self::List(list) => list.run(),
+            Self::Show(target) => target.show(),
+            Self::Revoke(revoke) => revoke.run(),
+            Self::Disable(target) => target.disable(),
+            Self::Enable(target) => target.enable(),
+            Self::Rotate(rotate) => rotate.run(),
             Self::Verify(verify) => verify.run(),
         }
     }
-}
-
-/// RFC 3339, in UTC.
-fn date_time(unix: i64) -> String {
-    jiff::Timestamp::from_second(unix)
-        .unwrap_or(jiff::Timestamp::MAX)
-        .to_string()
 }

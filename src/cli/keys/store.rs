@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use super::Where;
 use crate::cli::failure::BadInput;
 use crate::config::key_settings::KeySettings;
+use crate::config::keys::Pepper;
 use crate::config::problem::Report;
 use crate::config::records::{self, Records, Scope};
 use crate::config::sources::Sources;
 use crate::control::keyfile::Place;
+use crate::control::mint::Prefixes;
 
 /// The configuration of a command that was not told another.
 const DEFAULT_CONFIG: &str = "./config.toml";
@@ -57,12 +59,36 @@ impl Store {
         })
     }
 
-    /// Which file a new record goes into.
+    /// Which file a new record goes into, and where records are looked for.
     pub(super) fn place(&self) -> Place {
         Place {
             root: self.root.clone(),
             file: self.file.clone().unwrap_or_else(|| self.root.clone()),
         }
+    }
+
+    /// What new secrets begin with.
+    pub(super) fn prefixes(&self) -> Prefixes<'_> {
+        self.settings.as_ref().map_or(
+            Prefixes {
+                environments: &[],
+                default: Prefixes::DEFAULT,
+            },
+            |settings| Prefixes {
+                environments: &settings.environments,
+                default: &settings.keys.prefix,
+            },
+        )
+    }
+
+    /// The peppers at hand.
+    pub(super) fn peppers(&self) -> &[Pepper] {
+        self.settings.as_ref().map_or(&[], |settings| &settings.keys.peppers)
+    }
+
+    /// The state file, where there is to be one.
+    pub(super) fn state(&self) -> Option<&Path> {
+        self.settings.as_ref()?.state.as_deref()
     }
 
     /// Reads all keys.

@@ -6,19 +6,19 @@
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Read as _};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::Where;
-use super::list::Shown;
 use super::store::Store;
+use super::{Where, show};
 use crate::cli::failure::BadInput;
 use crate::cli::output::{print, tell};
 use crate::clock;
 use crate::config::key_settings::KeySettings;
-use crate::config::records::{Hash, Records};
+use crate::config::records::{Dead, Hash, Records, View};
 use crate::policy::credential::Prefixes;
 use crate::policy::keyring::{Found, Keyring};
 use crate::policy::permissions::Sets;
@@ -117,16 +117,16 @@ impl Verify {
         let presented = Presented::decoded(read_key()?);
 
         let (verdict, index) = judge(&presented, &records, store.settings.as_ref(), now);
-        let shown = index.map(|index| Shown::new(&records.keys[index], &records, &store.scope, now));
+        let dead = Dead::of(&records);
+        let view = index.map(|index| View::of(&records.keys[index], &records, &store.scope, &dead, now));
         if self.json {
-            let key = shown.as_ref().map_or(Value::Null, Shown::json);
             let accepted = verdict == Verdict::Accepted;
             print(&format!(
                 "{}\n",
-                json!({ "verdict": verdict.word(), "accepted": accepted, "key": key })
+                json!({ "verdict": verdict.word(), "accepted": accepted, "key": view })
             ))?;
         } else {
-            let key = shown.as_ref().map_or_else(String::new, Shown::lines);
+            let key = view.as_ref().map_or_else(String::new, show::summary);
             print(&format!(
                 "verdict       {}: {}\n{key}",
                 verdict.word(),
@@ -173,6 +173,7 @@ fn read_key() -> anyhow::Result<Vec<u8>> {
 fn without_peppered(records: &mut Records) -> usize {
     let mut count = 0;
     for key in &mut records.keys {
+        let key = Arc::make_mut(key);
         let before = key.secrets.len();
         key.secrets
             .retain(|secret| !matches!(secret.hash, Hash::HmacSha256 { .. }));

@@ -5,9 +5,10 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use super::record::{KeyDraft, OrganizationDraft};
-use super::{Hash, Key, Records, SHARED_LEAD_MAX, Tombstone};
+use super::{Hash, Key, Origin, Records, SHARED_LEAD_MAX, Tombstone};
 use crate::config::document::{Source, Span};
 use crate::config::problem::{Problem, Report, Severity};
 use crate::config::reader::{Item, list, nearest};
@@ -49,6 +50,8 @@ pub(super) struct Gathering<'s> {
     plaintext: Warnings,
     ends_soon: Warnings,
     broad: Warnings,
+    /// Whether something is wrong with a record that was taken over unread, so that nobody can say where it stands.
+    torn: bool,
 }
 
 #[derive(Default)]
@@ -73,6 +76,77 @@ impl<'s> Gathering<'s> {
             plaintext: Warnings::default(),
             ends_soon: Warnings::default(),
             broad: Warnings::default(),
+            torn: false,
+        }
+    }
+
+    /// What is added from now on is from the next file.
+    pub(super) fn begin(&mut self, source: usize) {
+        let text = self.sources[source].text();
+        let (organizations, keys) = (self.records.organizations.len(), self.records.keys.len());
+        let tombstones = self.records.tombstones.len();
+        self.records.files.push(Origin {
+            path: self.sources[source].file().to_owned(),
+            digest: Digest::of(text.as_bytes()),
+            empty: text.is_empty(),
+            organizations: organizations..organizations,
+            keys: keys..keys,
+            tombstones: tombstones..tombstones,
+        });
+    }
+
+    /// That was the last of its records.
+    pub(super) fn end(&mut self) {
+        if let Some(file) = self.records.files.last_mut() {
+            file.organizations.end = self.records.organizations.len();
+            file.keys.end = self.records.keys.len();
+            file.tombstones.end = self.records.tombstones.len();
+        }
+    }
+
+    /// Adds all records of a file that holds what it held when `known` was read. What they clash with is not told well:
+    /// see [`Gathering::is_torn`].
+    pub(super) fn add_known(&mut self, source: usize, known: &Records, origin: &Origin) {
+        let mark = Mark {
+            source,
+            span: Span::default(),
+        };
+        if let Some(file) = self.records.files.last_mut() {
+            (file.digest, file.empty) = (origin.digest, origin.empty);
+        }
+        let tombstones = known.tombstones.get(origin.tombstones.clone()).unwrap_or_default();
+        self.records.tombstones.extend_from_slice(tombstones);
+        for organization in known
+            .organizations
+            .get(origin.organizations.clone())
+            .unwrap_or_default()
+        {
+            let index = position(self.records.organizations.len());
+            let twice = self.organizations.insert(organization.id.clone(), (index, mark));
+            self.torn |= twice.is_some();
+            self.records.organizations.push(Arc::clone(organization));
+        }
+        for key in known.keys.get(origin.keys.clone()).unwrap_or_default() {
+            if !self.has_room(source) {
+                return;
+            }
+            self.torn |= self.keys.insert(key.id.clone(), mark).is_some();
+            for secret in &key.secrets {
+                let twice = self.hashes.insert(fingerprint(&secret.hash), mark);
+                self.torn |= twice.is_some();
+                self.count_lead(&secret.hash, mark, String::new);
+            }
+            let owner = &known.organizations[key.organization as usize].id;
+            let organization = self.organizations.get(owner).map(|(index, _)| *index);
+            if organization.is_none() {
+                let index = self.records.keys.len();
+                self.orphans.push((index, owner.clone(), mark, String::new()));
+            }
+            let mut key = Arc::clone(key);
+            if let Some(organization) = organization {
+                set_organization(&mut key, organization);
+            }
+            self.records.keys.push(key);
         }
     }
 
@@ -93,13 +167,14 @@ impl<'s> Gathering<'s> {
     /// Adds an organization from a source.
     pub(super) fn add_organization(&mut self, source: usize, draft: OrganizationDraft<'_>) {
         // Also when the rest of the record is wrong: keys may name it all the same.
-        let index = u32::try_from(self.records.organizations.len()).expect("files hold fewer than 2^32 records");
+        let index = position(self.records.organizations.len());
         if let Some((id, item)) = draft.id {
             match self.organizations.entry(id.to_owned()) {
                 Entry::Vacant(entry) => {
                     entry.insert((index, mark(source, &item)));
                 }
                 Entry::Occupied(entry) => {
+                    self.torn |= entry.get().1.is_unread();
                     let first = shown(self.sources, entry.get().1);
                     item.error(
                         format!("is the id of two organizations; the first is at {first}"),
@@ -110,7 +185,7 @@ impl<'s> Gathering<'s> {
             }
         }
         if let Some(organization) = draft.organization {
-            self.records.organizations.push(organization);
+            self.records.organizations.push(Arc::new(organization));
         }
     }
 
@@ -128,6 +203,7 @@ impl<'s> Gathering<'s> {
                     entry.insert(mark(source, item));
                 }
                 Entry::Occupied(entry) => {
+                    self.torn |= entry.get().is_unread();
                     let first = shown(self.sources, *entry.get());
                     item.error(
                         format!("is the id of two keys; the first is at {first}"),
@@ -140,13 +216,10 @@ impl<'s> Gathering<'s> {
             match self.hashes.entry(fingerprint(hash)) {
                 Entry::Vacant(entry) => {
                     entry.insert(mark(source, item));
-                    if let Hash::Slow { lead, .. } = hash {
-                        let count = self.leads.get(lead).map_or(0, |(count, _, _)| *count);
-                        let last = (count + 1, mark(source, item), item.place().path());
-                        self.leads.insert(lead.clone(), last);
-                    }
+                    self.count_lead(hash, mark(source, item), || item.place().path());
                 }
                 Entry::Occupied(entry) => {
+                    self.torn |= entry.get().is_unread();
                     let first = shown(self.sources, *entry.get());
                     item.error(
                         format!("stands in two places; the first is at {first}"),
@@ -166,19 +239,28 @@ impl<'s> Gathering<'s> {
         });
         if let Some(key) = draft.key {
             let organization = owner.unwrap_or_default();
-            self.records.keys.push(Key { organization, ..key });
+            self.records.keys.push(Arc::new(Key { organization, ..key }));
         }
     }
 
-    /// All records, every reference resolved; what cannot be is reported.
-    pub(super) fn finish(mut self) -> Records {
+    fn count_lead(&mut self, hash: &Hash, mark: Mark, path: impl FnOnce() -> String) {
+        if let Hash::Slow { lead, .. } = hash {
+            let count = self.leads.get(lead).map_or(0, |(count, _, _)| *count);
+            self.leads.insert(lead.clone(), (count + 1, mark, path()));
+        }
+    }
+
+    /// All records, every reference resolved; what cannot be is reported. `None` where something is wrong with a record that
+    /// was taken over unread: what was reported is not all, and not well said.
+    pub(super) fn finish(mut self) -> Option<Records> {
         // An organization that seems to be missing may only have been misread.
         let readable = !self.sources.iter().any(Source::has_syntax_errors);
         let mut known: Option<Vec<String>> = None;
         for (index, id, mark, path) in std::mem::take(&mut self.orphans) {
             match (self.organizations.get(&id), self.records.keys.get_mut(index)) {
-                (Some((organization, _)), Some(key)) => key.organization = *organization,
+                (Some((organization, _)), Some(key)) => set_organization(key, *organization),
                 (Some(_), None) => {}
+                (None, _) if mark.is_unread() => self.torn = true,
                 (None, _) => {
                     let known = known.get_or_insert_with(|| self.organizations.keys().cloned().collect());
                     let source = &self.sources[mark.source];
@@ -191,28 +273,24 @@ impl<'s> Gathering<'s> {
                 }
             }
         }
-        self.refuse_crowded_leads();
+        self.torn |= self.refuse_crowded_leads();
         self.summarise(&self.plaintext, "keys stand in plain text");
         self.summarise(&self.ends_soon, "keys end within 14 days");
         self.summarise(&self.broad, "keys are good for more than is advised");
-        for source in self.sources {
-            let file = source.file().to_owned();
-            if source.text().is_empty() {
-                self.records.empty.push(file.clone());
-            }
-            self.records.files.push(file);
-        }
-        self.records
+        (!self.torn).then_some(self.records)
     }
 
-    /// Reports leads that a presented key shares with more slow hashes than are tried.
-    fn refuse_crowded_leads(&self) {
+    /// Reports leads that a presented key shares with more slow hashes than are tried. Whether one of them was taken over
+    /// unread.
+    fn refuse_crowded_leads(&self) -> bool {
+        let mut torn = false;
         for (lead, (_, mark, path)) in &self.leads {
             let candidates: usize = (1..=lead.len())
                 .filter_map(|length| self.leads.get(&lead[..length]))
                 .map(|(count, _, _)| count)
                 .sum();
             if candidates > SHARED_LEAD_MAX {
+                torn |= mark.is_unread();
                 self.report.push(self.sources[mark.source].problem(
                     Severity::Error,
                     mark.span,
@@ -222,6 +300,7 @@ impl<'s> Gathering<'s> {
                 ));
             }
         }
+        torn
     }
 
     fn warn(&mut self, draft: &KeyDraft<'_>) {
@@ -279,6 +358,25 @@ impl Warnings {
             self.withheld += 1;
         }
         may
+    }
+}
+
+impl Mark {
+    /// Whether it marks a record that was taken over unread: what was read is never nothing.
+    fn is_unread(self) -> bool {
+        self.span == Span::default()
+    }
+}
+
+/// A position as records keep it.
+fn position(index: usize) -> u32 {
+    u32::try_from(index).expect("files hold fewer than 2^32 records")
+}
+
+/// Without making another of it where nothing changes.
+fn set_organization(key: &mut Arc<Key>, organization: u32) {
+    if key.organization != organization {
+        Arc::make_mut(key).organization = organization;
     }
 }
 

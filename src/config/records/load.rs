@@ -13,11 +13,12 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::gather::Gathering;
 use super::jsonl;
 use super::record;
-use super::{Records, Scope};
+use super::{Origin, Records, Scope};
 use crate::config::document::{Node, Source, Value};
 use crate::config::problem::{Problem, Report, Severity};
 use crate::config::reader::Table;
@@ -33,6 +34,22 @@ pub struct File {
     pub path: PathBuf,
     /// What.
     pub text: String,
+}
+
+/// What was read before: files that are as they were then need not be read again.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'k> {
+    /// How the files were when they were last looked at.
+    pub sources: &'k Sources,
+    /// What was read from them.
+    pub records: &'k Records,
+}
+
+/// A file of a set.
+enum Part<'k> {
+    Read(File),
+    /// It holds what it held before.
+    Known(&'k Origin),
 }
 
 /// How records are written down.
@@ -60,8 +77,53 @@ impl Notation {
 /// when that holds no errors.
 #[must_use]
 pub fn load(root: &Path, scope: &mut Scope, sources: &mut Sources, report: &Report) -> Records {
-    let files = read(root, sources, report);
-    parse(&files, scope, report)
+    load_again(root, scope, sources, None, report)
+}
+
+/// As [`load`], without reading what is as it was when `known` was read. Nothing more is said about that.
+#[must_use]
+pub fn load_again(
+    root: &Path,
+    scope: &mut Scope,
+    sources: &mut Sources,
+    known: Option<Known<'_>>,
+    report: &Report,
+) -> Records {
+    let started = Arc::new(scope.clone());
+    let known = known.filter(|known| {
+        let then = known.records.scope.as_ref();
+        then.is_some_and(|then| then.reads_as(scope))
+    });
+    let paths = paths(root, sources, report);
+    let parts: Vec<Part<'_>> = paths
+        .iter()
+        .filter_map(|path| read_part(path, sources, known, report))
+        .collect();
+    let some_unread = parts.iter().any(|part| matches!(part, Part::Known(_)));
+    let records = if some_unread {
+        let (mut trial, said) = (scope.clone(), Report::new());
+        let records = parse_parts(&parts, known.map(|known| known.records), &mut trial, &said);
+        // Where something clashes with what has not been read, all of it is, to say where that stands.
+        records.inspect(|_| {
+            said.into_problems()
+                .0
+                .into_iter()
+                .for_each(|problem| report.push(problem))
+        })
+    } else {
+        None
+    };
+    let records = records.unwrap_or_else(|| {
+        let files = parts.into_iter().filter_map(|part| match part {
+            Part::Read(file) => Some(file),
+            Part::Known(origin) => read_file(origin.path.clone(), sources, report),
+        });
+        parse(&files.collect::<Vec<_>>(), scope, report)
+    });
+    Records {
+        scope: Some(started),
+        ..records
+    }
 }
 
 /// The files that `root` stands for, in the order in which they are read. A file stands for itself.
@@ -79,9 +141,8 @@ pub fn files(root: &Path, sources: &mut Sources) -> io::Result<Vec<PathBuf>> {
         .collect())
 }
 
-/// Reads the files that `root` stands for, unparsed. Reports what cannot be read, and what others may read too.
-#[must_use]
-pub fn read(root: &Path, sources: &mut Sources, report: &Report) -> Vec<File> {
+/// The files that `root` stands for. Reports when there are none, and what lies beside them.
+fn paths(root: &Path, sources: &mut Sources, report: &Report) -> Vec<PathBuf> {
     let paths = match files(root, sources) {
         Ok(paths) => paths,
         Err(error) => {
@@ -100,9 +161,26 @@ pub fn read(root: &Path, sources: &mut Sources, report: &Report) -> Vec<File> {
     }
     warn_of_strangers(root, &paths, sources, report);
     paths
-        .into_iter()
-        .filter_map(|path| read_file(path, sources, report))
-        .collect()
+}
+
+/// Reads one file, unless it is known what it holds.
+fn read_part<'k>(path: &Path, sources: &mut Sources, known: Option<Known<'k>>, report: &Report) -> Option<Part<'k>> {
+    let origin = known.and_then(|known| {
+        let origin = known.records.files.iter().find(|origin| origin.path == path)?;
+        let is_same = sources.is_still(path, &origin.digest, known.sources);
+        is_same.then_some(origin)
+    });
+    match origin {
+        Some(origin) => Some(Part::Known(origin)),
+        None => read_file(path.to_owned(), sources, report).map(Part::Read),
+    }
+}
+
+/// Reads the files that `root` stands for, unparsed. Reports what cannot be read, and what others may read too.
+#[must_use]
+pub fn read(root: &Path, sources: &mut Sources, report: &Report) -> Vec<File> {
+    let paths = paths(root, sources, report).into_iter();
+    paths.filter_map(|path| read_file(path, sources, report)).collect()
 }
 
 /// Reads one file, unparsed. Reports when it cannot be read, and when others may read it too.
@@ -124,12 +202,41 @@ pub fn parse(files: &[File], scope: &mut Scope, report: &Report) -> Records {
     let sources: Vec<Source<'_>> = files.iter().map(|file| Source::new(&file.path, &file.text)).collect();
     let mut gathering = Gathering::new(&sources, report, scope.key_limit);
     for (index, source) in sources.iter().enumerate() {
-        match Notation::of(source.file()) {
-            Notation::Toml => parse_toml(index, source, &mut gathering, scope, report),
-            Notation::JsonLines => parse_json_lines(index, source, &mut gathering, scope, report),
+        gathering.begin(index);
+        parse_file(index, source, &mut gathering, scope, report);
+        gathering.end();
+    }
+    gathering.finish().unwrap_or_default()
+}
+
+/// As [`parse`], with records of `known` in place of files that have not been read; `None` where one of these records is part
+/// of a problem.
+fn parse_parts(parts: &[Part<'_>], known: Option<&Records>, scope: &mut Scope, report: &Report) -> Option<Records> {
+    let sources: Vec<Source<'_>> = parts
+        .iter()
+        .map(|part| match part {
+            Part::Read(file) => Source::new(&file.path, &file.text),
+            Part::Known(origin) => Source::new(&origin.path, ""),
+        })
+        .collect();
+    let mut gathering = Gathering::new(&sources, report, scope.key_limit);
+    for (index, (part, source)) in parts.iter().zip(&sources).enumerate() {
+        gathering.begin(index);
+        match (part, known) {
+            (Part::Read(_), _) => parse_file(index, source, &mut gathering, scope, report),
+            (Part::Known(origin), Some(known)) => gathering.add_known(index, known, origin),
+            (Part::Known(_), None) => {}
         }
+        gathering.end();
     }
     gathering.finish()
+}
+
+fn parse_file(index: usize, source: &Source<'_>, gathering: &mut Gathering<'_>, scope: &mut Scope, report: &Report) {
+    match Notation::of(source.file()) {
+        Notation::Toml => parse_toml(index, source, gathering, scope, report),
+        Notation::JsonLines => parse_json_lines(index, source, gathering, scope, report),
+    }
 }
 
 fn parse_toml(index: usize, source: &Source<'_>, gathering: &mut Gathering<'_>, scope: &mut Scope, report: &Report) {

@@ -3,8 +3,10 @@
 //! A room of its own because records come from other hands than the configuration does: people, `keygate keys`, and
 //! other systems write them, in TOML or as JSON Lines, and they change while Keygate runs. There is one reader of a
 //! record (`record`), whatever notation it stands in (`load`, `jsonl`); what only shows when all files are
-//! together (duplicates, references to organizations) is found in `gather`. What records may refer to is a [`Scope`].
+//! together (duplicates, references to organizations) is found in `gather`. What records may refer to is a [`Scope`]. What
+//! is different in one set than in another is told by `diff`.
 
+mod diff;
 mod gather;
 mod hash;
 mod jsonl;
@@ -18,10 +20,13 @@ mod view;
 pub mod write;
 
 use std::fmt;
+use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+pub use diff::{Changed, Changes, Kind, LISTED_MAX};
 pub(super) use hash::read_sha256;
-pub use load::{File, Notation, files, load, parse, read, read_file};
+pub use load::{File, Known, Notation, files, load, load_again, parse, read, read_file};
 pub use locate::{Field, Located, Shape, locate};
 pub(super) use record::networks as read_networks;
 pub use scope::{Catalogue, Names, Scope};
@@ -41,19 +46,33 @@ pub const SHARED_LEAD_MAX: usize = 8;
 #[derive(Debug, Clone, Default)]
 pub struct Records {
     /// All organizations; ids are unique.
-    pub organizations: Vec<Organization>,
-    /// All keys; ids and hashes are unique.
-    pub keys: Vec<Key>,
+    pub organizations: Vec<Arc<Organization>>,
+    /// All keys; ids and hashes are unique. Shared with the sets before and after that read the same of them.
+    pub keys: Vec<Arc<Key>>,
     /// What can never be accepted again.
     pub tombstones: Vec<Tombstone>,
-    /// The files that were read.
-    pub files: Vec<PathBuf>,
-    /// Those of them that have no byte.
-    pub empty: Vec<PathBuf>,
+    /// The files that these were read from, in order.
+    pub files: Vec<Origin>,
+    /// What they could refer to when they were read.
+    pub scope: Option<Arc<Scope>>,
+}
+
+/// A file, and which records were read from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Which file.
+    pub path: PathBuf,
+    /// SHA-256 of its bytes.
+    pub digest: Digest,
+    /// Whether it has no byte.
+    pub empty: bool,
+    organizations: Range<usize>,
+    keys: Range<usize>,
+    tombstones: Range<usize>,
 }
 
 /// Whom a key belongs to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Organization {
     /// Stable id.
     pub id: String,
@@ -83,7 +102,7 @@ pub struct Tombstone {
 }
 
 /// One key record.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Key {
     /// Public and stable; what logs and metrics show. Visible ASCII, at most 128 bytes.
     pub id: String,
@@ -213,7 +232,6 @@ impl Records {
     pub fn only_files(&self) -> Self {
         Self {
             files: self.files.clone(),
-            empty: self.empty.clone(),
             ..Self::default()
         }
     }

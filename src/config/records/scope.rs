@@ -8,7 +8,7 @@ use crate::config::permissions::covers;
 use crate::config::plans::Plan;
 
 /// Names that records refer to by text, and that are kept as an index.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Names {
     names: Vec<String>,
     open: bool,
@@ -127,6 +127,29 @@ impl Scope {
             key_limit,
             now_unix,
         }
+    }
+
+    /// Whether a file reads the same in both, whenever that is.
+    #[must_use]
+    pub fn reads_as(&self, other: &Self) -> bool {
+        let Self {
+            plans,
+            environments,
+            peppers,
+            permissions,
+            allow_plaintext,
+            advise,
+            key_limit,
+            now_unix: _,
+        } = self;
+        let known = |catalogue: &Option<Catalogue>| catalogue.as_ref().map(|it| it.known.clone());
+        *plans == other.plans
+            && *environments == other.environments
+            && *peppers == other.peppers
+            && known(permissions) == known(&other.permissions)
+            && *allow_plaintext == other.allow_plaintext
+            && *advise == other.advise
+            && *key_limit == other.key_limit
     }
 
     /// For a key file without its configuration: every name may be right.

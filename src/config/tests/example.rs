@@ -63,7 +63,13 @@ fn it_shows_every_option() {
     let place = Place::new();
     let text = with_everything();
     let report = Report::recording();
-    let _ = load::read(&place.path("config.toml"), &text, &mut Sources::default(), &report);
+    let _ = load::read(
+        &place.path("config.toml"),
+        &text,
+        &mut Sources::default(),
+        None,
+        &report,
+    );
 
     let source = Source::new(std::path::Path::new("config.example.toml"), &text);
     let mut shown = BTreeSet::new();
@@ -86,7 +92,7 @@ fn it_lists_every_code() {
 
 /// Options of key files, which are read in the same run.
 fn is_of_record(option: &str) -> bool {
-    matches!(option, "keys" | "organizations")
+    matches!(option, "keys" | "organizations" | "tombstones")
 }
 
 /// The options of a document as [`Report::options`] writes them.

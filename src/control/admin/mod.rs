@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 use http::Request;
 use hyper::body::Incoming;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use tracing::{debug, info};
 
 use self::answers::Answer;
@@ -39,7 +39,7 @@ use self::connections::Connections;
 use self::guard::{Caller, Denied, Guard, Identity};
 use self::keys::Shelf;
 use self::problem::Problem;
-use self::refusals::Refusals;
+use self::refusals::{Call, Refusals};
 use self::routes::{Found, Route, Routes};
 use super::Control;
 use crate::listen::Bound;
@@ -55,16 +55,14 @@ struct Desk {
     routes: Routes,
     connections: Connections,
     thinking: Arc<Semaphore>,
-    /// Asks for a reload.
-    reload: Rc<Notify>,
     shelf: Shelf,
 }
 
-/// Serves on every admin address; `reload` asks for one.
+/// Serves on every admin address.
 ///
 /// # Errors
 /// When a listener cannot be handed to the runtime.
-pub(super) fn spawn(control: &Arc<Control>, bound: Vec<Bound>, reload: &Rc<Notify>) -> io::Result<()> {
+pub(super) fn spawn(control: &Arc<Control>, bound: Vec<Bound>) -> io::Result<()> {
     let desk = Rc::new(Desk {
         control: Arc::clone(control),
         guard: Guard::new(&control.current.load().config.admin),
@@ -72,7 +70,6 @@ pub(super) fn spawn(control: &Arc<Control>, bound: Vec<Bound>, reload: &Rc<Notif
         routes: Routes::new(),
         connections: Connections::default(),
         thinking: Arc::new(Semaphore::new(THINKING)),
-        reload: Rc::clone(reload),
         shelf: Shelf::default(),
     });
     for listener in bound {
@@ -95,7 +92,7 @@ impl Desk {
         let identity = self
             .guard
             .identify(&settings.config.admin, caller, request.headers())
-            .map_err(|denied| self.refused(None, caller, &request, denied))?;
+            .map_err(|denied| self.refused(None, caller, &Call::of(&request), denied))?;
         let (route, id) = match self.routes.find(request.method(), request.uri().path()) {
             Found::Route(route, id) => (route, id),
             Found::OtherMethods(allow) => return Err(Problem::not_allowed(&allow)),
@@ -104,7 +101,7 @@ impl Desk {
         };
         identity
             .may(route.role())
-            .map_err(|denied| self.refused(Some(&identity), caller, &request, denied))?;
+            .map_err(|denied| self.refused(Some(&identity), caller, &Call::of(&request), denied))?;
         admitted(&identity, route, &request);
         match route {
             Route::Status => status::show(self, &request),
@@ -122,9 +119,8 @@ impl Desk {
     }
 
     /// Tells that a call was refused to somebody.
-    fn refused<B>(&self, identity: Option<&Identity>, source: Caller, request: &Request<B>, denied: Denied) -> Problem {
-        let audit = &self.control.audit;
-        self.refusals.tell(audit, identity, source, request, denied);
+    fn refused(&self, identity: Option<&Identity>, source: Caller, call: &Call, denied: Denied) -> Problem {
+        self.refusals.tell(&self.control.audit, identity, source, call, denied);
         denied.into()
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use http::Request;
+use http::{Method, Request};
 use serde_json::json;
 use tracing::warn;
 
@@ -25,10 +25,26 @@ const RECORDED: CredentialFailures = CredentialFailures {
 /// How much of a path is told.
 const PATH_BYTES_MAX: usize = 256;
 
+/// What was called.
+pub(super) struct Call {
+    method: Method,
+    path: String,
+}
+
 /// Tells them.
 pub(super) struct Refusals {
     recorded: Arc<Failures>,
     left_out: AtomicU64,
+}
+
+impl Call {
+    pub(super) fn of<B>(request: &Request<B>) -> Self {
+        let path = request.uri().path();
+        Self {
+            method: request.method().clone(),
+            path: path[..path.floor_char_boundary(PATH_BYTES_MAX)].to_owned(),
+        }
+    }
 }
 
 impl Refusals {
@@ -40,16 +56,8 @@ impl Refusals {
     }
 
     /// Tells one: why, and never what was presented.
-    pub(super) fn tell<B>(
-        &self,
-        audit: &Audit,
-        identity: Option<&Identity>,
-        source: Caller,
-        request: &Request<B>,
-        denied: Denied,
-    ) {
-        let (method, path) = (request.method(), request.uri().path());
-        let path = &path[..path.floor_char_boundary(PATH_BYTES_MAX)];
+    pub(super) fn tell(&self, audit: &Audit, identity: Option<&Identity>, source: Caller, call: &Call, denied: Denied) {
+        let Call { method, path } = call;
         let actor = identity.map_or_else(|| source.actor(), |identity| identity.actor.clone());
         let reason = denied.code();
         warn!(message = "admin call refused", %source, by = %actor, %method, path, reason);

@@ -1,6 +1,7 @@
 //! Which key is meant: by its id or by its name.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::error::EditError;
 use super::{Place, set};
@@ -15,7 +16,7 @@ const LISTED_MAX: usize = 10;
 #[derive(Debug)]
 pub struct Found {
     /// Its record.
-    pub key: Key,
+    pub key: Arc<Key>,
     /// What may be shown of it.
     pub view: View,
     /// The file that holds the record.
@@ -29,7 +30,7 @@ pub struct Found {
 /// See [`EditError`]: the files are not valid, there is no such key, or several of that name.
 pub fn find(place: &Place, which: &str, scope: &mut Scope, now_unix: i64) -> Result<Found, EditError> {
     let (files, records) = set::read(place, scope)?;
-    let key = records.keys[position(&records, which)?].clone();
+    let key = Arc::clone(&records.keys[position(&records, which)?]);
     let file = files[file_of(&files, place, &key)?].path.clone();
     let view = View::of(&key, &records, scope, &Dead::of(&records), now_unix);
     Ok(Found { key, view, file })

@@ -22,6 +22,7 @@ mod entry;
 mod handle;
 #[cfg(test)]
 mod tests;
+pub mod verify;
 
 use std::path::Path;
 

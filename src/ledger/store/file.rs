@@ -104,6 +104,11 @@ pub(super) fn make(path: &Path) -> Result<(), Trouble> {
         .map_err(|error| Trouble::File(path.to_owned(), error))
 }
 
+/// Whether there is a write-ahead log beside it.
+pub(super) fn has_log(path: &Path) -> bool {
+    beside(&real(path), LOG).exists()
+}
+
 fn private(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .read(true)

@@ -6,7 +6,10 @@
 
 mod connect;
 mod file;
+mod reader;
 mod schema;
+#[cfg(test)]
+mod tests;
 mod trail;
 mod trouble;
 mod write;
@@ -23,10 +26,13 @@ use super::audit::Entry;
 use super::audit::chain::{self, Link};
 use super::backlog::Backlog;
 use crate::config::plans::Scope;
+use crate::config::state::State;
 use crate::policy::limits::{Period, Purse, Spent};
 use file::Seen;
 pub(super) use file::real;
 
+pub(super) use reader::Reader;
+pub(super) use trail::Pruned;
 pub(super) use trouble::Trouble;
 pub use trouble::Unavailable;
 
@@ -47,7 +53,7 @@ pub(super) struct Store {
     path: PathBuf,
     /// The file and its log, when they were last looked at.
     seen: Option<Seen>,
-    /// Of the last hour in which old usage was removed.
+    /// Of the last hour in which what is old was removed.
     pruned: i64,
     /// The last row of the audit trail that is logged, or was there before.
     heard: i64,
@@ -130,13 +136,23 @@ impl Store {
 
     /// Writes all of a backlog, or nothing.
     pub(super) fn write(&mut self, backlog: &Backlog, now_unix: i64) -> Result<(), Trouble> {
-        write::all(&mut self.database, backlog, now_unix)?;
+        Ok(write::all(&mut self.database, backlog, now_unix)?)
+    }
+
+    /// Once in every hour, removes what is older than it is kept. What cannot be removed now, is the next time.
+    pub(super) fn prune(&mut self, kept: &State, now_unix: i64) -> Pruned {
         let hour = now_unix / 3_600;
-        // The backlog is written: where old usage cannot be removed now, it is the next time.
-        if hour != self.pruned && write::prune(&self.database, now_unix).is_ok() {
+        if hour == self.pruned {
+            return Pruned::Done;
+        }
+        let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+        let before = write::moment(now_unix.saturating_sub(seconds(kept.audit_retention)));
+        let usage = write::prune(&self.database, seconds(kept.usage_retention), now_unix);
+        let trail = trail::prune(&mut self.database, &before);
+        if usage.is_ok() && trail.is_ok() {
             self.pruned = hour;
         }
-        Ok(())
+        trail.unwrap_or(Pruned::Done)
     }
 
     /// Folds the write-ahead log into the database and empties it: on a full disk, that may be all there is to win.

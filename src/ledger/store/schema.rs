@@ -4,12 +4,15 @@ use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::Trouble;
+use super::{Trouble, write};
+use crate::clock;
 
+/// The version of today's tables; counts up.
+pub(super) const VERSION: usize = 2;
 /// What makes the tables of each version from those of the version before; the first from nothing.
-const STEPS: [&str; 2] = [include_str!("schema_1.sql"), include_str!("schema_2.sql")];
+const STEPS: [&str; VERSION] = [include_str!("schema_1.sql"), include_str!("schema_2.sql")];
 /// The tables of each version.
-const TABLES: [&[&str]; 2] = [
+const TABLES: [&[&str]; VERSION] = [
     &["meta", "quota_balances", "usage", "refusals", "last_use"],
     &[
         "meta",
@@ -39,10 +42,9 @@ pub(super) fn identify(database: &Connection, path: &Path) -> Result<usize, Trou
     if application != APPLICATION && tables > 0 {
         return Err(Trouble::Foreign(path.to_owned()));
     }
-    let known = STEPS.len();
     let version = usize::try_from(version).unwrap_or_default();
-    if version > known {
-        let reason = format!("its tables are of version {version}, and this Keygate knows {known}");
+    if version > VERSION {
+        let reason = format!("its tables are of version {version}, and this Keygate knows {VERSION}");
         return Err(Trouble::Damaged(reason));
     }
     if tables == 0 {
@@ -86,7 +88,7 @@ pub(super) fn set_up(database: &mut Connection, path: &Path) -> Result<(), Troub
     }
     database.pragma_update(None, "synchronous", "full")?;
     database.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
-    if identify(database, path)? == STEPS.len() {
+    if identify(database, path)? == VERSION {
         return Ok(());
     }
     let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -96,11 +98,22 @@ pub(super) fn set_up(database: &mut Connection, path: &Path) -> Result<(), Troub
         transaction.execute_batch(step)?;
     }
     transaction.pragma_update(None, "application_id", APPLICATION)?;
-    transaction.pragma_update(None, "user_version", i32::try_from(STEPS.len()).unwrap_or(i32::MAX))?;
+    transaction.pragma_update(None, "user_version", i32::try_from(VERSION).unwrap_or(i32::MAX))?;
     transaction.execute(
         "INSERT INTO meta (name, value) VALUES ('schema_version', ?1), ('made_by', ?2)
          ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE name = 'schema_version'",
-        (STEPS.len().to_string(), concat!("keygate ", env!("CARGO_PKG_VERSION"))),
+        (VERSION.to_string(), concat!("keygate ", env!("CARGO_PKG_VERSION"))),
+    )?;
+    // Since when something that is not there has not happened.
+    let now = write::moment(clock::unix());
+    let counted_since = "SELECT coalesce(min(least), ?1) FROM (
+         SELECT min(hour) AS least FROM usage UNION ALL SELECT min(used_at) FROM last_use)";
+    transaction.execute(
+        &format!(
+            "INSERT INTO meta (name, value) VALUES ('counted_since', ({counted_since})), ('permissions_counted_since', ?1)
+             ON CONFLICT (name) DO NOTHING"
+        ),
+        [now],
     )?;
     transaction.commit()?;
     Ok(())

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row as Columns, Transaction, 
 use super::{Trouble, connect};
 use crate::ledger::audit::Entry;
 use crate::ledger::audit::chain::{Link, Row};
+use crate::ledger::audit::verify::{Checker, Verdict};
 
 /// How long a command waits for others who write.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -22,6 +23,15 @@ const PUT_META: &str =
 pub(super) const HEAD: &str = "audit_head";
 /// The name of the last row that was removed in `meta`.
 pub(super) const ANCHOR: &str = "audit_anchor";
+
+/// What came of removing the oldest rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::ledger) enum Pruned {
+    /// They are gone, if there were any.
+    Done,
+    /// They are not whole, and stay.
+    Broken,
+}
 
 /// A row that cannot be read as one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,6 +123,56 @@ pub(super) fn walk(
         }
     }
     Ok(())
+}
+
+/// Removes the oldest rows, up to the first from `moment` on. Where what would go is not whole, it stays as evidence.
+pub(super) fn prune(database: &mut Connection, moment: &str) -> Result<Pruned, Trouble> {
+    let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let anchor = place(&transaction, ANCHOR)?;
+    let first: Option<i64> =
+        transaction.query_row("SELECT min(seq) FROM audit WHERE at >= ?1", [moment], |row| row.get(0))?;
+    let mut checker = Checker::new(anchor.clone(), &[]);
+    walk(&transaction, i64::MIN, |row| {
+        let seq = row.as_ref().map_or_else(|row| row.seq, |row| row.seq);
+        let goes = first.is_none_or(|first| seq < first);
+        if goes {
+            check(&mut checker, &row);
+        }
+        goes
+    })?;
+    let verdict = checker.verdict();
+    let (Some(anchor), true) = (anchor, verdict.whole) else {
+        return Ok(Pruned::Broken);
+    };
+    let last = verdict.head.unwrap_or_else(|| anchor.clone());
+    if last != anchor {
+        transaction.execute(PUT_META, (ANCHOR, last.to_string()))?;
+        transaction.execute("DELETE FROM audit WHERE seq <= ?1", [last.seq])?;
+        transaction.commit()?;
+    }
+    Ok(Pruned::Done)
+}
+
+/// Verifies the trail as a whole.
+pub(super) fn verify(database: &Connection, witnesses: &[Link]) -> Result<Verdict, Trouble> {
+    let anchor = place(database, ANCHOR)?;
+    let mut checker = Checker::new(anchor.clone(), witnesses);
+    if anchor.is_none() {
+        checker.flaw(0, "nothing says any more where the trail begins");
+    }
+    walk(database, i64::MIN, |row| {
+        check(&mut checker, &row);
+        true
+    })?;
+    checker.ends_at(place(database, HEAD)?.as_ref());
+    Ok(checker.verdict())
+}
+
+fn check(checker: &mut Checker<'_>, row: &Result<Row, Unreadable>) {
+    match row {
+        Ok(row) => checker.row(row),
+        Err(unreadable) => checker.unreadable(unreadable.seq, &format!("has no readable {}", unreadable.column)),
+    }
 }
 
 /// Rows behind `seq` and before `next`, as far as they can be read, and the number of the last row of all.

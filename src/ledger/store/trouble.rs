@@ -17,6 +17,10 @@ pub(in crate::ledger) enum Trouble {
     Locked(PathBuf),
     /// It is a database of something else, and is left alone.
     Foreign(PathBuf),
+    /// There is nothing in it yet.
+    Empty(PathBuf),
+    /// It was written by an earlier Keygate, with tables of this version.
+    Earlier(PathBuf, usize),
     /// It is not what was written: to be moved aside.
     Damaged(String),
     /// SQLite says so.
@@ -66,6 +70,14 @@ impl Trouble {
         matches!(self.code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
     }
 
+    /// Whether this user may not, for what is there.
+    pub(in crate::ledger) fn is_denied(&self) -> bool {
+        matches!(
+            self.code(),
+            Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied)
+        )
+    }
+
     /// What an operator may do about it.
     fn help(&self) -> &'static str {
         const USER: &str = "run this as the user that Keygate runs as, who owns the state and its directory";
@@ -78,22 +90,27 @@ impl Trouble {
             Self::Directory(_) => "name the file in it, as [state] path does",
             Self::Locked(_) => "each sidecar has a state of its own",
             Self::Foreign(_) => "name the file that [state] path names",
+            Self::Empty(_) | Self::Earlier(..) => "a sidecar of this version makes its tables when it starts",
             Self::Damaged(_) => {
                 "a sidecar moves a damaged state aside when it starts, and begins a new one; sqlite3's .recover may read the rest"
             }
             Self::Database(_) if self.is_busy() => "another process keeps it locked; end that, or try again",
             Self::Database(_) if self.is_full() => "make room on its disk",
-            Self::Database(_) => match self.code() {
-                Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => USER,
-                Some(_) | None => "look at the disk and the directory that it is on",
-            },
+            Self::Database(_) if self.is_denied() => USER,
+            Self::Database(_) => "look at the disk and the directory that it is on",
         }
     }
 
     fn code(&self) -> Option<ErrorCode> {
         match self {
             Self::Database(error) => error.sqlite_error_code(),
-            Self::File(..) | Self::Directory(_) | Self::Locked(_) | Self::Foreign(_) | Self::Damaged(_) => None,
+            Self::File(..)
+            | Self::Directory(_)
+            | Self::Locked(_)
+            | Self::Foreign(_)
+            | Self::Empty(_)
+            | Self::Earlier(..)
+            | Self::Damaged(_) => None,
         }
     }
 }
@@ -114,6 +131,14 @@ impl fmt::Display for Trouble {
             Self::Directory(path) => write!(f, "{} is a directory", path.display()),
             Self::Locked(path) => write!(f, "another process holds {}: it has this state", path.display()),
             Self::Foreign(path) => write!(f, "{} is a database of something else", path.display()),
+            Self::Empty(path) => write!(f, "there is nothing in {} yet", path.display()),
+            Self::Earlier(path, version) => {
+                write!(
+                    f,
+                    "{} is of an earlier Keygate, with tables of version {version}",
+                    path.display()
+                )
+            }
             Self::Damaged(reason) => write!(f, "it is damaged: {reason}"),
             Self::Database(error) => write!(f, "{error}"),
         }

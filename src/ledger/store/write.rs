@@ -12,8 +12,8 @@ use super::super::backlog::Backlog;
 use super::super::tally::{Counts, LastUse};
 use crate::policy::limits::{Purse, Spent};
 
-/// How long usage is kept: 92 days, in seconds.
-const KEPT: i64 = 92 * 86_400;
+/// How long it is kept at least what a key used last: 400 days, in seconds.
+const LAST_KEPT: i64 = 400 * 86_400;
 
 /// Writes everything, or nothing.
 pub(super) fn all(database: &mut Connection, backlog: &Backlog, now_unix: i64) -> Result<(), rusqlite::Error> {
@@ -22,15 +22,20 @@ pub(super) fn all(database: &mut Connection, backlog: &Backlog, now_unix: i64) -
     balances(&transaction, &backlog.balances, &moment(now_unix))?;
     usage(&transaction, &backlog.usage)?;
     last_use(&transaction, &backlog.last_use)?;
+    permission_use(&transaction, &backlog.permission_use)?;
     transaction.commit()
 }
 
-/// Removes usage that is too old, and balances of periods that ended as long ago: whoever still spends has a newer one.
-pub(super) fn prune(database: &Connection, now_unix: i64) -> Result<(), rusqlite::Error> {
-    let before = moment(now_unix.saturating_sub(KEPT));
+/// Removes usage that is older than it is kept, in seconds, and balances of periods that ended as long ago: whoever still
+/// spends has a newer one. What keys used last is kept for longer, since it is what tells of a key that it is not used.
+pub(super) fn prune(database: &Connection, kept: i64, now_unix: i64) -> Result<(), rusqlite::Error> {
+    let before = moment(now_unix.saturating_sub(kept));
     database.execute("DELETE FROM usage WHERE hour < ?1", [&before])?;
     database.execute("DELETE FROM refusals WHERE hour < ?1", [&before])?;
     database.execute("DELETE FROM quota_balances WHERE period_ends < ?1", [&before])?;
+    let before = moment(now_unix.saturating_sub(kept.max(LAST_KEPT)));
+    database.execute("DELETE FROM last_use WHERE used_at < ?1", [&before])?;
+    database.execute("DELETE FROM permission_use WHERE used_at < ?1", [&before])?;
     Ok(())
 }
 
@@ -106,6 +111,20 @@ fn last_use(
     Ok(())
 }
 
+fn permission_use(
+    database: &Transaction<'_>,
+    used: &HashMap<(Arc<str>, Box<str>), i64>,
+) -> Result<(), rusqlite::Error> {
+    let mut put = database.prepare(
+        "INSERT INTO permission_use (key_id, permission, used_at) VALUES (?1, ?2, ?3)
+         ON CONFLICT (key_id, permission) DO UPDATE SET used_at = excluded.used_at WHERE excluded.used_at >= used_at",
+    )?;
+    for ((key, permission), at) in used {
+        put.execute((&**key, &**permission, moment(*at)))?;
+    }
+    Ok(())
+}
+
 /// The neighbourhood of an address, which says enough about where a key is used: /24, or /48.
 fn network(address: IpAddr) -> String {
     let address = address.to_canonical();
@@ -114,7 +133,7 @@ fn network(address: IpAddr) -> String {
 }
 
 /// RFC 3339, in UTC; times beyond the calendar's are its last.
-fn moment(unix: i64) -> String {
+pub(super) fn moment(unix: i64) -> String {
     let last = if unix < 0 { Timestamp::MIN } else { Timestamp::MAX };
     Timestamp::from_second(unix).unwrap_or(last).to_string()
 }

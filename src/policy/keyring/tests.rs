@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::*;
 use crate::config::records::{self, Hash, Hashed, KeyState};
 use crate::policy::revocations::Revocations;
@@ -46,18 +48,16 @@ fn record(id: &str, secrets: Vec<Hashed>) -> records::Key {
 
 fn records(keys: Vec<records::Key>) -> Records {
     Records {
-        tombstones: Vec::new(),
-        organizations: vec![records::Organization {
+        organizations: vec![Arc::new(records::Organization {
             id: "42".to_owned(),
             name: Some("Acme".to_owned()),
             plan: Some(PlanId(1)),
             quota: None,
             created_at: None,
             metadata: serde_json::Map::new(),
-        }],
-        keys,
-        files: vec![],
-        empty: vec![],
+        })],
+        keys: keys.into_iter().map(Arc::new).collect(),
+        ..Records::default()
     }
 }
 

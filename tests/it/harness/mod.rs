@@ -5,6 +5,7 @@
 
 mod certificates;
 mod curl;
+mod desk;
 mod gate;
 mod h2;
 mod issuer;
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 
 pub use certificates::Authority;
 pub use curl::{Answer, curl};
+pub use desk::{Desk, Done, finish_command};
 pub use gate::{Gate, Home, Setup, keygate};
 pub use h2::{H2Client, H2Upstream, finish};
 pub use issuer::{SigningKey, hmac_token, key_set};

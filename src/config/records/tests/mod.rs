@@ -1,7 +1,10 @@
 //! Key files as operators write them: what comes out, and what is said about what is wrong.
 
+mod again;
+mod changes;
 mod files;
 mod problems;
+mod written;
 
 use std::path::PathBuf;
 
@@ -145,7 +148,7 @@ metadata = {{ since = 2026-01-15 }}
     );
     assert_eq!(key.owner.as_deref(), Some("Ada"));
     assert_eq!(key.metadata["since"], "2026-01-15");
-    assert_eq!(records.files, [PathBuf::from("keys.toml")]);
+    assert_eq!(records.files[0].path, PathBuf::from("keys.toml"));
 }
 
 #[test]
@@ -218,7 +221,7 @@ fn a_plaintext_key_has_the_hash_of_the_same_key() {
 fn the_state_that_is_hardest_to_undo_wins() {
     let key = |change: &dyn Fn(&mut Key)| {
         let mut key = good(&[("k.toml", &hashed(""))]).keys.remove(0);
-        change(&mut key);
+        change(Arc::make_mut(&mut key));
         key.state(NOW)
     };
     assert_eq!(key(&|_| {}), KeyState::Active);
@@ -241,8 +244,12 @@ fn the_state_that_is_hardest_to_undo_wins() {
 #[test]
 fn keys_are_counted_by_state() {
     let mut records = good(&[("k.toml", &hashed("active = false"))]);
-    let one = records.keys[0].clone();
-    records.keys.extend([one.clone(), Key { active: true, ..one }]);
+    let one = Arc::clone(&records.keys[0]);
+    let active = Key {
+        active: true,
+        ..Key::clone(&one)
+    };
+    records.keys.extend([one, Arc::new(active)]);
     assert_eq!(
         records.count_by_state(NOW).map(|(state, count)| (state.word(), count)),
         [

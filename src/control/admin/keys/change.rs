@@ -3,10 +3,10 @@
 use http::Request;
 use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio::task::spawn_blocking;
 
-use super::shelf::invalid;
-use super::trouble::refused;
+use super::trouble::{invalid, refused};
 use super::{trail, view};
 use crate::clock;
 use crate::config::key_settings::KeySettings;
@@ -71,9 +71,9 @@ async fn switch(
     });
     let changed = changed.await?;
     let reload = if changed.written {
-        let detail = trail::difference(Some(&changed.before), &changed.after);
+        let detail = json!({ "before": changed.before, "after": changed.after });
         trail::record(desk, identity, action, id, detail);
-        desk.reload().await
+        desk.reload(identity).await
     } else {
         "unchanged"
     };

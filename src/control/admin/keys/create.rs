@@ -5,10 +5,10 @@ use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio::task::spawn_blocking;
 
-use super::shelf::invalid;
-use super::trouble::refused;
+use super::trouble::{invalid, refused};
 use super::{trail, view};
 use crate::clock;
 use crate::config::key_settings::KeySettings;
@@ -80,8 +80,8 @@ pub(in crate::control::admin) async fn create(
     });
     let (key, secret) = made.await.map_err(|_| Problem::bug())??;
     let id = key.id.clone();
-    trail::record(desk, identity, Action::KeyCreate, &id, trail::difference(None, &key));
-    let reload = desk.reload().await;
+    trail::record(desk, identity, Action::KeyCreate, &id, json!({ "after": key }));
+    let reload = desk.reload(identity).await;
     let made = Made {
         key: view(desk, &id).await.unwrap_or(key),
         secret: secret.expose(),

@@ -100,7 +100,7 @@ impl Filter {
 
     fn wants(&self, key: &Key, listing: &Listing, lens: &Lens<'_>) -> bool {
         let now = lens.now;
-        let organization = &listing.records.organizations[key.organization as usize].id;
+        let organization = &listing.records().organizations[key.organization as usize].id;
         let within = |end: i64, time: Seconds| now < end && end - now <= time.0;
         let older = |since: i64, time: Seconds| now.saturating_sub(since) >= time.0;
         let holds = |part: &str| {

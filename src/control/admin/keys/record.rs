@@ -18,7 +18,7 @@ impl<'a> Lens<'a> {
     pub(super) fn new(listing: &'a Listing, revocations: &'a Revocations, now_unix: i64) -> Self {
         Self {
             listing,
-            dead: Dead::of(&listing.records),
+            dead: Dead::of(listing.records()),
             revocations,
             now: now_unix,
         }
@@ -33,7 +33,7 @@ impl<'a> Lens<'a> {
     }
 
     pub(super) fn view(&self, key: &Key) -> View {
-        let mut view = View::of(key, &self.listing.records, &self.listing.scope, &self.dead, self.now);
+        let mut view = View::of(key, self.listing.records(), self.listing.scope(), &self.dead, self.now);
         if let Some(since) = self.pushed(key) {
             view.state = KeyState::Revoked;
             view.revoked_at = Some(view.revoked_at.map_or(since, |known| known.min(since)));

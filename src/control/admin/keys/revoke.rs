@@ -87,17 +87,19 @@ pub(in crate::control::admin) async fn revoke(
     let is_news = pushed.as_ref().is_some_and(|pushed| !pushed.was_revoked);
     let written = changed.as_ref().is_ok_and(|changed| changed.written);
     if is_news || written {
-        let mut detail = match &changed {
-            Ok(changed) => trail::difference(Some(&changed.before), &changed.after),
-            Err(_) => json!({}),
-        };
-        detail["reason"] = json!(reason);
-        detail["push"] = json!(pushed.as_ref().map(|pushed| pushed.remembered == Remembered::Yes));
-        detail["file"] = json!(outcome(&changed));
+        let changes = changed.as_ref().ok();
+        let detail = json!({
+            "before": changes.map(|changed| &changed.before),
+            "after": changes.map(|changed| &changed.after),
+            "reason": reason,
+            "pushed": pushed.is_some(),
+            "durable": pushed.as_ref().map(|pushed| pushed.remembered == Remembered::Yes),
+            "file": outcome(&changed),
+        });
         trail::record(desk, identity, Action::KeyRevoke, id, detail);
     }
     if written {
-        desk.reload().await;
+        desk.reload(identity).await;
     }
     let took = Duration::from_nanos(clock::monotonic().saturating_sub(begun));
     let key = view(desk, id).await.ok();

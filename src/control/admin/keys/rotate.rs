@@ -65,10 +65,10 @@ pub(in crate::control::admin) async fn rotate(
     });
     let rotated = rotated.await?;
     let overlap_ends = rotated.overlap_ends.map(date_time);
-    let mut detail = trail::difference(Some(&rotated.changed.before), &rotated.changed.after);
-    detail["overlap_ends"] = json!(overlap_ends);
+    let changed = &rotated.changed;
+    let detail = json!({ "before": changed.before, "after": changed.after, "overlap_ends": overlap_ends });
     trail::record(desk, identity, Action::KeyRotate, id, detail);
-    let reload = desk.reload().await;
+    let reload = desk.reload(identity).await;
     Ok(answers::json(&Rotated {
         key: view(desk, id).await.unwrap_or(rotated.changed.after),
         secret: rotated.secret.expose(),

@@ -1,9 +1,8 @@
-//! What the audit trail says about a change to a key: the fields that differ, before and after, masked as a [`View`] is.
+//! What the audit trail says about a change to a key: as it was and as it is, masked as a [`View`](crate::config::records::View) is.
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use crate::clock;
-use crate::config::records::View;
 use crate::control::admin::Desk;
 use crate::control::admin::guard::Identity;
 use crate::ledger::audit::{Action, Entry};
@@ -18,26 +17,4 @@ pub(super) fn record(desk: &Desk, identity: &Identity, action: Action, key: &str
         target: Some(key.to_owned()),
         detail,
     });
-}
-
-/// What a change changed; of a new key, everything.
-pub(super) fn difference(before: Option<&View>, after: &View) -> Value {
-    let fields = |view: &View| match serde_json::to_value(view) {
-        Ok(Value::Object(fields)) => fields,
-        Ok(_) | Err(_) => Map::new(),
-    };
-    let Some(before) = before else {
-        return json!({ "after": fields(after) });
-    };
-    let (mut before, mut after) = (fields(before), fields(after));
-    let same: Vec<String> = before
-        .iter()
-        .filter(|(name, value)| after.get(*name) == Some(value))
-        .map(|(name, _)| name.clone())
-        .collect();
-    for name in same {
-        before.remove(&name);
-        after.remove(&name);
-    }
-    json!({ "before": before, "after": after })
 }

@@ -2,8 +2,8 @@
 
 use http::StatusCode;
 
-use super::shelf::invalid;
 use super::unknown;
+use crate::config::problem::Problems;
 use crate::control::admin::problem::Problem;
 use crate::control::keyfile::EditError;
 
@@ -46,4 +46,13 @@ fn said(error: &EditError) -> String {
         true => format!("{error}."),
         false => format!("{error}: {help}."),
     }
+}
+
+/// 409: the configuration or the key files do not load.
+pub(super) fn invalid(problems: &Problems) -> Problem {
+    Problem::files(
+        "key_files_invalid",
+        "The files are not valid as they are; nothing was changed.",
+        problems,
+    )
 }

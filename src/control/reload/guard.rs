@@ -1,0 +1,101 @@
+//! The shrink guard: a change that would drop a large share of the keys is more often an accident than meant.
+//!
+//! A room of its own because it judges nothing but two sets of records. What is revoked, or has ended, is not dropped: a
+//! key that says why it goes may go.
+
+use std::collections::HashSet;
+
+use super::requests::Held;
+use crate::config::records::{Key, KeyState, Records, Tombstone};
+use crate::config::trust::ShrinkGuard;
+use crate::policy::revocations::tombstone_of;
+use crate::secret::Digest;
+
+/// How much smaller one set is than the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shrinkage {
+    /// Keys that were in force and are not there any more, though nobody revoked them.
+    dropped: usize,
+    /// Keys that were in force.
+    of: usize,
+}
+
+impl Shrinkage {
+    /// From `before` to `after`, at `now` (Unix seconds).
+    pub(super) fn between(before: &Records, after: &Records, now: i64) -> Self {
+        let dead = Dead::of([&before.tombstones, &after.tombstones], now);
+        let left: HashSet<&str> = after.keys.iter().map(|key| key.id.as_str()).collect();
+        let living = before.keys.iter().filter(|key| is_living(key, now) && !dead.holds(key));
+        let (mut dropped, mut of) = (0, 0);
+        for key in living {
+            of += 1;
+            dropped += usize::from(!left.contains(key.id.as_str()));
+        }
+        Self { dropped, of }
+    }
+
+    /// Whether it is more than is let through unasked.
+    pub(super) fn is_refused(self, guard: ShrinkGuard) -> bool {
+        self.dropped >= guard.at_least && self.dropped * 100 > self.of * usize::from(guard.percent)
+    }
+
+    /// The same for people, of the content with this digest.
+    pub(super) fn held(self, since: i64, content: Digest) -> Held {
+        Held {
+            since,
+            dropped: self.dropped,
+            of: self.of,
+            digest: hex::encode(content.0),
+        }
+    }
+}
+
+/// What `after` revokes that `before` had not revoked: its tombstones, and what its records say. Those whose time has not come
+/// are among them.
+pub(super) fn revoked(before: &Records, after: &Records) -> Vec<Tombstone> {
+    let known: HashSet<(Option<&str>, &[Digest], i64)> = before.tombstones.iter().map(parts).collect();
+    let tombstones = after
+        .tombstones
+        .iter()
+        .filter(|tombstone| !known.contains(&parts(tombstone)));
+    let records = after.keys.iter().filter_map(|key| tombstone_of(key));
+    tombstones.cloned().chain(records).collect()
+}
+
+fn parts(tombstone: &Tombstone) -> (Option<&str>, &[Digest], i64) {
+    (tombstone.key.as_deref(), &tombstone.hashes, tombstone.revoked_at)
+}
+
+fn is_living(key: &Key, now: i64) -> bool {
+    match key.state(now) {
+        KeyState::Active | KeyState::NotYetValid | KeyState::Disabled => true,
+        KeyState::Expired | KeyState::Revoked => false,
+    }
+}
+
+/// What tombstones name.
+struct Dead<'r> {
+    keys: HashSet<&'r str>,
+    secrets: HashSet<&'r Digest>,
+}
+
+impl<'r> Dead<'r> {
+    fn of(tombstones: [&'r Vec<Tombstone>; 2], now: i64) -> Self {
+        let reached = || {
+            let all = tombstones.into_iter().flatten();
+            all.filter(|tombstone| tombstone.revoked_at <= now)
+        };
+        Self {
+            keys: reached().filter_map(|tombstone| tombstone.key.as_deref()).collect(),
+            secrets: reached().flat_map(|tombstone| &tombstone.hashes).collect(),
+        }
+    }
+
+    fn holds(&self, key: &Key) -> bool {
+        self.keys.contains(key.id.as_str())
+            || key
+                .secrets
+                .iter()
+                .all(|secret| self.secrets.contains(&secret.hash.fingerprint()))
+    }
+}

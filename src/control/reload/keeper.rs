@@ -1,0 +1,240 @@
+//! What the reload knows from one time to the next, and one reload from its first byte to the swap.
+//!
+//! It lives on the [workshop](super::workshop)'s thread alone.
+
+use std::sync::Arc;
+
+use tracing::info;
+
+use super::guard::{self, Shrinkage};
+use super::requests::{Accept, By, Outcome};
+use super::{Begun, record, tell};
+use crate::clock;
+use crate::config::problem::{Problem, Problems, Severity};
+use crate::config::records::{Changes, Known, Records, Tombstone};
+use crate::config::sources::Sources;
+use crate::config::{self, Config, Loaded};
+use crate::control::Control;
+use crate::control::fixed::Fixed;
+use crate::policy::Policy;
+use crate::secret::Digest;
+use crate::telemetry::log;
+
+/// What is in force, as it was read.
+pub(super) struct Keeper {
+    control: Arc<Control>,
+    started: Fixed,
+    records: Arc<Records>,
+    /// What the files held that are in force.
+    in_force: Sources,
+    /// Whether what was read last is valid.
+    valid: bool,
+}
+
+/// What is read of it.
+pub(super) enum Reading {
+    /// Everything.
+    All,
+    /// What is not as it was at this look.
+    Since(Sources),
+}
+
+/// What came of a reload.
+pub(super) struct Done {
+    /// What was read, or tried: the same broken file is told once.
+    pub(super) read: Sources,
+    pub(super) outcome: Outcome,
+}
+
+impl Keeper {
+    /// Of the first generation.
+    pub(super) fn new(control: Arc<Control>, begun: Begun) -> Self {
+        let first = control.current.load();
+        tell::in_force(&control.metrics, &first);
+        tell::files(None, &begun.records);
+        let started = Fixed::of(&first.config);
+        control.reloads.put_in_force(&begun.records, &first.config);
+        let keeper = Self {
+            control,
+            started,
+            records: begun.records,
+            in_force: begun.read,
+            valid: true,
+        };
+        keeper.freshen();
+        keeper
+    }
+
+    /// Frees what nobody uses any more; whether there is more.
+    pub(super) fn sweep(&self) -> bool {
+        self.control.retired.sweep()
+    }
+
+    /// Looks whether the files hold something else.
+    pub(super) fn look_again(&mut self, seen: &Sources) -> Sources {
+        let now = seen.look_again();
+        if now.same_bytes(seen) && self.valid {
+            self.freshen();
+        }
+        now
+    }
+
+    /// A reload that an operator asked for.
+    pub(super) fn asked(&mut self, by: &By, accept: Option<&Accept>) -> Done {
+        let held = self.control.reloads.held();
+        let accept = accept.and_then(|accept| match accept {
+            Accept::Held => held.map(|held| held.digest),
+            Accept::Exactly(digest) => Some(digest.clone()),
+        });
+        self.reload(by, Reading::All, Some(accept))
+    }
+
+    /// Loads, checks, compiles and swaps. `asked` is there where an operator waits for the answer, with the digest of what may
+    /// drop many keys; nothing is swapped then that is in force already.
+    pub(super) fn reload(&mut self, by: &By, reading: Reading, asked: Option<Option<String>>) -> Done {
+        let mut read = Sources::default();
+        let outcome = self
+            .try_reload(by, &reading, asked, &mut read)
+            .unwrap_or_else(|problems| {
+                self.valid = false;
+                self.release();
+                tell::refused(&self.control.metrics, &self.control.current.load(), &problems);
+                self.control.audit.record(record::refused(by, &problems));
+                Outcome::Refused {
+                    problems: problems.0.iter().map(ToString::to_string).collect(),
+                }
+            });
+        Done { read, outcome }
+    }
+
+    fn try_reload(
+        &mut self,
+        by: &By,
+        reading: &Reading,
+        asked: Option<Option<String>>,
+        read: &mut Sources,
+    ) -> Result<Outcome, Problems> {
+        let previous = self.control.current.load();
+        let known = match reading {
+            Reading::All => None,
+            Reading::Since(sources) => Some(Known {
+                sources,
+                records: &self.records,
+            }),
+        };
+        let Loaded { config, warnings } = config::load_again(&previous.config.file, read, known)?;
+        refuse_emptied(&self.records, &config.records)?;
+        self.valid = true;
+        self.freshen();
+        if asked.is_some() && read.same_bytes(&self.in_force) {
+            self.release();
+            return Ok(Outcome::Unchanged {
+                generation: previous.generation,
+            });
+        }
+        let content = read.digest();
+        if let Some(held) = self.shrinks(by, &config, content, asked.flatten()) {
+            return Ok(held);
+        }
+        warnings.iter().for_each(log::problem);
+        tell::at_the_next_start(self.started.changed(&config));
+        let records = Arc::clone(&config.records);
+        let next = Policy::next(config, &previous, clock::unix())?;
+        drop(previous);
+        let generation = self.put_in_force(by, next, records, content);
+        self.in_force = read.clone();
+        Ok(Outcome::Applied { generation })
+    }
+
+    /// Holds what would drop many keys, unless this very content is `accepted`.
+    fn shrinks(&self, by: &By, config: &Config, content: Digest, accepted: Option<String>) -> Option<Outcome> {
+        let shrinkage = Shrinkage::between(&self.records, &config.records, clock::unix());
+        let is_refused = config
+            .keys
+            .shrink_guard
+            .is_some_and(|guard| shrinkage.is_refused(guard));
+        let digest = hex::encode(content.0);
+        if !is_refused {
+            return None;
+        }
+        if accepted.is_some_and(|accepted| accepted.eq_ignore_ascii_case(&digest)) {
+            info!(message = "what was held is accepted", digest);
+            self.control.audit.record(record::accepted(by, &digest));
+            return None;
+        }
+        let before = self.control.reloads.held().filter(|held| held.digest == digest);
+        let since = before.map_or_else(clock::unix, |held| held.since);
+        let held = shrinkage.held(since, content);
+        self.control.reloads.hold(Some(held.clone()));
+        // The files are valid.
+        self.control.metrics.reload_failed.set(0);
+        tell::held(&self.control.metrics, &self.control.current.load(), &held);
+        self.control.audit.record(record::held(by, &held));
+        self.revoke(&guard::revoked(&self.records, &config.records));
+        Some(Outcome::Held(held))
+    }
+
+    /// Gives the number of the generation.
+    fn put_in_force(&mut self, by: &By, next: Policy, records: Arc<Records>, content: Digest) -> u64 {
+        let (control, now) = (&self.control, clock::unix());
+        // Another may have come meanwhile: one that revokes something.
+        let update = control.current.update(|previous| Some(next.after(previous, now)));
+        let (before, next) = update.expect("what was compiled is put in force");
+        control.retired.add(before);
+        control.refetch.reconsider();
+        next.balances().forget_ended(now);
+        tell::in_force(&control.metrics, &next);
+        let changes = Changes::between(&self.records, &records);
+        tell::applied(&control.metrics, &next, &changes, content);
+        tell::files(Some(&self.records), &records);
+        control
+            .audit
+            .record(record::applied(by, next.generation, &changes, content));
+        control.reloads.put_in_force(&records, &next.config);
+        self.records = records;
+        self.release();
+        next.generation
+    }
+
+    /// Nothing is held any more.
+    fn release(&self) {
+        self.control.metrics.reload_held.set(0);
+        self.control.reloads.hold(None);
+    }
+
+    /// Puts these revocations in force, whatever else waits.
+    fn revoke(&self, revoked: &[Tombstone]) {
+        let control = &self.control;
+        if let Some((before, next)) = control.current.update(|previous| previous.revoking(revoked)) {
+            control.retired.add(before);
+            tell::revoked(&control.metrics, &next, revoked.len());
+        }
+    }
+
+    /// The files have been seen, readable and valid.
+    fn freshen(&self) {}
+}
+
+/// A key file that held something and has no byte left is one that is being written: every plain rewrite begins so.
+fn refuse_emptied(previous: &Records, next: &Records) -> Result<(), Problems> {
+    let held_something = |path| previous.files.iter().any(|file| file.path == path && !file.empty);
+    let emptied = next
+        .files
+        .iter()
+        .filter(|file| file.empty && held_something(file.path.clone()));
+    let problems: Vec<Problem> = emptied
+        .map(|file| {
+            Problem::of_file(
+                Severity::Error,
+                &file.path,
+                "is empty now, as if somebody were just writing it",
+                "if it is to hold no keys, write an empty line into it",
+            )
+        })
+        .collect();
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(Problems(problems))
+    }
+}
