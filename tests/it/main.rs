@@ -33,6 +33,7 @@ mod openapi;
 mod paths;
 mod patience;
 mod profiles;
+mod push;
 mod quotas;
 mod reload;
 mod responses;

@@ -16,7 +16,7 @@ use crate::control::mint::Prefixes;
 use crate::ledger::read::{self, LastUse};
 
 /// The configuration of a command that was not told another.
-const DEFAULT_CONFIG: &str = "./config.toml";
+pub(super) const DEFAULT_CONFIG: &str = "./config.toml";
 
 /// What a command works on.
 pub(super) struct Store {
