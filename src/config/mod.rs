@@ -10,6 +10,7 @@ mod checks;
 pub mod credentials;
 mod demands;
 pub mod document;
+pub mod endpoint;
 pub mod environments;
 pub mod errors;
 mod files;

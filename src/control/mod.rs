@@ -12,6 +12,7 @@ pub mod keyfile;
 #[cfg(test)]
 mod life;
 pub mod mint;
+mod outbound;
 pub mod reload;
 mod revoke;
 pub mod status;
