@@ -105,7 +105,10 @@ pub(super) fn read(table: &Table<'_>, files: &Files) -> Expiry {
     let (header, within) = (table.get("header"), table.get("header_within"));
     let webhook = table.get("webhook");
 
-    let alerts = alerts.map_or_else(|| [DAY, 7 * DAY, 14 * DAY].map(Window).into(), |item| read_alerts(&item));
+    let alerts = alerts.map_or_else(
+        || [DAY, 7 * DAY, 14 * DAY].map(Window).into(),
+        |item| read_alerts(&item),
+    );
     let read = webhook.as_ref().and_then(|item| read_webhook(item, files));
     if let (Some(item), true) = (&webhook, alerts.is_empty()) {
         item.key_place().warning(
@@ -180,7 +183,8 @@ fn read_header(header: Option<&Item<'_>>, within: Option<&Item<'_>>, shortest: O
 }
 
 fn read_webhook(item: &Item<'_>, files: &Files) -> Option<Webhook> {
-    const HELP: &str = "for example webhook = { url = \"https://ops.example/hooks\", secret = { file = \"webhook-secret\" } }";
+    const HELP: &str =
+        "for example webhook = { url = \"https://ops.example/hooks\", secret = { file = \"webhook-secret\" } }";
     let table = item.table()?;
     let url = table.require("url", HELP);
     let secret = table.require("secret", HELP);
@@ -221,7 +225,9 @@ impl Window {
         self.0
     }
 
+    /// For tests.
     #[cfg(test)]
+    #[must_use]
     pub fn of_seconds(seconds: i64) -> Self {
         Self(seconds)
     }

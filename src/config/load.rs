@@ -14,8 +14,8 @@ use super::reader::{Item, Table};
 use super::records::{Catalogue, Known, Scope};
 use super::sources::Sources;
 use super::{
-    Config, Loaded, admin, checks, credentials, demands, environments, errors, expiry, identity, ingress, keys, legacy, limits,
-    patterns, permissions, plans, quotas, records, routes, state, telemetry, upstreams, user_tokens, whoami,
+    Config, Loaded, admin, checks, credentials, demands, environments, errors, expiry, identity, ingress, keys, legacy,
+    limits, patterns, permissions, plans, quotas, records, routes, state, telemetry, upstreams, user_tokens, whoami,
 };
 use crate::clock;
 

@@ -5,6 +5,7 @@
 
 mod admin;
 mod drain;
+mod expiry;
 pub mod explain;
 mod fixed;
 mod jwks;
@@ -98,5 +99,6 @@ fn spawn_all(control: Arc<Control>, admin: Vec<Bound>, begun: Begun) -> io::Resu
     admin::spawn(&control, admin, &hangups)?;
     user_keys::spawn(&control);
     revoke::spawn(&control);
+    expiry::spawn(&control);
     reload::spawn(control, hangups, begun)
 }

@@ -78,7 +78,11 @@ where
     let headers = request.headers_mut();
     headers.extend(endpoint.authority.parse().map(|authority| (HOST, authority)));
     headers.insert(USER_AGENT, HeaderValue::from_static("keygate"));
-    let (head, body) = sender.send_request(request).await.map_err(CallError::Http)?.into_parts();
+    let (head, body) = sender
+        .send_request(request)
+        .await
+        .map_err(CallError::Http)?
+        .into_parts();
     let body = Limited::new(body, LARGEST).collect().await;
     let body = body.map_err(|_| CallError::Body)?.to_bytes();
     Ok(Response::from_parts(head, body))

@@ -218,18 +218,28 @@ fn ends_of_keys() {
     assert_eq!(shown("alerts = [\"2s\", \"24h\", \"1h30m\"]"), ["2s", "1h30m", "1d"]);
     assert!(shown("alerts = []").is_empty());
     assert_eq!(read("").header, None);
-    let header = |text: &str| read(text).header.map(|header| (header.name.to_string(), header.within.seconds()));
+    let header = |text: &str| {
+        read(text)
+            .header
+            .map(|header| (header.name.to_string(), header.within.seconds()))
+    };
     let expected = |within| Some(("keygate-key-expires".to_owned(), within));
     let named = "header = \"Keygate-Key-Expires\"";
     assert_eq!(header(named), expected(86_400));
     assert_eq!(header(&format!("alerts = [\"3m\", \"1m\"], {named}")), expected(60));
-    assert_eq!(header(&format!("{named}, header_within = \"2d\", alerts = []")), expected(172_800));
+    assert_eq!(
+        header(&format!("{named}, header_within = \"2d\", alerts = []")),
+        expected(172_800)
+    );
     let webhook = "webhook = { url = \"https://ops.example/h?token=private\", secret = { file = \"pepper\" } }";
     let webhook = read(webhook).webhook.unwrap();
     assert_eq!(webhook.endpoint.authority, "ops.example");
     assert_eq!(webhook.endpoint.target, "/h?token=private");
     let shown = format!("{webhook:?}");
-    assert!(!shown.contains("private") && !shown.contains("0123456789abcdef"), "{shown}");
+    assert!(
+        !shown.contains("private") && !shown.contains("0123456789abcdef"),
+        "{shown}"
+    );
 }
 
 #[test]

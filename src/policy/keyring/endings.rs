@@ -40,7 +40,10 @@ impl Keyring {
                 continue;
             }
             let for_good = (!revocations.is_empty()).then(|| revocations.key_since(self.key(index).id()));
-            let revoked_at = [self.moment(row.revoked_at), for_good.flatten()].into_iter().flatten().min();
+            let revoked_at = [self.moment(row.revoked_at), for_good.flatten()]
+                .into_iter()
+                .flatten()
+                .min();
             let begins_at = self.moment(row.not_before);
             let changes = [revoked_at, begins_at].into_iter().flatten().filter(|at| *at > now);
             endings.changes_at = changes.fold(endings.changes_at, i64::min);

@@ -401,9 +401,17 @@ fn a_key_ends_when_it_or_its_last_living_secret_does() {
     let keys = vec![
         ending("never", None, vec![sha256("a")]),
         ending("itself", Some(1_300), vec![sha256("b")]),
-        ending("its secrets", None, vec![until("c1", Some(1_100)), until("c2", Some(1_200))]),
+        ending(
+            "its secrets",
+            None,
+            vec![until("c1", Some(1_100)), until("c2", Some(1_200))],
+        ),
         ending("one secret stays", None, vec![until("d1", Some(1_100)), sha256("d2")]),
-        ending("the one that stays is dead", None, vec![until("e1", Some(1_100)), sha256("e2")]),
+        ending(
+            "the one that stays is dead",
+            None,
+            vec![until("e1", Some(1_100)), sha256("e2")],
+        ),
         ending("long over", Some(800), vec![sha256("f")]),
         ending("just over", Some(1_000), vec![sha256("g")]),
         ending("too late", Some(1_501), vec![sha256("h")]),
@@ -437,7 +445,9 @@ fn a_key_ends_when_it_or_its_last_living_secret_does() {
     }
     let keyring = keyring(keys);
     let shown = |endings: &[(i64, KeyIndex)]| -> Vec<(i64, String)> {
-        let shown = endings.iter().map(|(end, key)| (*end, keyring.key(*key).id().to_owned()));
+        let shown = endings
+            .iter()
+            .map(|(end, key)| (*end, keyring.key(*key).id().to_owned()));
         shown.collect()
     };
     let endings = keyring.endings(&revocations, NOW, 900, 1_500);
