@@ -4,6 +4,7 @@
 //! next one begins, so that neither the log nor the audit trail is flooded.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -11,6 +12,7 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::sync::mpsc::{Sender, UnboundedReceiver};
 use tokio::sync::oneshot;
+use tokio::time::sleep;
 use tracing::{error, warn};
 
 use super::deliver::Message;
@@ -29,6 +31,8 @@ pub(super) const ENDED: &str = "key.expired";
 
 /// How many keys are told of at once.
 const BATCH: usize = 100;
+/// How long to wait behind each batch: the log's writer has to keep up.
+const BREATH: Duration = Duration::from_millis(10);
 const DAY: i64 = 24 * 60 * 60;
 
 /// Alerts about the keys of one generation.
@@ -54,6 +58,7 @@ pub(super) async fn follow(control: Arc<Control>, mut batches: UnboundedReceiver
         for alike in alerts.chunk_by(|a, b| a.news == b.news) {
             for alerts in alike.chunks(BATCH) {
                 control.tell(&policy, alerts, &deliveries).await;
+                sleep(BREATH).await;
             }
         }
     }
