@@ -18,6 +18,7 @@ mod demo;
 mod docs;
 mod drain;
 mod error_templates;
+mod expiry;
 mod explain;
 mod grpc;
 mod hygiene;
