@@ -17,6 +17,7 @@ pub mod identity;
 pub mod ingress;
 pub mod key_settings;
 pub mod keys;
+pub mod last_good;
 pub mod legacy;
 pub mod limits;
 mod load;

@@ -43,6 +43,40 @@ pub fn load(path: &Path) -> Result<Option<State>, Problems> {
     part::load(path, |root, files| read(root.get("state").as_ref(), files, None))
 }
 
+impl State {
+    /// Where the keys are kept that were last in force.
+    #[must_use]
+    pub fn last_good(&self) -> PathBuf {
+        self.beside(".keys.jsonl")
+    }
+
+    /// Where revocations are remembered.
+    #[must_use]
+    pub fn revocations(&self) -> PathBuf {
+        self.beside(".revocations")
+    }
+
+    /// A file beside the state itself, whatever links lead to it.
+    fn beside(&self, suffix: &str) -> PathBuf {
+        let mut path = real(&self.path).into_os_string();
+        path.push(suffix);
+        path.into()
+    }
+}
+
+/// Where the file at `path` itself is, or will be: two links to one file, or to none yet, lead to one place.
+#[must_use]
+pub fn real(path: &Path) -> PathBuf {
+    if let Ok(real) = path.canonicalize() {
+        return real;
+    }
+    let target = std::fs::read_link(path).ok();
+    let target = target.and_then(|target| Some(path.parent()?.join(target)));
+    target
+        .filter(|target| target != path)
+        .unwrap_or_else(|| path.to_owned())
+}
+
 /// Reads `[state]`; `None` where nothing is to be remembered. `keys` is where keys are read from.
 pub(super) fn read(item: Option<&Item<'_>>, files: &Files, keys: Option<&Path>) -> Option<State> {
     let table: Table<'_> = item?.table()?;
@@ -77,10 +111,18 @@ pub(super) fn read(item: Option<&Item<'_>>, files: &Files, keys: Option<&Path>) 
         );
         return None;
     }
-    Some(State {
+    let state = State {
         path,
         flush,
         usage_retention,
         audit_retention,
-    })
+    };
+    if keys == Some(&state.last_good()) {
+        item.error(
+            "would keep a copy of the keys where the keys themselves are",
+            "give the state another name, for example \"keygate.db\"",
+        );
+        return None;
+    }
+    Some(state)
 }

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod change;
+mod import;
 mod list;
 mod new;
 mod rotate;
@@ -59,6 +60,15 @@ pub enum Command {
     /// longer; one that has expired or is revoked is not rotated: that exits 1.
     #[command(after_help = rotate::EXAMPLES)]
     Rotate(rotate::Rotate),
+    /// Take over keys that another gateway exported, in plain text or hashed.
+    ///
+    /// CSV with a heading, or a JSON object in each line. A plaintext key is hashed at once and written nowhere; SHA-256 in
+    /// hexadecimal digits, argon2id and bcrypt are taken as they are, the slow ones with a `lead`: the key's public first
+    /// characters. Columns are known by the names that they usually have: key, api_key, hash, name, consumer, tenant, scopes,
+    /// expires_at and so on. All rows are checked first, and all are written or none; a key that is there already is passed
+    /// over, so that an import may be run again.
+    #[command(after_help = import::EXAMPLES)]
+    Import(Box<import::Import>),
     /// Read a key on standard input and say which record it is, and whether it is accepted.
     ///
     /// Exits 0 only when the key would be accepted now; 1 when it is unknown, or known but not good: expired, disabled,
@@ -114,6 +124,7 @@ impl Command {
             Self::Disable(target) => target.disable(),
             Self::Enable(target) => target.enable(),
             Self::Rotate(rotate) => rotate.run(),
+            Self::Import(import) => import.run(),
             Self::Verify(verify) => verify.run(),
             Self::Unused(unused) => unused.run(),
         }
