@@ -21,6 +21,7 @@ mod error_templates;
 mod explain;
 mod grpc;
 mod hygiene;
+mod key_files;
 mod keyring;
 mod keys_cli;
 mod keys_import;
