@@ -23,6 +23,7 @@ pub mod limits;
 mod load;
 mod mask;
 pub mod names;
+mod part;
 pub mod patterns;
 pub mod permissions;
 pub mod plans;

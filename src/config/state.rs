@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::files::Files;
+use super::problem::Problems;
 use super::reader::{Item, Table};
-use super::units;
+use super::{part, units};
 
 /// What is kept is kept for at least that long.
 const DAY: Duration = Duration::from_hours(24);
@@ -43,6 +44,14 @@ impl State {
         beside.push(".keys.jsonl");
         PathBuf::from(beside)
     }
+}
+
+/// Reads `[state]` alone of the configuration in the file at `path`.
+///
+/// # Errors
+/// Every problem of the section, when at least one of them is an error.
+pub fn load(path: &Path) -> Result<Option<State>, Problems> {
+    part::load(path, |root, files| read(root.get("state").as_ref(), files, None))
 }
 
 /// Reads `[state]`; `None` where nothing is to be remembered. `keys` is where keys are read from.
