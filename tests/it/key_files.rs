@@ -568,6 +568,30 @@ fn a_start_on_a_broken_key_file_goes_on_with_the_last_good_keys_and_says_so() {
 }
 
 #[test]
+fn the_status_of_a_sidecar_is_told_while_its_key_file_is_broken() {
+    let upstream = Upstream::hello();
+    let home = Home::new();
+    let setup = Setup::before(&upstream);
+    setup.write(&home);
+    let socket = format!("[admin]\nlisten = [\"unix:{}\", ", home.text("admin.sock"));
+    home.write("config.toml", setup.config().replace("[admin]\nlisten = [", &socket));
+    let mut gate = Gate::spawn(home, |_| ());
+    gate.wait_ready();
+    gate.home.write("keys.toml", "broken [");
+    wait_refused(&gate, "the broken file");
+    let told = gate.home.keygate(&["status", "--config", "config.toml"]);
+    let (said, trouble) = (
+        String::from_utf8_lossy(&told.stdout),
+        String::from_utf8_lossy(&told.stderr),
+    );
+    assert_eq!(told.status.code(), Some(0), "{trouble}");
+    assert!(
+        said.contains("the files on disk were refused") && said.contains("1 active"),
+        "{said}"
+    );
+}
+
+#[test]
 fn what_is_kept_for_the_next_start_holds_no_key_in_plain_text() {
     let upstream = Upstream::hello();
     let gate = Gate::start(&Setup {
