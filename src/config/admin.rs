@@ -74,7 +74,8 @@ impl fmt::Display for Role {
     }
 }
 
-/// Reads `[admin]` alone of the configuration in the file at `path`.
+/// Reads `[admin]` alone of the configuration in the file at `path`: whatever is wrong with the rest, the key file included, is
+/// what one asks a running sidecar about.
 ///
 /// # Errors
 /// Every problem of the section, when at least one of them is an error.

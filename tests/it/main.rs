@@ -23,6 +23,7 @@ mod expiry;
 mod explain;
 mod grpc;
 mod hygiene;
+mod key_files;
 mod keyring;
 mod keys_cli;
 mod keys_import;
