@@ -11,6 +11,7 @@ mod explain;
 mod failure;
 mod keys;
 mod output;
+mod progress;
 mod run;
 mod status;
 

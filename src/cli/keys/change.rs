@@ -8,6 +8,7 @@ use serde_json::json;
 use super::store::Store;
 use super::{Target, arguments, date_time, trail};
 use crate::cli::output::{print, tell};
+use crate::cli::progress::{EDITING, patiently};
 use crate::clock;
 use crate::control::keyfile::{self, Changed};
 use crate::ledger::audit::Action;
@@ -34,9 +35,11 @@ pub struct Revoke {
 impl Revoke {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         let now = clock::unix();
-        let mut store = Store::open(&self.target.place, now)?;
+        let store = Store::open(&self.target.place, now)?;
         let reason = self.reason.as_deref();
-        let done = keyfile::revoke(&store.place(), &self.target.key, reason, &mut store.scope, now)?;
+        let done = patiently(EDITING, || {
+            keyfile::revoke(&store.place(), &self.target.key, reason, &mut store.scope.clone(), now)
+        })?;
         self.target.report(&store, Action::KeyRevoke, "revoked", &done, now)
     }
 }
@@ -44,15 +47,19 @@ impl Revoke {
 impl Target {
     pub(super) fn disable(&self) -> anyhow::Result<ExitCode> {
         let now = clock::unix();
-        let mut store = Store::open(&self.place, now)?;
-        let done = keyfile::disable(&store.place(), &self.key, &mut store.scope, now)?;
+        let store = Store::open(&self.place, now)?;
+        let done = patiently(EDITING, || {
+            keyfile::disable(&store.place(), &self.key, &mut store.scope.clone(), now)
+        })?;
         self.report(&store, Action::KeyDisable, "disabled", &done, now)
     }
 
     pub(super) fn enable(&self) -> anyhow::Result<ExitCode> {
         let now = clock::unix();
-        let mut store = Store::open(&self.place, now)?;
-        let done = keyfile::enable(&store.place(), &self.key, &mut store.scope, now)?;
+        let store = Store::open(&self.place, now)?;
+        let done = patiently(EDITING, || {
+            keyfile::enable(&store.place(), &self.key, &mut store.scope.clone(), now)
+        })?;
         self.report(&store, Action::KeyEnable, "enabled", &done, now)
     }
 

@@ -11,6 +11,7 @@ use super::store::Store;
 use super::{Where, date_time, trail};
 use crate::cli::failure::BadInput;
 use crate::cli::output::{deliver, tell};
+use crate::cli::progress::{EDITING, patiently};
 use crate::clock;
 use crate::config::credentials::Source;
 use crate::config::environments::Environment;
@@ -78,7 +79,7 @@ pub struct New {
 impl New {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let now = clock::unix();
-        let mut store = Store::open(&self.place, now)?;
+        let store = Store::open(&self.place, now)?;
         let expires_at = self.expires.at(now);
         if expires_at.is_some_and(|end| end <= now) {
             return Err(BadInput::error(
@@ -99,7 +100,9 @@ impl New {
             ..key
         };
         let organization_name = self.organization_name.as_deref();
-        let added = keyfile::add(&store.place(), &key, organization_name, &mut store.scope)?;
+        let added = patiently(EDITING, || {
+            keyfile::add(&store.place(), &key, organization_name, &mut store.scope.clone())
+        })?;
         trail::append(
             &store,
             Action::KeyCreate,

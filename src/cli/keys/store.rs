@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Where;
 use crate::cli::failure::BadInput;
+use crate::cli::progress::{READING, patiently};
 use crate::config::key_settings::KeySettings;
 use crate::config::keys::Pepper;
 use crate::config::problem::Report;
@@ -94,7 +95,9 @@ impl Store {
     /// Reads all keys.
     pub(super) fn records(&mut self) -> anyhow::Result<Records> {
         let report = Report::new();
-        let records = records::load(&self.root, &mut self.scope, &mut Sources::default(), &report);
+        let records = patiently(READING, || {
+            records::load(&self.root, &mut self.scope, &mut Sources::default(), &report)
+        });
         if report.has_errors() {
             return Err(report.into_problems().into());
         }
