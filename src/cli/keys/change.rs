@@ -10,6 +10,7 @@ use super::push::{Push, Sidecar};
 use super::store::Store;
 use super::{Target, arguments, date_time, trail};
 use crate::cli::output::{print, tell};
+use crate::cli::progress::{EDITING, patiently};
 use crate::clock;
 use crate::control::keyfile::{self, Changed};
 use crate::ledger::audit::Action;
@@ -59,9 +60,11 @@ impl Revoke {
     }
 
     fn in_file(&self, now: i64) -> anyhow::Result<(Store, Changed)> {
-        let mut store = Store::open(&self.target.place, now)?;
+        let store = Store::open(&self.target.place, now)?;
         let reason = self.reason.as_deref();
-        let done = keyfile::revoke(&store.place(), &self.target.key, reason, &mut store.scope, now)?;
+        let done = patiently(EDITING, || {
+            keyfile::revoke(&store.place(), &self.target.key, reason, &mut store.scope.clone(), now)
+        })?;
         Ok((store, done))
     }
 
@@ -117,15 +120,19 @@ fn tell_push(push: &Push) {
 impl Target {
     pub(super) fn disable(&self) -> anyhow::Result<ExitCode> {
         let now = clock::unix();
-        let mut store = Store::open(&self.place, now)?;
-        let done = keyfile::disable(&store.place(), &self.key, &mut store.scope, now)?;
+        let store = Store::open(&self.place, now)?;
+        let done = patiently(EDITING, || {
+            keyfile::disable(&store.place(), &self.key, &mut store.scope.clone(), now)
+        })?;
         self.report(&store, Action::KeyDisable, "disabled", &done, None, now)
     }
 
     pub(super) fn enable(&self) -> anyhow::Result<ExitCode> {
         let now = clock::unix();
-        let mut store = Store::open(&self.place, now)?;
-        let done = keyfile::enable(&store.place(), &self.key, &mut store.scope, now)?;
+        let store = Store::open(&self.place, now)?;
+        let done = patiently(EDITING, || {
+            keyfile::enable(&store.place(), &self.key, &mut store.scope.clone(), now)
+        })?;
         self.report(&store, Action::KeyEnable, "enabled", &done, None, now)
     }
 

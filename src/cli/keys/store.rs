@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::Where;
 use crate::cli::failure::BadInput;
 use crate::cli::output::tell;
+use crate::cli::progress::{READING, patiently};
 use crate::config::key_settings::KeySettings;
 use crate::config::keys::Pepper;
 use crate::config::problem::Report;
@@ -109,7 +110,9 @@ impl Store {
     /// Reads all keys.
     pub(super) fn records(&mut self) -> anyhow::Result<Records> {
         let report = Report::new();
-        let records = records::load(&self.root, &mut self.scope, &mut Sources::default(), &report);
+        let records = patiently(READING, || {
+            records::load(&self.root, &mut self.scope, &mut Sources::default(), &report)
+        });
         if report.has_errors() {
             return Err(report.into_problems().into());
         }
