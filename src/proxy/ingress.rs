@@ -75,6 +75,10 @@ async fn carry(
     let permit = admit(generation, line, &request, now).await?;
     let (mut head, body) = request.into_parts();
     let way = spend(permit, &generation.policy, &mut head, line);
+    if line.exchange.withdrawn().is_some() {
+        line.trail.give_back(clock::now());
+        return Err(line.withdrawn().into());
+    }
     let body = RequestBody::new(body, &line.exchange, generation.body_rules(way.body_bytes));
     line.ask_upstream();
     let answer = generation.upstreams.send(way.upstream, way.timeouts, head, body).await;

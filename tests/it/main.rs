@@ -36,6 +36,7 @@ mod profiles;
 mod quotas;
 mod reload;
 mod responses;
+mod revocation;
 mod rooms;
 mod routes;
 mod state;

@@ -18,6 +18,7 @@ pub struct Reloads {
     queue: Mutex<VecDeque<Request>>,
     bell: Notify,
     held: Mutex<Option<Held>>,
+    stands_in: Mutex<Option<i64>>,
     in_force: Mutex<Option<InForce>>,
 }
 
@@ -99,6 +100,11 @@ impl By {
         actor: Actor::File,
         source: Source::File,
     };
+    /// Keygate by itself.
+    pub(super) const KEYGATE: Self = Self {
+        actor: Actor::Keygate,
+        source: Source::Keygate,
+    };
     /// `SIGHUP`.
     pub(super) const SIGNAL: Self = Self {
         actor: Actor::Unknown,
@@ -122,6 +128,12 @@ impl Reloads {
     #[must_use]
     pub fn held(&self) -> Option<Held> {
         locked(&self.held).clone()
+    }
+
+    /// Where the keys in force are not those of the key file: when they were last seen in it, in Unix seconds.
+    #[must_use]
+    pub fn last_good(&self) -> Option<i64> {
+        *locked(&self.stands_in)
     }
 
     /// What is in force, as it was read; `None` before the reload has begun to work.
@@ -161,6 +173,10 @@ impl Reloads {
                 None => self.bell.notified().await,
             }
         }
+    }
+
+    pub(super) fn stand_in(&self, seen: Option<i64>) {
+        *locked(&self.stands_in) = seen;
     }
 
     pub(super) fn hold(&self, held: Option<Held>) {
