@@ -1,6 +1,6 @@
 //! Metrics in the text format that Prometheus scrapes: `keygate_*`, base units, no label that grows with keys.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -37,6 +37,11 @@ pub struct Metrics {
     pub generation: Gauge,
     /// `keygate_reload_failed`: 1 while the files on disk are refused and an older generation is in force.
     pub reload_failed: Gauge,
+    /// When the key files were last seen to be readable and valid; Unix seconds. Told as `keygate_keys_age_seconds`.
+    pub keys_seen: AtomicI64,
+    keys_age: Gauge,
+    /// `keygate_keys_last_good`: 1 while the keys in force are those that were last in force before the start.
+    pub keys_last_good: Gauge,
     /// `keygate_reload_held`: 1 while the files on disk would drop so many keys that somebody has to accept it.
     pub reload_held: Gauge,
     /// `keygate_reloads_total{result="applied|held|refused"}`
@@ -181,6 +186,9 @@ impl Default for Metrics {
             slow_verifications: Counter::default(),
             generation: Gauge::default(),
             reload_failed: Gauge::default(),
+            keys_seen: AtomicI64::new(clock::unix()),
+            keys_age: Gauge::default(),
+            keys_last_good: Gauge::default(),
             reload_held: Gauge::default(),
             reloads: Family::default(),
             last_reload: Gauge::default(),
@@ -232,10 +240,17 @@ impl Metrics {
             let lines = u64::try_from(dropped.dropped_lines()).unwrap_or(u64::MAX);
             self.log_lines_dropped.inner().store(lines, Ordering::Relaxed);
         }
+        self.keys_age.set(self.keys_age(clock::unix()));
         self.tell_migration(clock::unix());
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry).expect("a String takes every write");
         text
+    }
+
+    /// For how many seconds nobody has seen the key files to be readable and valid.
+    #[must_use]
+    pub fn keys_age(&self, now: i64) -> i64 {
+        now.saturating_sub(self.keys_seen.load(Ordering::Relaxed)).max(0)
     }
 
     fn tell_migration(&self, now: i64) {
@@ -308,6 +323,16 @@ impl Metrics {
             "reload_failed",
             "1 while the files on disk are refused and an older generation is in force",
             self.reload_failed.clone(),
+        );
+        registry.register(
+            "keys_last_good",
+            "1 since a start on the last good keys because the key file could not be used, until it can",
+            self.keys_last_good.clone(),
+        );
+        registry.register(
+            "keys_age_seconds",
+            "Time since the key files were last seen to be readable and valid",
+            self.keys_age.clone(),
         );
         registry.register(
             "reload_held",

@@ -5,12 +5,14 @@
 
 mod arguments;
 mod change;
+mod import;
 mod list;
 mod new;
 mod rotate;
 mod show;
 mod store;
 mod trail;
+mod unused;
 mod verify;
 
 use std::path::PathBuf;
@@ -33,7 +35,7 @@ pub enum Command {
     /// List keys, without their secrets.
     ///
     /// A table on a terminal. Elsewhere one line per key, its columns separated by tabs and without a heading: id, name,
-    /// organization, environment, permissions, state, expires, hint.
+    /// organization, environment, permissions, state, expires, hint, last use (where [state] remembers it).
     #[command(after_help = list::EXAMPLES)]
     List(list::List),
     /// Show one key, without its secret.
@@ -58,6 +60,15 @@ pub enum Command {
     /// longer; one that has expired or is revoked is not rotated: that exits 1.
     #[command(after_help = rotate::EXAMPLES)]
     Rotate(rotate::Rotate),
+    /// Take over keys that another gateway exported, in plain text or hashed.
+    ///
+    /// CSV with a heading, or a JSON object in each line. A plaintext key is hashed at once and written nowhere; SHA-256 in
+    /// hexadecimal digits, argon2id and bcrypt are taken as they are, the slow ones with a `lead`: the key's public first
+    /// characters. Columns are known by the names that they usually have: key, api_key, hash, name, consumer, tenant, scopes,
+    /// expires_at and so on. All rows are checked first, and all are written or none; a key that is there already is passed
+    /// over, so that an import may be run again.
+    #[command(after_help = import::EXAMPLES)]
+    Import(Box<import::Import>),
     /// Read a key on standard input and say which record it is, and whether it is accepted.
     ///
     /// Exits 0 only when the key would be accepted now; 1 when it is unknown, or known but not good: expired, disabled,
@@ -65,6 +76,13 @@ pub enum Command {
     /// do, are not looked at.
     #[command(after_help = verify::EXAMPLES)]
     Verify(verify::Verify),
+    /// List keys that were not used for a while, and those that may do more than they were used for.
+    ///
+    /// Looks at keys that are accepted now, and at what [state] remembers of their use. A table on a terminal. Elsewhere one
+    /// line per key, its columns separated by tabs and without a heading: id, name, organization, last used (or never), age
+    /// (young: made since then), and the permissions of its record that no route asked it for.
+    #[command(after_help = unused::EXAMPLES)]
+    Unused(unused::Unused),
 }
 
 /// Where keys are.
@@ -106,7 +124,9 @@ impl Command {
             Self::Disable(target) => target.disable(),
             Self::Enable(target) => target.enable(),
             Self::Rotate(rotate) => rotate.run(),
+            Self::Import(import) => import.run(),
             Self::Verify(verify) => verify.run(),
+            Self::Unused(unused) => unused.run(),
         }
     }
 }

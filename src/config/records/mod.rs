@@ -12,6 +12,7 @@ mod hash;
 mod jsonl;
 mod load;
 mod locate;
+mod one;
 mod record;
 mod scope;
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub use diff::{Changed, Changes, Kind, LISTED_MAX};
 pub(super) use hash::read_sha256;
 pub use load::{File, Known, Notation, files, load, load_again, parse, read, read_file};
 pub use locate::{Field, Located, Shape, locate};
+pub use one::read_line;
 pub(super) use record::networks as read_networks;
 pub use scope::{Catalogue, Names, Scope};
 pub use view::{Dead, SecretView, View};
@@ -72,7 +74,7 @@ pub struct Origin {
 }
 
 /// Whom a key belongs to.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Organization {
     /// Stable id.
     pub id: String,
@@ -102,7 +104,7 @@ pub struct Tombstone {
 }
 
 /// One key record.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     /// Public and stable; what logs and metrics show. Visible ASCII, at most 128 bytes.
     pub id: String,

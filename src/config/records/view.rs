@@ -101,6 +101,16 @@ impl<'r> Dead<'r> {
         dead
     }
 
+    /// The ids of all keys that are, or will be, dead as a whole.
+    pub fn keys(&self) -> impl Iterator<Item = &'r str> {
+        self.keys.keys().copied()
+    }
+
+    /// All hashes that are, or will be, dead.
+    pub fn hashes(&self) -> impl Iterator<Item = Digest> {
+        self.hashes.keys().copied()
+    }
+
     /// Since when a hash is dead; Unix seconds.
     #[must_use]
     pub fn hash_since(&self, hash: &Hash) -> Option<i64> {

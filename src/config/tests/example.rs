@@ -67,7 +67,7 @@ fn it_shows_every_option() {
         &place.path("config.toml"),
         &text,
         &mut Sources::default(),
-        None,
+        load::KeysFrom::File(None),
         &report,
     );
 

@@ -12,6 +12,7 @@ mod add;
 mod change;
 mod error;
 mod find;
+mod import;
 mod patch;
 mod render;
 mod rotate;
@@ -27,6 +28,7 @@ pub use add::{Added, add};
 pub use change::{Changed, disable, enable, revoke, tombstone_of};
 pub use error::EditError;
 pub use find::{Found, find};
+pub use import::{Fate, ForeignKey, Import, Imported};
 pub use render::NewOrganization;
 pub use rotate::{Rotated, Rotation, rotate};
 

@@ -3,8 +3,11 @@
 //! A room of its own because what is written here is kept for years and read by people: fields in the order of the
 //! documentation, and only those that are set.
 
+use std::borrow::Cow;
+
 use serde::{Serialize, Serializer};
 
+use super::import::ForeignKey;
 use crate::config::records::write::date_time;
 use crate::config::records::{Notation, Tombstone};
 use crate::control::mint::NewKey;
@@ -25,8 +28,11 @@ struct Fields<'a> {
     id: &'a str,
     name: &'a str,
     organization: &'a str,
-    hash: String,
-    hint: &'a str,
+    hash: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lead: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'a str>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     permissions: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,11 +41,18 @@ struct Fields<'a> {
     subscriptions: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     plan: Option<&'a str>,
-    created_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_before: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    active: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revoked_at: Option<String>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    allowed_sources: Vec<String>,
+    allowed_sources: Cow<'a, [String]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<&'a str>,
 }
@@ -50,15 +63,46 @@ impl<'a> Fields<'a> {
             id: &key.id,
             name: &key.name,
             organization: &key.organization,
-            hash: format!("sha256:{}", hex::encode(key.digest.0)),
-            hint: &key.hint,
+            hash: format!("sha256:{}", hex::encode(key.digest.0)).into(),
+            lead: None,
+            hint: Some(&key.hint),
             permissions: &key.permissions,
             environment: key.environment.as_deref(),
             subscriptions: &key.subscriptions,
             plan: key.plan.as_deref(),
-            created_at: date_time(key.created_at),
+            created_at: Some(date_time(key.created_at)),
+            not_before: None,
             expires_at: key.expires_at.map(date_time),
-            allowed_sources: key.allowed_sources.iter().map(ToString::to_string).collect(),
+            active: None,
+            revoked_at: None,
+            allowed_sources: key
+                .allowed_sources
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .into(),
+            owner: key.owner.as_deref(),
+        }
+    }
+
+    fn of_foreign(key: &'a ForeignKey) -> Self {
+        Self {
+            id: &key.id,
+            name: &key.name,
+            organization: &key.organization,
+            hash: key.hash.as_str().into(),
+            lead: key.lead.as_deref(),
+            hint: key.hint.as_deref(),
+            permissions: &key.permissions,
+            environment: key.environment.as_deref(),
+            subscriptions: &key.subscriptions,
+            plan: key.plan.as_deref(),
+            created_at: key.created_at.map(date_time),
+            not_before: key.not_before.map(date_time),
+            expires_at: key.expires_at.map(date_time),
+            active: (!key.active).then_some(false),
+            revoked_at: key.revoked_at.map(date_time),
+            allowed_sources: key.allowed_sources.as_slice().into(),
             owner: key.owner.as_deref(),
         }
     }
@@ -112,6 +156,12 @@ impl Setting {
 
 /// Puts records behind a file's text. What is there decides the line ends, and whether a line or an empty line goes first.
 pub(super) fn append(text: &mut String, notation: Notation, records: &[String]) {
+    let is_crlf = text.contains("\r\n");
+    append_lines(text, notation, is_crlf, records);
+}
+
+/// As [`append`], where it is known whether lines end in CRLF.
+pub(super) fn append_lines(text: &mut String, notation: Notation, is_crlf: bool, records: &[String]) {
     let mut addition = String::new();
     if !text.is_empty() && !text.ends_with('\n') {
         addition.push('\n');
@@ -123,7 +173,7 @@ pub(super) fn append(text: &mut String, notation: Notation, records: &[String]) 
         }
         addition.push_str(record);
     }
-    if text.contains("\r\n") {
+    if is_crlf {
         addition = addition.replace('\n', "\r\n");
     }
     text.push_str(&addition);
@@ -136,6 +186,16 @@ pub(super) fn key(notation: Notation, key: &NewKey) -> String {
         Notation::Toml => toml_key(&fields),
         Notation::JsonLines => json(&fields) + "\n",
     }
+}
+
+/// The record of a key from elsewhere as a line, without its line end.
+pub(super) fn foreign_line(key: &ForeignKey) -> String {
+    json(&Fields::of_foreign(key))
+}
+
+/// The record of a key from elsewhere as a section, with its line end.
+pub(super) fn foreign_section(key: &ForeignKey) -> String {
+    toml_key(&Fields::of_foreign(key))
 }
 
 /// An organization's record, with its line end.
@@ -199,13 +259,17 @@ fn toml_key(fields: &Fields<'_>) -> String {
         ("name", text(fields.name)),
         ("organization", text(fields.organization)),
         ("hash", text(&fields.hash)),
-        ("hint", text(fields.hint)),
+        ("lead", fields.lead.map(quoted)),
+        ("hint", fields.hint.map(quoted)),
         ("permissions", list(fields.permissions)),
         ("environment", fields.environment.map(quoted)),
         ("subscriptions", list(fields.subscriptions)),
         ("plan", fields.plan.map(quoted)),
-        ("created_at", Some(fields.created_at.clone())),
+        ("created_at", fields.created_at.clone()),
+        ("not_before", fields.not_before.clone()),
         ("expires_at", fields.expires_at.clone()),
+        ("active", fields.active.map(|active| active.to_string())),
+        ("revoked_at", fields.revoked_at.clone()),
         ("allowed_sources", list(&fields.allowed_sources)),
         ("owner", fields.owner.map(quoted)),
     ];

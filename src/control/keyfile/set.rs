@@ -114,7 +114,32 @@ impl Locked {
 
     /// Gives the file this text, when the whole set then loads.
     pub(super) fn commit(mut self, text: String, scope: &mut Scope) -> Result<Written, EditError> {
+        let records = self.read_with(text, scope)?;
+        let is_new = !self.target.exists();
+        let text = &self.files[self.index].text;
+        write::replace(&self.target, &self.directory, text.as_bytes()).map_err(system("write", &self.target))?;
+        Ok(Written {
+            file: self.target,
+            is_new,
+            records,
+        })
+    }
+
+    /// As [`Locked::commit`], but nothing is written.
+    pub(super) fn rehearse(mut self, text: String, scope: &mut Scope) -> Result<Written, EditError> {
+        let records = self.read_with(text, scope)?;
+        Ok(Written {
+            is_new: !self.target.exists(),
+            file: self.target,
+            records,
+        })
+    }
+
+    /// What all files say when the file has this text.
+    fn read_with(&mut self, text: String, scope: &mut Scope) -> Result<Records, EditError> {
         let old = std::mem::replace(&mut self.files[self.index].text, text);
+        // A large set need not be in memory twice.
+        self.records = Records::default();
         let report = Report::new();
         let records = records::parse(&self.files, scope, &report);
         let file = &self.files[self.index];
@@ -122,13 +147,7 @@ impl Locked {
             refuse_inline_lists(&file.path, &old)?;
         }
         refuse_errors(report)?;
-        let is_new = !self.target.exists();
-        write::replace(&self.target, &self.directory, file.text.as_bytes()).map_err(system("write", &self.target))?;
-        Ok(Written {
-            file: self.target,
-            is_new,
-            records,
-        })
+        Ok(records)
     }
 }
 

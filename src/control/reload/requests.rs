@@ -15,6 +15,7 @@ pub struct Reloads {
     queue: Mutex<VecDeque<Request>>,
     bell: Notify,
     held: Mutex<Option<Held>>,
+    stands_in: Mutex<Option<i64>>,
 }
 
 /// What came of a reload.
@@ -86,6 +87,11 @@ impl By {
         actor: Actor::File,
         source: Source::File,
     };
+    /// Keygate by itself.
+    pub(super) const KEYGATE: Self = Self {
+        actor: Actor::Keygate,
+        source: Source::Keygate,
+    };
     /// `SIGHUP`.
     pub(super) const SIGNAL: Self = Self {
         actor: Actor::Unknown,
@@ -111,6 +117,12 @@ impl Reloads {
         locked(&self.held).clone()
     }
 
+    /// Where the keys in force are not those of the key file: when they were last seen in it, in Unix seconds.
+    #[must_use]
+    pub fn last_good(&self) -> Option<i64> {
+        *locked(&self.stands_in)
+    }
+
     async fn ask(&self, by: By, accept: Option<Accept>) -> Option<Outcome> {
         let (reply, outcome) = oneshot::channel();
         locked(&self.queue).push_back(Request { by, accept, reply });
@@ -127,6 +139,10 @@ impl Reloads {
                 None => self.bell.notified().await,
             }
         }
+    }
+
+    pub(super) fn stand_in(&self, seen: Option<i64>) {
+        *locked(&self.stands_in) = seen;
     }
 
     pub(super) fn hold(&self, held: Option<Held>) {
