@@ -38,7 +38,8 @@ fn the_kubernetes_configuration_is_valid() {
         .collect();
     let home = Home::new();
     std::fs::create_dir(home.path("keys")).unwrap();
-    home.write("config.toml", &config);
+    std::fs::create_dir(home.path("state")).unwrap();
+    home.write("config.toml", config.replace("/var/lib/keygate", &home.text("state")));
     home.write("keys/keys.toml", key_file(&[]));
     let output = home.keygate(&["check"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
