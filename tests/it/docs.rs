@@ -73,6 +73,8 @@ fn the_readmes_commands_exist() {
         "keys",
         "explain",
         "status",
+        "usage",
+        "audit",
         "admin",
         "demo",
         "completions",
@@ -85,7 +87,7 @@ fn the_readmes_commands_exist() {
         seen += 1;
         let mut command = keygate();
         command.arg(verb);
-        if verb == "keys" || verb == "admin" {
+        if verb == "keys" || verb == "admin" || verb == "audit" {
             command.args(words.get(1));
         }
         assert!(
