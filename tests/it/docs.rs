@@ -94,6 +94,8 @@ fn the_readmes_commands_exist() {
         "keys",
         "explain",
         "status",
+        "usage",
+        "audit",
         "admin",
         "demo",
         "completions",
@@ -106,7 +108,7 @@ fn the_readmes_commands_exist() {
         seen += 1;
         let mut command = keygate();
         command.arg(verb);
-        if verb == "keys" || verb == "admin" {
+        if verb == "keys" || verb == "admin" || verb == "audit" {
             command.args(words.get(1));
         }
         assert!(
