@@ -35,23 +35,46 @@ impl Default for State {
     }
 }
 
-impl State {
-    /// Where the keys are kept that were last in force: beside the file itself, whatever links lead to it.
-    #[must_use]
-    pub fn last_good(&self) -> PathBuf {
-        let path = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
-        let mut beside = path.into_os_string();
-        beside.push(".keys.jsonl");
-        PathBuf::from(beside)
-    }
-}
-
 /// Reads `[state]` alone of the configuration in the file at `path`.
 ///
 /// # Errors
 /// Every problem of the section, when at least one of them is an error.
 pub fn load(path: &Path) -> Result<Option<State>, Problems> {
     part::load(path, |root, files| read(root.get("state").as_ref(), files, None))
+}
+
+impl State {
+    /// Where the keys are kept that were last in force.
+    #[must_use]
+    pub fn last_good(&self) -> PathBuf {
+        self.beside(".keys.jsonl")
+    }
+
+    /// Where revocations are remembered.
+    #[must_use]
+    pub fn revocations(&self) -> PathBuf {
+        self.beside(".revocations")
+    }
+
+    /// A file beside the state itself, whatever links lead to it.
+    fn beside(&self, suffix: &str) -> PathBuf {
+        let mut path = real(&self.path).into_os_string();
+        path.push(suffix);
+        path.into()
+    }
+}
+
+/// Where the file at `path` itself is, or will be: two links to one file, or to none yet, lead to one place.
+#[must_use]
+pub fn real(path: &Path) -> PathBuf {
+    if let Ok(real) = path.canonicalize() {
+        return real;
+    }
+    let target = std::fs::read_link(path).ok();
+    let target = target.and_then(|target| Some(path.parent()?.join(target)));
+    target
+        .filter(|target| target != path)
+        .unwrap_or_else(|| path.to_owned())
 }
 
 /// Reads `[state]`; `None` where nothing is to be remembered. `keys` is where keys are read from.

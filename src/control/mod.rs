@@ -94,7 +94,7 @@ pub fn start(control: Control, admin: Vec<Bound>, begun: Begun) -> io::Result<Jo
 
 fn spawn_all(control: Arc<Control>, admin: Vec<Bound>, begun: Begun) -> io::Result<()> {
     let hangups = drain::spawn(&control)?;
-    admin::spawn(&control, admin, &hangups)?;
+    admin::spawn(&control, admin)?;
     user_keys::spawn(&control);
     revoke::spawn(&control);
     reload::spawn(control, hangups, begun)
