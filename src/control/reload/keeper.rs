@@ -236,8 +236,8 @@ impl Keeper {
         self.release();
         if self.stands_in {
             info!(message = "the key file is in force again");
-            control.metrics.keys_last_good.set(0);
             control.reloads.stand_in(None);
+            control.metrics.keys_last_good.set(0);
         }
         let changes = Changes::between(&self.records, &records);
         tell::applied(&control.metrics, &next, &changes, content);
@@ -254,8 +254,8 @@ impl Keeper {
 
     /// Nothing is held any more.
     fn release(&self) {
-        self.control.metrics.reload_held.set(0);
         self.control.reloads.hold(None);
+        self.control.metrics.reload_held.set(0);
     }
 
     /// Puts these revocations in force, whatever else waits.
