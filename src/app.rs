@@ -10,6 +10,7 @@ use tracing::{error, info};
 
 use crate::clock;
 use crate::config::Config;
+use crate::config::last_good::StandIn;
 use crate::config::sources::Sources;
 use crate::control::reload::{Begun, Reloads, Retired};
 use crate::control::{self, Control};
@@ -34,12 +35,18 @@ pub struct Running {
     ledger: Ledger,
 }
 
-/// Starts everything; returns once every listener is bound and served. `read` is what `config` was read from; `log` is the
+/// Starts everything; returns once every listener is bound and served. `read` is what `config` was read from, but for its keys
+/// where there is a `stand_in`; `log` is the
 /// process's log writer, where it has one, so that its losses are told.
 ///
 /// # Errors
 /// Names the address or resource that could not be had.
-pub fn start(config: Config, read: Sources, log: Option<&log::Writer>) -> anyhow::Result<Running> {
+pub fn start(
+    config: Config,
+    read: Sources,
+    stand_in: Option<StandIn>,
+    log: Option<&log::Writer>,
+) -> anyhow::Result<Running> {
     let metrics = Arc::new(Metrics::default());
     count_panics(Arc::clone(&metrics));
     let (conductor, stages) = Conductor::new();
@@ -53,9 +60,13 @@ pub fn start(config: Config, read: Sources, log: Option<&log::Writer>) -> anyhow
     let begun = Begun {
         read,
         records: Arc::clone(&config.records),
+        stand_in,
     };
     let (journal, remembered) = state.as_ref().map(Journal::open).transpose()?.unzip();
     let policy = Policy::first(config)?.remembering(remembered.unwrap_or_default().iter());
+    if let Some(stand_in) = &begun.stand_in {
+        policy.freshness().saw(stand_in.seen);
+    }
     // Before the first request, so that nobody spends twice what the last process knows.
     let ledger =
         Ledger::start(state.as_ref(), policy.balances(), Arc::clone(&metrics)).context("cannot start the ledger")?;

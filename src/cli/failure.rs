@@ -10,6 +10,7 @@ use super::output::tell;
 use crate::config::problem::Problems;
 use crate::control::explain::Unanswerable;
 use crate::control::keyfile::EditError;
+use crate::ledger::Unavailable;
 
 /// What was asked for cannot be done as asked.
 #[derive(Debug)]
@@ -60,6 +61,8 @@ fn help(error: &anyhow::Error) -> Option<String> {
         Some(bad.help.clone())
     } else if let Some(edit) = error.downcast_ref::<EditError>() {
         Some(edit.help())
+    } else if let Some(state) = error.downcast_ref::<Unavailable>() {
+        Some(state.help.clone())
     } else if let Some(question) = error.downcast_ref::<Unanswerable>() {
         Some(question.help.clone())
     } else {

@@ -4,6 +4,7 @@
 //! failed while running, 2 bad input: arguments, standard input, configuration or key file.
 
 mod admin;
+mod audit;
 mod check;
 mod completions;
 mod demo;
@@ -13,7 +14,9 @@ mod keys;
 mod output;
 mod progress;
 mod run;
+mod state_file;
 mod status;
+mod usage;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -64,6 +67,16 @@ enum Verb {
     /// input, 1 when the sidecar cannot be asked.
     #[command(after_help = status::EXAMPLES)]
     Status(status::Arguments),
+    /// Say how keys were used: requests, refusals by code, bytes, and when each was last used.
+    ///
+    /// As [state] remembers it, while a sidecar runs or not. A table on a terminal. Elsewhere one line per key, its columns
+    /// separated by tabs and without a heading: key, organization, requests, refused, failed, bytes in, bytes out, refusals,
+    /// last used, from, route; with --by, one line per piece of time that something was counted in, and no last use.
+    #[command(after_help = usage::EXAMPLES)]
+    Usage(usage::Arguments),
+    /// Verify, list and export the audit trail: every change to a key, every reload, every refused admin call.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Make admin tokens.
     #[command(subcommand)]
     Admin(admin::Command),
@@ -92,6 +105,8 @@ pub fn main() -> ExitCode {
         Verb::Keys(command) => command.run(),
         Verb::Explain(explain) => Ok(explain.run()),
         Verb::Status(arguments) => arguments.run(),
+        Verb::Usage(arguments) => arguments.run(),
+        Verb::Audit(command) => command.run(),
         Verb::Admin(command) => command.run(),
         Verb::Demo(arguments) => demo::run(arguments),
         Verb::Completions(completions) => completions.print(),

@@ -5,14 +5,18 @@ use std::process::ExitCode;
 
 use super::output;
 use crate::app;
+use crate::config::Loaded;
+use crate::config::last_good::{self, Start};
 use crate::config::sources::Sources;
-use crate::config::{self, Loaded};
 use crate::telemetry::log;
 
 pub(super) fn run(file: &Path) -> anyhow::Result<ExitCode> {
     let mut read = Sources::default();
-    let Loaded { config, warnings } = match config::load(file, &mut read) {
-        Ok(loaded) => loaded,
+    let Start {
+        loaded: Loaded { config, warnings },
+        stand_in,
+    } = match last_good::start(file, &mut read) {
+        Ok(start) => start,
         Err(problems) => {
             output::tell(problems);
             return Ok(ExitCode::from(2));
@@ -20,7 +24,7 @@ pub(super) fn run(file: &Path) -> anyhow::Result<ExitCode> {
     };
     let log = log::install(&config.telemetry);
     warnings.iter().for_each(log::problem);
-    let running = app::start(config, read, Some(&log))?;
+    let running = app::start(config, read, stand_in, Some(&log))?;
     running.wait()?;
     Ok(ExitCode::SUCCESS)
 }

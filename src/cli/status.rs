@@ -81,6 +81,17 @@ fn summary(status: &Status) -> String {
     if status.last_reload == "refused" {
         line("reload", "the files on disk were refused; the log says why");
     }
+    if let Some(held) = &status.held {
+        line("reload", &format!("held since {}", date(held.since)));
+        line(
+            "",
+            &format!(
+                "it would drop {} of {} keys; where that is meant: keygate reload --accept",
+                held.dropped, held.of
+            ),
+        );
+        line("", &format!("content {}", held.digest));
+    }
     let keys = status.keys.iter().filter(|keys| keys.count > 0);
     let keys: Vec<String> = keys.map(|keys| format!("{} {}", keys.count, keys.state)).collect();
     let keys = if keys.is_empty() {
@@ -89,6 +100,11 @@ fn summary(status: &Status) -> String {
         keys.join(", ")
     };
     line("keys", &keys);
+    if let Some(seen) = status.last_good {
+        let said = format!("the last good ones, of {}: the key file could not be used", date(seen));
+        line("", &said);
+    }
+    line("", &format!("the key files were seen {} s ago", status.keys_age));
     for route in &status.not_enforced {
         let methods = match route.methods.is_empty() {
             true => "*".to_owned(),

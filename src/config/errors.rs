@@ -82,6 +82,7 @@ pub const CODES: &[&str] = &[
     "source_denied",
     "environment_denied",
     "permission_denied",
+    "keys_stale",
     "subscription_denied",
     "tenant_denied",
     "header_missing",

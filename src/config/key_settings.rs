@@ -6,17 +6,16 @@
 use std::path::{Path, PathBuf};
 
 use super::credentials::{self, Source as Credential};
-use super::document::Source;
 use super::environments::{self, Environment};
-use super::files::{self, Files};
+use super::files::Files;
 use super::keys::{self, Keys};
-use super::limits;
+use super::permissions::{self, PermissionSet};
 use super::plans::{self, Plan};
-use super::problem::{Problem, Problems, Report, Severity};
+use super::problem::Problems;
 use super::reader::Table;
 use super::records::Scope;
-use super::sources::Sources;
 use super::state;
+use super::{limits, part};
 
 /// The part of a configuration that is about keys.
 #[derive(Debug, Clone)]
@@ -29,6 +28,8 @@ pub struct KeySettings {
     pub environments: Vec<Environment>,
     /// `[[credentials]]`
     pub credentials: Vec<Credential>,
+    /// `[permissions.NAME]`
+    pub permissions: Vec<PermissionSet>,
     /// `[state] path`
     pub state: Option<PathBuf>,
     /// `[limits] keys`
@@ -43,17 +44,8 @@ impl KeySettings {
     /// # Errors
     /// Every problem of the sections that are about keys, when at least one of them is an error.
     pub fn load(path: &Path) -> Result<Self, Problems> {
-        let whole_file = |what: &str, help: &str| Problems(vec![Problem::of_file(Severity::Error, path, what, help)]);
-        let bytes = std::fs::read(path).map_err(|error| {
-            let (what, help) = files::unreadable(&error);
-            whole_file(&what, &help)
-        })?;
-        let text = std::str::from_utf8(&bytes).map_err(|_| whole_file("is not UTF-8 text", "save it as UTF-8"))?;
-        let report = Report::new();
-        let settings = read(path, text, &report);
-        let refused = report.has_errors();
-        let problems = report.into_problems();
-        settings.filter(|_| !refused).ok_or(problems)
+        // Without `[keys]` there is an error.
+        part::load(path, read)?.ok_or_else(|| Problems(Vec::new()))
     }
 
     /// What key records may refer to.
@@ -63,23 +55,23 @@ impl KeySettings {
     }
 }
 
-fn read(path: &Path, text: &str, report: &Report) -> Option<KeySettings> {
-    let source = Source::new(path, text);
-    let document = source.parse_toml(report);
-    let root = Table::root(&source, &document, report);
-    let files = Files::beside(path, Sources::default());
-    let plans: Vec<Plan> = plans::read(&root).into_iter().map(|(plan, _)| plan).collect();
+fn read(root: &Table<'_>, files: &Files) -> Option<KeySettings> {
+    let plans: Vec<Plan> = plans::read(root).into_iter().map(|(plan, _)| plan).collect();
     let plan_names: Vec<String> = plans.iter().map(|plan| plan.name.clone()).collect();
     let upstreams = root.section("upstreams");
     let upstream_names: Vec<String> = upstreams.names().map(|(name, _)| name.to_owned()).collect();
-    let environments = environments::read(&root, &upstream_names, &plan_names);
+    let environments = environments::read(root, &upstream_names, &plan_names);
     let limits = limits::read(&root.section("limits"));
-    let keys = keys::read(&root.section("keys"), &files);
-    let credentials = credentials::read(&root);
+    let keys = root.section("keys");
+    // What is said about ends, and to whom, is the sidecar's: its secrets need not be here.
+    drop(keys.get("expiry"));
+    let keys = keys::read(&keys, files);
+    let permissions = permissions::read(root);
+    let credentials = credentials::read(root);
     let keys_file = keys.as_ref().map(|keys| keys.file.as_path());
-    let state = state::read(root.get("state").as_ref(), &files, keys_file);
-    root.ignore_rest();
+    let state = state::read(root.get("state").as_ref(), files, keys_file);
     Some(KeySettings {
+        permissions: permissions.into_iter().map(|(set, _)| set).collect(),
         keys: keys?,
         plans,
         environments: environments.into_iter().map(|(environment, _)| environment).collect(),

@@ -13,9 +13,10 @@ use super::problem::{Problem, Problems, Report, Severity};
 use super::reader::{Item, Table};
 use super::records::{Catalogue, Known, Scope};
 use super::sources::Sources;
+use super::state::State;
 use super::{
-    Config, Loaded, admin, checks, credentials, demands, environments, errors, identity, ingress, keys, legacy, limits,
-    patterns, permissions, plans, quotas, records, routes, state, telemetry, upstreams, user_tokens, whoami,
+    Config, Loaded, admin, checks, credentials, demands, environments, errors, expiry, identity, ingress, keys, legacy,
+    limits, patterns, permissions, plans, quotas, records, routes, state, telemetry, upstreams, user_tokens, whoami,
 };
 use crate::clock;
 
@@ -33,6 +34,27 @@ pub fn load(path: &Path, sources: &mut Sources) -> Result<Loaded, Problems> {
 /// # Errors
 /// As [`load`].
 pub fn load_again(path: &Path, sources: &mut Sources, known: Option<Known<'_>>) -> Result<Loaded, Problems> {
+    load_from(path, sources, KeysFrom::File(known))
+}
+
+/// As [`load`], with the keys that were last in force in place of those in the key file.
+///
+/// # Errors
+/// As [`load`], and where there are none.
+pub(super) fn load_on_last_good(path: &Path, sources: &mut Sources) -> Result<Loaded, Problems> {
+    load_from(path, sources, KeysFrom::LastGood)
+}
+
+/// Where key records come from.
+#[derive(Clone, Copy)]
+pub(super) enum KeysFrom<'k> {
+    /// `keys.file`, of which something may be known already.
+    File(Option<Known<'k>>),
+    /// What was last in force ([`State::last_good`]).
+    LastGood,
+}
+
+fn load_from(path: &Path, sources: &mut Sources, keys: KeysFrom<'_>) -> Result<Loaded, Problems> {
     let whole_file = |what: &str, help: &str| Problems(vec![Problem::of_file(Severity::Error, path, what, help)]);
     let bytes = sources.read(path).map_err(|error| match files::unreadable(&error) {
         (what, _) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -41,7 +63,7 @@ pub fn load_again(path: &Path, sources: &mut Sources, known: Option<Known<'_>>) 
         (what, help) => whole_file(&what, &help),
     })?;
     match std::str::from_utf8(&bytes) {
-        Ok(text) => load_with(path, text, sources, known),
+        Ok(text) => load_with(path, text, sources, keys),
         Err(error) => {
             let line = bytes[..error.valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
             Err(whole_file(
@@ -59,12 +81,12 @@ pub fn load_again(path: &Path, sources: &mut Sources, known: Option<Known<'_>>) 
 /// As [`load`].
 #[cfg(test)]
 pub(super) fn load_text(file: &Path, text: &str) -> Result<Loaded, Problems> {
-    load_with(file, text, &mut Sources::default(), None)
+    load_with(file, text, &mut Sources::default(), KeysFrom::File(None))
 }
 
-fn load_with(file: &Path, text: &str, sources: &mut Sources, known: Option<Known<'_>>) -> Result<Loaded, Problems> {
+fn load_with(file: &Path, text: &str, sources: &mut Sources, keys: KeysFrom<'_>) -> Result<Loaded, Problems> {
     let report = Report::new();
-    let config = read(file, text, sources, known, &report);
+    let config = read(file, text, sources, keys, &report);
     let refused = report.has_errors();
     let problems = report.into_problems();
     match config {
@@ -81,7 +103,7 @@ pub(super) fn read(
     file: &Path,
     text: &str,
     sources: &mut Sources,
-    known: Option<Known<'_>>,
+    keys_from: KeysFrom<'_>,
     report: &Report,
 ) -> Option<Config> {
     let source = Source::new(file, text);
@@ -122,6 +144,7 @@ pub(super) fn read(
     let (ingress, ingress_places) = ingress::read(&ingress_table, &files);
     let (admin, admin_places) = admin::read(&root.section("admin"), &files);
     let keys_table = root.section("keys");
+    let expiry = expiry::read(&keys_table.section("expiry"), &files);
     let keys = keys::read(&keys_table, &files);
     let identity = identity::read(&root.section("identity"));
     let user_tokens = user_tokens::read(&root, &files, &plan_names, &credentials);
@@ -147,11 +170,17 @@ pub(super) fn read(
         .iter()
         .map(|(environment, _)| environment.clone())
         .collect();
-    let records = match (&keys, keys_table.get("file")) {
-        (Some(keys), Some(item)) if !source.has_syntax_errors() && is_there(&keys.file, &item, &files) => {
+    let (key_file, known) = match keys_from {
+        KeysFrom::File(known) => (keys.as_ref().map(|keys| keys.file.clone()), known),
+        KeysFrom::LastGood => (state.as_ref().map(State::last_good), None),
+    };
+    let records = match (&keys, keys_table.get("file"), key_file) {
+        (Some(keys), Some(item), Some(key_file))
+            if !source.has_syntax_errors() && is_there(&key_file, &item, &files) =>
+        {
             let mut scope = Scope::new(&plan_values, &environment_values, keys, limits.keys, clock::unix());
             scope.permissions = Some(Catalogue::new(demands::catalogue(&routes, &permissions)));
-            let records = records::load_again(&keys.file, &mut scope, &mut files.sources(), known, report);
+            let records = records::load_again(&key_file, &mut scope, &mut files.sources(), known, report);
             checks::plans(&plans, &environments, &records);
             checks::environments(&environments, &records);
             checks::key_prefixes(&environments, &credentials);
@@ -162,7 +191,7 @@ pub(super) fn read(
             quotas::check_state(&plans, &records, state_item.is_some(), &item.key_place());
             Some(records)
         }
-        (_, _) => None,
+        (_, _, _) => None,
     };
     drop((ingress_table, root));
     *sources = files.into_sources();
@@ -173,6 +202,7 @@ pub(super) fn read(
         upstreams: upstreams.upstreams,
         default_upstream: upstreams.default,
         keys: keys?,
+        expiry,
         credentials,
         user_tokens,
         environments: environment_values,

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::files::Files;
+use super::problem::Problems;
 use super::reader::{Item, Table};
-use super::units;
+use super::{part, units};
 
 /// What is kept is kept for at least that long.
 const DAY: Duration = Duration::from_hours(24);
@@ -32,6 +33,48 @@ impl Default for State {
             audit_retention: Duration::from_hours(400 * 24),
         }
     }
+}
+
+/// Reads `[state]` alone of the configuration in the file at `path`.
+///
+/// # Errors
+/// Every problem of the section, when at least one of them is an error.
+pub fn load(path: &Path) -> Result<Option<State>, Problems> {
+    part::load(path, |root, files| read(root.get("state").as_ref(), files, None))
+}
+
+impl State {
+    /// Where the keys are kept that were last in force.
+    #[must_use]
+    pub fn last_good(&self) -> PathBuf {
+        self.beside(".keys.jsonl")
+    }
+
+    /// Where revocations are remembered.
+    #[must_use]
+    pub fn revocations(&self) -> PathBuf {
+        self.beside(".revocations")
+    }
+
+    /// A file beside the state itself, whatever links lead to it.
+    fn beside(&self, suffix: &str) -> PathBuf {
+        let mut path = real(&self.path).into_os_string();
+        path.push(suffix);
+        path.into()
+    }
+}
+
+/// Where the file at `path` itself is, or will be: two links to one file, or to none yet, lead to one place.
+#[must_use]
+pub fn real(path: &Path) -> PathBuf {
+    if let Ok(real) = path.canonicalize() {
+        return real;
+    }
+    let target = std::fs::read_link(path).ok();
+    let target = target.and_then(|target| Some(path.parent()?.join(target)));
+    target
+        .filter(|target| target != path)
+        .unwrap_or_else(|| path.to_owned())
 }
 
 /// Reads `[state]`; `None` where nothing is to be remembered. `keys` is where keys are read from.
@@ -68,10 +111,18 @@ pub(super) fn read(item: Option<&Item<'_>>, files: &Files, keys: Option<&Path>) 
         );
         return None;
     }
-    Some(State {
+    let state = State {
         path,
         flush,
         usage_retention,
         audit_retention,
-    })
+    };
+    if keys == Some(&state.last_good()) {
+        item.error(
+            "would keep a copy of the keys where the keys themselves are",
+            "give the state another name, for example \"keygate.db\"",
+        );
+        return None;
+    }
+    Some(state)
 }

@@ -11,6 +11,8 @@ pub struct Telemetry {
     pub level: LogLevel,
     /// `access_log = "all" | "refused" | "off" | { sample = 0.01 }`, default `all`.
     pub access_log: AccessLog,
+    /// `audit_log`: whether what goes on record is a log line too, at every level; default true.
+    pub audit_log: bool,
 }
 
 /// One line, one event.
@@ -65,10 +67,12 @@ pub(super) fn read(table: &Table<'_>) -> Telemetry {
         ])
     });
     let access_log = table.get("access_log").and_then(|item| read_access_log(&item));
+    let audit_log = table.get("audit_log").and_then(|item| item.boolean());
     Telemetry {
         format: format.unwrap_or(LogFormat::Json),
         level: level.unwrap_or(LogLevel::Info),
         access_log: access_log.unwrap_or(AccessLog::All),
+        audit_log: audit_log.unwrap_or(true),
     }
 }
 

@@ -40,6 +40,12 @@ impl MaxStale {
             .map(|(_, limit)| *limit)
     }
 
+    /// When the first permission closes.
+    #[must_use]
+    pub fn shortest(&self) -> Option<Duration> {
+        self.0.iter().map(|(_, limit)| *limit).min()
+    }
+
     /// Whether nothing is ever closed.
     #[must_use]
     pub fn is_off(&self) -> bool {

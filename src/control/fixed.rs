@@ -16,6 +16,7 @@ pub(super) struct Fixed {
     argon2_concurrency: usize,
     log_format: LogFormat,
     log_level: LogLevel,
+    audit_log: bool,
     state: Option<State>,
 }
 
@@ -29,6 +30,7 @@ impl Fixed {
             argon2_concurrency: config.keys.argon2_concurrency,
             log_format: config.telemetry.format,
             log_level: config.telemetry.level,
+            audit_log: config.telemetry.audit_log,
             state: config.state.clone(),
         }
     }
@@ -46,6 +48,7 @@ impl Fixed {
             ),
             ("telemetry.log_format", self.log_format != next.log_format),
             ("telemetry.log_level", self.log_level != next.log_level),
+            ("telemetry.audit_log", self.audit_log != next.audit_log),
             ("state", self.state != next.state),
         ];
         options

@@ -74,7 +74,9 @@ impl Control {
             revoked_at: since.unwrap_or(now),
             reason,
         };
-        self.current.update(|policy| policy.revoking([&tombstone]));
+        if let Some((before, _)) = self.current.update(|policy| policy.revoking([&tombstone])) {
+            self.retired.add(before);
+        }
         let generation = self.current.version();
         let revoked_at = tombstone.revoked_at;
         let (remembered, enforced) = tokio::join!(

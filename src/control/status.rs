@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Control;
+use super::reload::Held;
 use crate::config::Config;
 use crate::config::routes::{Enforcement, Route};
 use crate::lifecycle::Stage;
@@ -25,8 +26,15 @@ pub struct Status {
     pub generation_since: i64,
     /// Since when the process runs, and counts what is below; Unix seconds.
     pub started: i64,
-    /// `applied`, or `refused` where the files on disk are not what is in force.
+    /// `applied`, or `refused` or `held` where the files on disk are not what is in force.
     pub last_reload: String,
+    /// What waits for somebody to accept it.
+    pub held: Option<Held>,
+    /// Where the keys in force are not those of the key file, which could not be used at the start: when they were last seen in
+    /// it; Unix seconds.
+    pub last_good: Option<i64>,
+    /// For how many seconds the key files have not been seen to be readable and valid.
+    pub keys_age: i64,
     /// Whether the process is about to end.
     pub draining: bool,
     /// How many keys are in each state.
@@ -108,17 +116,21 @@ pub(super) fn of(control: &Control, policy: &Policy, now: i64) -> Status {
     let legacy = legacy(config, &metrics.migration, now);
     let (enforcing_would_refuse, verdict) = verdict(config, &observed, &legacy);
     let keys = policy.keyring().count_by_state(policy.revocations(), now);
+    let held = control.reloads.held();
     Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         generation: policy.generation,
         generation_since: metrics.last_reload.get(),
         started: control.started,
-        last_reload: if metrics.reload_failed.get() == 0 {
-            "applied"
-        } else {
-            "refused"
+        last_reload: match (&held, metrics.reload_failed.get()) {
+            (Some(_), _) => "held",
+            (None, 0) => "applied",
+            (None, _) => "refused",
         }
         .to_owned(),
+        held,
+        last_good: control.reloads.last_good(),
+        keys_age: metrics.keys_age(now),
         draining: *control.conductor.stages().borrow() > Stage::Serving,
         keys: keys
             .map(|(state, count)| Keys {

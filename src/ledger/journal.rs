@@ -15,20 +15,16 @@ use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::store::real;
 use crate::config::records::Tombstone;
 use crate::config::state::State;
 use crate::policy::revocations::Revocations;
 use crate::secret::Digest;
-
-/// What stands behind the state's path in the journal's.
-const SUFFIX: &str = ".revocations";
 
 /// The journal of revocations.
 #[derive(Debug)]
@@ -68,7 +64,7 @@ impl Journal {
     /// # Errors
     /// See [`JournalError`].
     pub fn open(state: &State) -> Result<(Self, Vec<Tombstone>), JournalError> {
-        let path = beside(&state.path);
+        let path = state.revocations();
         let refused = |error| JournalError::File(path.clone(), error);
         let text = match std::fs::read(&path) {
             Ok(bytes) => bytes,
@@ -157,13 +153,6 @@ fn read_line(bytes: &[u8]) -> Option<Tombstone> {
     })
 }
 
-/// Through links, as the state itself: two links to one state have one journal.
-fn beside(state: &Path) -> PathBuf {
-    let mut path = real(state).into_os_string();
-    path.push(SUFFIX);
-    path.into()
-}
-
 impl fmt::Display for JournalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -186,6 +175,8 @@ impl std::error::Error for JournalError {}
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
+
+    use std::path::Path;
 
     use super::*;
 

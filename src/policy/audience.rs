@@ -42,6 +42,7 @@ impl Refusal {
             Self::SourceDenied => "The API key may not be used from this address.",
             Self::EnvironmentDenied(_) => "The API key does not belong to this environment.",
             Self::PermissionDenied => "The API key does not have the permission that this request needs.",
+            Self::KeysStale => "Callers cannot be checked well enough for this at the moment; try again.",
             Self::SubscriptionDenied => "The API key does not have the subscription that this request needs.",
             Self::TenantDenied => "The API key does not reach this organization.",
             Self::HeaderMissing => "A header that this request needs is missing.",
@@ -72,6 +73,7 @@ impl Refusal {
             | Self::RouteUnknown
             | Self::CredentialMalformed(_)
             | Self::SourceDenied
+            | Self::KeysStale
             | Self::HeaderMissing
             | Self::BodyTooLarge
             | Self::Draining => return None,
@@ -92,6 +94,7 @@ impl Refusal {
             | Self::SourceDenied
             | Self::EnvironmentDenied(_)
             | Self::PermissionDenied
+            | Self::KeysStale
             | Self::SubscriptionDenied
             | Self::TenantDenied
             | Self::HeaderMissing

@@ -10,7 +10,7 @@
 //! 7. state: not revoked, not disabled, begun, not expired
 //! 8. network: the client's address is one of the key's `allowed_sources`
 //! 9. environment: the key's prefix and its record agree, and the route takes it
-//! 10. permission, subscription, tenant, required headers: what the route demands ([`super::rules`])
+//! 10. permission, keys that are fresh enough for it, subscription, tenant, required headers: what the route demands ([`super::rules`])
 //! 11. the path, read as the chosen upstream reads it
 //! 12. the body's length, where the head declares it: what is refused for it is not charged
 //! 13. concurrency, then rate and quota: all windows and quotas, or none
@@ -332,6 +332,14 @@ impl<'a> Walk<'a> {
             self.record.ask(Rule::Permission);
             self.record.found(|| told::permission(permission, caller));
             rules::permission(route, caller)?;
+        }
+        let max_stale = &self.policy.config.keys.max_stale;
+        // Users are not in the key files.
+        if caller.key.is_some() && !max_stale.is_off() {
+            self.record.ask(Rule::Freshness);
+            let age = self.policy.freshness().age(self.now.unix);
+            self.record.found(|| format!("the key files were seen {age} s ago"));
+            rules::freshness(route, caller, max_stale, age)?;
         }
         if route.subscription.is_some() {
             self.record.ask(Rule::Subscription);

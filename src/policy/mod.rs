@@ -15,7 +15,9 @@ pub mod bond;
 pub mod caller;
 pub mod credential;
 mod decide;
+mod expiry;
 pub mod forwarded;
+pub mod freshness;
 pub mod head;
 pub mod header_law;
 pub mod hygiene;
@@ -55,6 +57,7 @@ use crate::config::routes::{Access, Parameter, Subscription};
 use crate::config::upstreams::{Paths, Upstream};
 use audience::Audience;
 use caller::{Caller, IdentityHeaders};
+use freshness::Freshness;
 use header_law::HeaderLaw;
 use keyring::{KeyIndex, Keyring};
 use limits::{Balances, Failures};
@@ -124,6 +127,7 @@ struct Running {
     users: UserAccounts,
     user_keys: FetchedKeys,
     failures: Mutex<Option<Arc<Failures>>>,
+    freshness: Freshness,
 }
 
 impl Policy {
@@ -235,6 +239,12 @@ impl Policy {
             revocations,
             parts: Arc::new(parts),
         })
+    }
+
+    /// When the key files were last seen to be readable and valid, in this generation and all before and after it.
+    #[must_use]
+    pub fn freshness(&self) -> &Freshness {
+        &self.running.freshness
     }
 
     /// What has been spent of quotas, in this generation and all before and after it.

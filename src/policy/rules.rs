@@ -18,7 +18,8 @@ use super::credential::fields::{self, Decoded};
 use super::head::ClientHead;
 use super::refusal::Refusal;
 use super::route::Routes;
-use crate::config::routes::{Parameter, RequiredHeader, Route, Subscription};
+use crate::config::routes::{Parameter, Permission, RequiredHeader, Route, Subscription};
+use crate::config::trust::MaxStale;
 
 /// The caller's environment is one of the route's.
 pub(super) fn environment(route: &Route, caller: &Caller) -> Result<(), Refusal> {
@@ -37,6 +38,20 @@ pub(super) fn permission(route: &Route, caller: &Caller) -> Result<(), Refusal> 
     } else {
         Err(Refusal::PermissionDenied)
     }
+}
+
+/// What the caller is here for is open: the key files have been seen lately enough. Of several permissions that would do, one
+/// that the caller has must be open; of those that are all needed, each. What is not asked for is told as `*` is.
+pub(super) fn freshness(route: &Route, caller: &Caller, most: &MaxStale, age: u64) -> Result<(), Refusal> {
+    let is_open = |permission: Option<&str>| most.of(permission).is_none_or(|most| age <= most.as_secs());
+    let open = match &route.permission {
+        None => is_open(None),
+        Some(Permission::Any(names)) => names
+            .iter()
+            .any(|name| caller.permissions.contains(name) && is_open(Some(name))),
+        Some(Permission::All(names)) => names.iter().all(|name| is_open(Some(name))),
+    };
+    if open { Ok(()) } else { Err(Refusal::KeysStale) }
 }
 
 /// The caller has the subscription that the route, or the request, names.

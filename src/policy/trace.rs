@@ -34,6 +34,8 @@ pub enum Rule {
     Environment,
     /// What it may do.
     Permission,
+    /// Whether the key files have been seen lately.
+    Freshness,
     /// What it is subscribed to.
     Subscription,
     /// Whose data the request names.
@@ -97,6 +99,7 @@ impl Rule {
             Self::Network => "network",
             Self::Environment => "environment",
             Self::Permission => "permission",
+            Self::Freshness => "freshness",
             Self::Subscription => "subscription",
             Self::Tenant => "tenant",
             Self::RequiredHeaders => "required_headers",
@@ -126,6 +129,7 @@ impl Rule {
             Self::Network => "the key may come from there",
             Self::Environment => "the key's prefix and its record agree",
             Self::Permission => "the key may do this",
+            Self::Freshness => "the key files have been seen lately",
             Self::Subscription => "the key is subscribed",
             Self::Tenant => "the request is about the key's organization",
             Self::RequiredHeaders => "the other headers that the route needs are there",

@@ -115,7 +115,7 @@ impl Client {
     }
 
     /// One of its exchanges was withdrawn. One that is not answered gets an answer; an HTTP/2 stream is reset; what is left of
-    /// an answer over HTTP/1.1, even what only waits for the client to take it, goes with the connection.
+    /// an answer over HTTP/1.1, even what only waits for the client to take it, goes with the connection, which breaks.
     pub(super) fn end_midway(&self, exchange: &Exchange) {
         match self.streams {
             Streams::One(_) if exchange.is_answered() => {
@@ -297,6 +297,10 @@ async fn http1(place: &Place, peer: Peer, terms: &Terms, stream: Prefixed<Stream
     })
     .await;
     match end {
+        End::Cut if client.is_cut.get() => {
+            let (stream, _) = connection.into_parts().io.into_inner().into_inner();
+            stream.get_ref().break_on_drop();
+        }
         End::Cut | End::Broken => {}
         End::Served => {
             let parts = connection.into_parts();

@@ -26,6 +26,23 @@ pub enum Stream {
     Tls(Box<TlsStream<Socket>>),
 }
 
+impl Stream {
+    /// When this is dropped, what the kernel still holds for the other side goes with it, and the other side sees a connection
+    /// that broke, where an end in good order could pass for that of what was being sent.
+    pub fn break_on_drop(&self) {
+        let socket = match self {
+            Self::Clear(socket) => socket,
+            Self::Tls(stream) => stream.get_ref().0,
+        };
+        match socket {
+            // It may be broken already.
+            Socket::Tcp(socket) => drop(socket.set_zero_linger()),
+            // There is no other end to such a connection.
+            Socket::Unix(_) => {}
+        }
+    }
+}
+
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {

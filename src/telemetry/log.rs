@@ -48,7 +48,14 @@ pub fn install(options: &Telemetry) -> Writer {
         .with_target("keygate", level)
         .with_target("access", level)
         // What goes on record does so at every level.
-        .with_target("audit", level.max(LevelFilter::INFO));
+        .with_target(
+            "audit",
+            if options.audit_log {
+                LevelFilter::INFO
+            } else {
+                LevelFilter::OFF
+            },
+        );
     let lines = fmt()
         .with_max_level(level.max(LevelFilter::INFO))
         .with_writer(writer)

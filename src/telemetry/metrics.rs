@@ -1,6 +1,6 @@
 //! Metrics in the text format that Prometheus scrapes: `keygate_*`, base units, no label that grows with keys.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -37,6 +37,11 @@ pub struct Metrics {
     pub generation: Gauge,
     /// `keygate_reload_failed`: 1 while the files on disk are refused and an older generation is in force.
     pub reload_failed: Gauge,
+    /// When the key files were last seen to be readable and valid; Unix seconds. Told as `keygate_keys_age_seconds`.
+    pub keys_seen: AtomicI64,
+    keys_age: Gauge,
+    /// `keygate_keys_last_good`: 1 while the keys in force are those that were last in force before the start.
+    pub keys_last_good: Gauge,
     /// `keygate_reload_held`: 1 while the files on disk would drop so many keys that somebody has to accept it.
     pub reload_held: Gauge,
     /// `keygate_reloads_total{result="applied|held|refused"}`
@@ -45,6 +50,10 @@ pub struct Metrics {
     pub last_reload: Gauge,
     /// `keygate_keys{state}`, counted when the generation was applied.
     pub keys: Family<State, Gauge>,
+    /// `keygate_keys_expiring{within}`: keys that are good and end within that.
+    keys_expiring: Family<Within, Gauge>,
+    /// `keygate_alert_deliveries_total{result="delivered|failed|dropped"}`: webhooks, by what became of them.
+    pub alert_deliveries: Family<Outcome, Counter>,
     /// `keygate_passages_total{passage="key"}`: held apart like `forwarded`.
     pub passed_by_key: Counter,
     /// `keygate_passages_total{passage="key|user|delegated|public|legacy|would_refuse"}`: requests let through, as what.
@@ -107,8 +116,15 @@ pub struct Limit {
 /// How a reload ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Outcome {
-    /// `applied`, `held` or `refused`, of a fetch `fetched` or `failed`.
+    /// `applied`, `held` or `refused`; of a fetch `fetched` or `failed`; of a webhook `delivered`, `failed` or `dropped`.
     pub result: &'static str,
+}
+
+/// Within which time a key ends.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Within {
+    /// As in `keys.expiry.alerts`: `14d`.
+    within: String,
 }
 
 /// Why a request would have been refused.
@@ -181,10 +197,15 @@ impl Default for Metrics {
             slow_verifications: Counter::default(),
             generation: Gauge::default(),
             reload_failed: Gauge::default(),
+            keys_seen: AtomicI64::new(clock::unix()),
+            keys_age: Gauge::default(),
+            keys_last_good: Gauge::default(),
             reload_held: Gauge::default(),
             reloads: Family::default(),
             last_reload: Gauge::default(),
             keys: Family::default(),
+            keys_expiring: Family::default(),
+            alert_deliveries: Family::default(),
             passed_by_key: passages.get_or_create_owned(&Passage { passage: "key" }),
             passages,
             user_keys: Gauge::default(),
@@ -225,6 +246,19 @@ impl Metrics {
             .observe(lag.as_secs_f64());
     }
 
+    /// How many keys end within this; `None` where that is told no more.
+    pub fn keys_expiring(&self, within: String, keys: Option<usize>) {
+        let within = Within { within };
+        match keys {
+            Some(keys) => drop(
+                self.keys_expiring
+                    .get_or_create(&within)
+                    .set(i64::try_from(keys).unwrap_or(i64::MAX)),
+            ),
+            None => drop(self.keys_expiring.remove(&within)),
+        }
+    }
+
     /// Everything, in the text format (OpenMetrics 1.0). `dropped` counts the log lines that were given up.
     #[must_use]
     pub fn render(&self, dropped: Option<&ErrorCounter>) -> String {
@@ -232,10 +266,17 @@ impl Metrics {
             let lines = u64::try_from(dropped.dropped_lines()).unwrap_or(u64::MAX);
             self.log_lines_dropped.inner().store(lines, Ordering::Relaxed);
         }
+        self.keys_age.set(self.keys_age(clock::unix()));
         self.tell_migration(clock::unix());
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry).expect("a String takes every write");
         text
+    }
+
+    /// For how many seconds nobody has seen the key files to be readable and valid.
+    #[must_use]
+    pub fn keys_age(&self, now: i64) -> i64 {
+        now.saturating_sub(self.keys_seen.load(Ordering::Relaxed)).max(0)
     }
 
     fn tell_migration(&self, now: i64) {
@@ -264,6 +305,9 @@ impl Metrics {
         }
         for result in ["fetched", "failed"] {
             self.user_key_fetches.get_or_create(&Outcome { result }).inc_by(0);
+        }
+        for result in ["delivered", "failed", "dropped"] {
+            self.alert_deliveries.get_or_create(&Outcome { result }).inc_by(0);
         }
         for limit in ["connections", "connections_per_source"] {
             self.connections_refused.get_or_create(&Limit { limit }).inc_by(0);
@@ -310,6 +354,16 @@ impl Metrics {
             self.reload_failed.clone(),
         );
         registry.register(
+            "keys_last_good",
+            "1 since a start on the last good keys because the key file could not be used, until it can",
+            self.keys_last_good.clone(),
+        );
+        registry.register(
+            "keys_age_seconds",
+            "Time since the key files were last seen to be readable and valid",
+            self.keys_age.clone(),
+        );
+        registry.register(
             "reload_held",
             "1 while the files on disk are held because they would drop a large share of the keys",
             self.reload_held.clone(),
@@ -324,6 +378,16 @@ impl Metrics {
             "keys",
             "Key records by state when the generation was applied",
             self.keys.clone(),
+        );
+        registry.register(
+            "keys_expiring",
+            "Valid keys that end within so long",
+            self.keys_expiring.clone(),
+        );
+        registry.register(
+            "alert_deliveries",
+            "Webhooks about ends of keys, by what became of them",
+            self.alert_deliveries.clone(),
         );
         registry.register(
             "would_refuse",

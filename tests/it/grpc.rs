@@ -19,14 +19,17 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use crate::harness::{ALPHA, Gate, H2Client, Setup, Upstream, block_on, exchange, post, presents};
 
 /// A gRPC health service whose interceptor records the metadata that reached it.
-struct Service {
-    address: SocketAddr,
-    reporter: HealthReporter,
+pub struct Service {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What it tells.
+    pub reporter: HealthReporter,
     seen: Arc<Mutex<Vec<http::HeaderMap>>>,
 }
 
 impl Service {
-    fn start() -> Self {
+    /// Serves on a free TCP port until the test process ends.
+    pub fn start() -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -73,7 +76,7 @@ impl Service {
 
 /// Presents a key with every call.
 #[derive(Clone)]
-struct Presents(Option<&'static str>);
+pub struct Presents(Option<&'static str>);
 
 impl Interceptor for Presents {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
@@ -86,7 +89,8 @@ impl Interceptor for Presents {
     }
 }
 
-async fn client(gate: &Gate, key: Option<&'static str>) -> HealthClient<InterceptedService<Channel, Presents>> {
+/// A client of its own that presents this key.
+pub async fn client(gate: &Gate, key: Option<&'static str>) -> HealthClient<InterceptedService<Channel, Presents>> {
     let channel = Channel::from_shared(format!("http://{}", gate.ingress()))
         .unwrap()
         .connect()
@@ -95,7 +99,8 @@ async fn client(gate: &Gate, key: Option<&'static str>) -> HealthClient<Intercep
     HealthClient::with_interceptor(channel, Presents(key))
 }
 
-fn check(service: &str) -> HealthCheckRequest {
+/// A question for this service's health.
+pub fn check(service: &str) -> HealthCheckRequest {
     HealthCheckRequest {
         service: service.to_owned(),
     }

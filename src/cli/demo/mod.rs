@@ -89,7 +89,7 @@ impl Stage {
         let mut read = Sources::default();
         let config = config::load(&sandbox.config_file(), &mut read)?.config;
         let log = log::install(&config.telemetry);
-        let running = app::start(config, read, Some(&log))?;
+        let running = app::start(config, read, None, Some(&log))?;
         Ok(Self {
             sandbox,
             service,

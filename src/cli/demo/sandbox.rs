@@ -136,6 +136,7 @@ drain = "1s"
 log_format = "text"
 log_level = "{level}"
 access_log = "{access}"
+audit_log = {log}
 "#
     )
 }

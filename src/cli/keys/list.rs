@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
+use serde::Serialize;
 
 use super::store::Store;
 use super::{Where, arguments, show};
 use crate::cli::output::{print, tell};
 use crate::clock;
 use crate::config::records::{Dead, KeyState, View};
+use crate::ledger::read::LastUse;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -24,8 +26,8 @@ Examples:
 
 /// On narrower terminals, lines are left to the terminal to break.
 const NARROW: u16 = 100;
-/// Columns that are copied from, and so are never broken: id, state, expires, hint.
-const UNBROKEN: [usize; 4] = [0, 5, 6, 7];
+/// Columns that are copied from, and so are never broken: id, state, expires, hint, last use.
+const UNBROKEN: [usize; 5] = [0, 5, 6, 7, 8];
 
 /// Arguments of `keygate keys list`.
 #[derive(Debug, Args)]
@@ -48,6 +50,14 @@ pub struct List {
     /// Print a JSON array with everything that a record says, except hashes and metadata.
     #[arg(long)]
     json: bool,
+}
+
+/// A key, and when it was last used, as far as that is known.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    view: View,
+    last_use: Option<LastUse>,
 }
 
 /// A state, as an argument.
@@ -84,18 +94,24 @@ impl List {
         let mut store = Store::open(&self.place, now)?;
         let records = store.records()?;
         let dead = Dead::of(&records);
-        let shown: Vec<View> = records
+        let mut last_use = store.last_use();
+        let views = records
             .keys
             .iter()
-            .map(|key| View::of(key, &records, &store.scope, &dead, now))
+            .map(|key| View::of(key, &records, &store.scope, &dead, now));
+        let shown: Vec<Shown> = views
             .filter(|view| self.wants(view, now))
+            .map(|view| Shown {
+                last_use: last_use.remove(&view.id),
+                view,
+            })
             .collect();
         let text = if self.json {
             format!("{:#}\n", serde_json::to_value(&shown)?)
         } else if io::stdout().is_terminal() {
             table(&shown)
         } else {
-            shown.iter().map(|view| columns(view).join("\t") + "\n").collect()
+            shown.iter().map(|one| columns(one).join("\t") + "\n").collect()
         };
         print(&text)?;
         if shown.is_empty() && io::stderr().is_terminal() {
@@ -130,7 +146,9 @@ impl List {
     }
 }
 
-fn columns(view: &View) -> [String; 8] {
+fn columns(shown: &Shown) -> [String; 9] {
+    let view = &shown.view;
+    let last_use = shown.last_use.as_ref();
     [
         view.id.clone(),
         view.name.clone(),
@@ -140,10 +158,11 @@ fn columns(view: &View) -> [String; 8] {
         view.state.word().to_owned(),
         show::expires(view),
         view.hint.clone().unwrap_or_else(|| "-".to_owned()),
+        last_use.map_or_else(|| "-".to_owned(), |last| last.used_at.clone()),
     ]
 }
 
-fn table(shown: &[View]) -> String {
+fn table(shown: &[Shown]) -> String {
     if shown.is_empty() {
         return String::new();
     }
@@ -157,6 +176,7 @@ fn table(shown: &[View]) -> String {
         "STATE",
         "EXPIRES",
         "HINT",
+        "LAST USED",
     ]);
     if table.width().is_some_and(|width| width >= NARROW) {
         table.set_content_arrangement(ContentArrangement::Dynamic);

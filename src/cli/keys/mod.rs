@@ -8,10 +8,12 @@ mod change;
 mod import;
 mod list;
 mod new;
+mod push;
 mod rotate;
 mod show;
 mod store;
 mod trail;
+mod unused;
 mod verify;
 
 use std::path::PathBuf;
@@ -34,7 +36,7 @@ pub enum Command {
     /// List keys, without their secrets.
     ///
     /// A table on a terminal. Elsewhere one line per key, its columns separated by tabs and without a heading: id, name,
-    /// organization, environment, permissions, state, expires, hint.
+    /// organization, environment, permissions, state, expires, hint, last use (where [state] remembers it).
     #[command(after_help = list::EXAMPLES)]
     List(list::List),
     /// Show one key, without its secret.
@@ -42,9 +44,11 @@ pub enum Command {
     Show(Target),
     /// Revoke a key for good.
     ///
-    /// Its record stays and says so, and a tombstone behind it keeps the key's id and its secrets from ever being accepted
-    /// again, even where somebody puts an older record back. A running Keygate notices the file by itself, and ends what is
-    /// open under the key. Revoking a revoked key changes nothing and exits 0.
+    /// Goes two ways, and says how long each took. A running sidecar is told through its admin listener: it refuses the key at
+    /// once, ends what is open under it, remembers that in [state], and answers when nothing goes on. And the key file: the
+    /// record stays and says so, and a tombstone behind it keeps the key's id and its secrets from ever being accepted again,
+    /// even where somebody puts an older record back. One of the two is enough to exit 0; where the file is read-only, as a
+    /// mounted Secret is, the sidecar is told all the same. Revoking a revoked key changes nothing and exits 0.
     #[command(after_help = change::REVOKE_EXAMPLES)]
     Revoke(change::Revoke),
     /// Turn a key off until it is enabled again.
@@ -75,6 +79,13 @@ pub enum Command {
     /// do, are not looked at.
     #[command(after_help = verify::EXAMPLES)]
     Verify(verify::Verify),
+    /// List keys that were not used for a while, and those that may do more than they were used for.
+    ///
+    /// Looks at keys that are accepted now, and at what [state] remembers of their use. A table on a terminal. Elsewhere one
+    /// line per key, its columns separated by tabs and without a heading: id, name, organization, last used (or never), age
+    /// (young: made since then), and the permissions of its record that no route asked it for.
+    #[command(after_help = unused::EXAMPLES)]
+    Unused(unused::Unused),
 }
 
 /// Where keys are.
@@ -118,6 +129,7 @@ impl Command {
             Self::Rotate(rotate) => rotate.run(),
             Self::Import(import) => import.run(),
             Self::Verify(verify) => verify.run(),
+            Self::Unused(unused) => unused.run(),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Where a command finds keys: through the configuration, or in a file that is named.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::Where;
 use crate::cli::failure::BadInput;
+use crate::cli::output::tell;
 use crate::cli::progress::{READING, patiently};
 use crate::config::key_settings::KeySettings;
 use crate::config::keys::Pepper;
@@ -12,9 +14,10 @@ use crate::config::records::{self, Records, Scope};
 use crate::config::sources::Sources;
 use crate::control::keyfile::Place;
 use crate::control::mint::Prefixes;
+use crate::ledger::read::{self, LastUse};
 
 /// The configuration of a command that was not told another.
-const DEFAULT_CONFIG: &str = "./config.toml";
+pub(super) const DEFAULT_CONFIG: &str = "./config.toml";
 
 /// What a command works on.
 pub(super) struct Store {
@@ -66,6 +69,18 @@ impl Store {
             root: self.root.clone(),
             file: self.file.clone().unwrap_or_else(|| self.root.clone()),
         }
+    }
+
+    /// When each key was last used, as far as there is a state that remembers it.
+    pub(super) fn last_use(&self) -> HashMap<String, LastUse> {
+        // Before the first start there is none.
+        let Some(state) = self.state().filter(|state| state.exists()) else {
+            return HashMap::new();
+        };
+        read::last_use(state).unwrap_or_else(|error| {
+            tell(format_args!("keygate: nothing is known of last use: {error}"));
+            HashMap::new()
+        })
     }
 
     /// What new secrets begin with.

@@ -74,7 +74,7 @@ pub struct Origin {
 }
 
 /// Whom a key belongs to.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Organization {
     /// Stable id.
     pub id: String,
@@ -104,7 +104,7 @@ pub struct Tombstone {
 }
 
 /// One key record.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     /// Public and stable; what logs and metrics show. Visible ASCII, at most 128 bytes.
     pub id: String,

@@ -48,6 +48,14 @@ pub(super) struct Network(pub(super) IpNet);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Seconds(pub(super) i64);
 
+/// As [`Seconds`], or `0`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Overlap(pub(super) i64);
+
+/// What names the content of files: 64 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Digest(pub(super) String);
+
 /// How many entries a page has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Limit(pub(super) usize);
@@ -128,6 +136,29 @@ impl FromStr for Seconds {
         seconds(text)
             .map(Self)
             .ok_or("it is 1 to 99999 and one of s, m, h, d, for example 90d")
+    }
+}
+
+impl FromStr for Overlap {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let none = (text == "0").then_some(0);
+        none.or_else(|| seconds(text))
+            .map(Self)
+            .ok_or("it is 1 to 99999 and one of s, m, h, d, for example 24h; or 0")
+    }
+}
+
+impl FromStr for Digest {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let fits = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f');
+        if text.len() == 64 && text.bytes().all(fits) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err("it is 64 hexadecimal digits")
     }
 }
 

@@ -18,6 +18,10 @@ pub(super) enum Route {
     ListKeys,
     CreateKey,
     ShowKey,
+    RotateKey,
+    RevokeKey,
+    DisableKey,
+    EnableKey,
     OpenApi,
 }
 
@@ -36,13 +40,17 @@ pub(super) enum Found {
 
 impl Route {
     /// All of them.
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Status,
         Self::Explain,
         Self::Reload,
         Self::ListKeys,
         Self::CreateKey,
         Self::ShowKey,
+        Self::RotateKey,
+        Self::RevokeKey,
+        Self::DisableKey,
+        Self::EnableKey,
         Self::OpenApi,
     ];
 
@@ -54,6 +62,10 @@ impl Route {
             Self::Reload => "/admin/v1/reload",
             Self::ListKeys | Self::CreateKey => "/admin/v1/keys",
             Self::ShowKey => "/admin/v1/keys/{id}",
+            Self::RotateKey => "/admin/v1/keys/{id}/rotate",
+            Self::RevokeKey => "/admin/v1/keys/{id}/revoke",
+            Self::DisableKey => "/admin/v1/keys/{id}/disable",
+            Self::EnableKey => "/admin/v1/keys/{id}/enable",
             Self::OpenApi => "/admin/v1/openapi.json",
         }
     }
@@ -62,7 +74,13 @@ impl Route {
     pub(super) fn method(self) -> Method {
         match self {
             Self::Status | Self::ListKeys | Self::ShowKey | Self::OpenApi => Method::GET,
-            Self::Explain | Self::Reload | Self::CreateKey => Method::POST,
+            Self::Explain
+            | Self::Reload
+            | Self::CreateKey
+            | Self::RotateKey
+            | Self::RevokeKey
+            | Self::DisableKey
+            | Self::EnableKey => Method::POST,
         }
     }
 
@@ -70,8 +88,8 @@ impl Route {
     pub(super) fn role(self) -> Role {
         match self {
             Self::Status | Self::Explain | Self::ListKeys | Self::ShowKey | Self::OpenApi => Role::Viewer,
-            Self::Reload => Role::Operator,
-            Self::CreateKey => Role::Admin,
+            Self::Reload | Self::RevokeKey | Self::DisableKey | Self::EnableKey => Role::Operator,
+            Self::CreateKey | Self::RotateKey => Role::Admin,
         }
     }
 

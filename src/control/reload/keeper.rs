@@ -2,15 +2,19 @@
 //!
 //! It lives on the [workshop](super::workshop)'s thread alone.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use tracing::info;
+use tracing::{error, info};
 
 use super::guard::{self, Shrinkage};
 use super::requests::{Accept, By, Outcome};
+use super::saved::Saved;
 use super::{Begun, record, tell};
 use crate::clock;
-use crate::config::problem::{Problem, Problems, Severity};
+use crate::config::last_good::{StandIn, emptied_file};
+use crate::config::problem::{Problem, Problems};
 use crate::config::records::{Changes, Known, Records, Tombstone};
 use crate::config::sources::Sources;
 use crate::config::{self, Config, Loaded};
@@ -27,6 +31,12 @@ pub(super) struct Keeper {
     records: Arc<Records>,
     /// What the files held that are in force.
     in_force: Sources,
+    /// Where they are kept for the next start.
+    saved: Option<Saved>,
+    /// Whether the records are from there, and not from the key file.
+    stands_in: bool,
+    /// Whether it has been told that permissions close.
+    stale: bool,
     /// Whether what was read last is valid.
     valid: bool,
 }
@@ -51,17 +61,47 @@ impl Keeper {
     pub(super) fn new(control: Arc<Control>, begun: Begun) -> Self {
         let first = control.current.load();
         tell::in_force(&control.metrics, &first);
-        tell::files(None, &begun.records);
         let started = Fixed::of(&first.config);
-        let keeper = Self {
+        control.reloads.put_in_force(&begun.records, &first.config);
+        let state = first.config.state.as_ref();
+        let saved = state.map(|state| Saved::at(state.last_good()));
+        let mut keeper = Self {
             control,
             started,
             records: begun.records,
             in_force: begun.read,
+            saved,
+            stands_in: begun.stand_in.is_some(),
+            stale: false,
             valid: true,
         };
-        keeper.freshen();
+        match begun.stand_in {
+            None => keeper.freshen(),
+            Some(stand_in) => {
+                // Nothing of it is in force.
+                keeper.in_force = Sources::default();
+                keeper.valid = false;
+                keeper.stand_in(&stand_in);
+            }
+        }
         keeper
+    }
+
+    /// What takes long at the start.
+    pub(super) fn begin(&mut self) {
+        if !self.stands_in {
+            tell::files(None, &self.records);
+            self.save();
+        }
+    }
+
+    /// The start was on other keys than those in the key file.
+    fn stand_in(&self, stand_in: &StandIn) {
+        let control = &self.control;
+        control.metrics.keys_seen.store(stand_in.seen, Ordering::Relaxed);
+        control.reloads.stand_in(Some(stand_in.seen));
+        tell::stand_in(&control.metrics, stand_in, clock::unix());
+        control.audit.record(record::last_good(stand_in));
     }
 
     /// Frees what nobody uses any more; whether there is more.
@@ -74,6 +114,8 @@ impl Keeper {
         let now = seen.look_again();
         if now.same_bytes(seen) && self.valid {
             self.freshen();
+        } else {
+            self.grow_stale();
         }
         now
     }
@@ -122,7 +164,7 @@ impl Keeper {
             }),
         };
         let Loaded { config, warnings } = config::load_again(&previous.config.file, read, known)?;
-        refuse_emptied(&self.records, &config.records)?;
+        self.refuse_emptied(&config.records)?;
         self.valid = true;
         self.freshen();
         if asked.is_some() && read.same_bytes(&self.in_force) {
@@ -186,10 +228,20 @@ impl Keeper {
         let changes = Changes::between(&self.records, &records);
         tell::applied(&control.metrics, &next, &changes, content);
         tell::files(Some(&self.records), &records);
+        if self.stands_in {
+            info!(message = "the key file is in force again");
+            control.metrics.keys_last_good.set(0);
+            control.reloads.stand_in(None);
+        }
         control
             .audit
             .record(record::applied(by, next.generation, &changes, content));
+        control.reloads.put_in_force(&records, &next.config);
         self.records = records;
+        if self.stands_in || !changes.is_empty() {
+            self.save();
+        }
+        self.stands_in = false;
         self.release();
         next.generation
     }
@@ -210,29 +262,60 @@ impl Keeper {
     }
 
     /// The files have been seen, readable and valid.
-    fn freshen(&self) {}
-}
+    fn freshen(&mut self) {
+        let (control, now) = (&self.control, clock::unix());
+        let policy = control.current.load();
+        if std::mem::take(&mut self.stale) {
+            let age = policy.freshness().age(now);
+            info!(message = "the key files are valid again", age_seconds = age);
+            control.audit.record(record::stale(false, age));
+        }
+        policy.freshness().saw(now);
+        control.metrics.keys_seen.store(now, Ordering::Relaxed);
+        if let Some(saved) = &mut self.saved {
+            saved.seen(now);
+        }
+    }
 
-/// A key file that held something and has no byte left is one that is being written: every plain rewrite begins so.
-fn refuse_emptied(previous: &Records, next: &Records) -> Result<(), Problems> {
-    let held_something = |path| previous.files.iter().any(|file| file.path == path && !file.empty);
-    let emptied = next
-        .files
-        .iter()
-        .filter(|file| file.empty && held_something(file.path.clone()));
-    let problems: Vec<Problem> = emptied
-        .map(|file| {
-            Problem::of_file(
-                Severity::Error,
-                &file.path,
-                "is empty now, as if somebody were just writing it",
-                "if it is to hold no keys, write an empty line into it",
-            )
-        })
-        .collect();
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(Problems(problems))
+    /// They have not. Told once, when the first permission closes for it.
+    fn grow_stale(&mut self) {
+        let (control, now) = (&self.control, clock::unix());
+        let policy = control.current.load();
+        let age = policy.freshness().age(now);
+        let shortest = policy.config.keys.max_stale.shortest();
+        if !self.stale && shortest.is_some_and(|shortest| age > shortest.as_secs()) {
+            self.stale = true;
+            error!(
+                message = "the key files have not been readable and valid for so long that permissions close (keys.max_stale)",
+                age_seconds = age
+            );
+            control.audit.record(record::stale(true, age));
+        }
+    }
+
+    fn save(&mut self) {
+        if let Some(saved) = &mut self.saved {
+            saved.keep(&self.records, clock::unix());
+        }
+    }
+
+    /// A key file that held something and has no byte left is one that is being written: every plain rewrite begins so.
+    fn refuse_emptied(&self, next: &Records) -> Result<(), Problems> {
+        let before = &self.records;
+        let held_something = |path: &Path| {
+            let mut files = before.files.iter();
+            // What the key file held that is stood in for, nobody knows.
+            self.stands_in && !before.keys.is_empty() || files.any(|file| file.path == path && !file.empty)
+        };
+        let emptied = next
+            .files
+            .iter()
+            .filter(|file| file.empty && held_something(&file.path));
+        let problems: Vec<Problem> = emptied.map(|file| emptied_file(&file.path)).collect();
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(Problems(problems))
+        }
     }
 }

@@ -12,6 +12,7 @@ mod keeper;
 mod record;
 mod requests;
 mod retired;
+mod saved;
 mod tell;
 mod workshop;
 
@@ -30,10 +31,11 @@ use self::requests::Request;
 use self::workshop::Workshop;
 use super::Control;
 use super::watch::Watch;
+use crate::config::last_good::StandIn;
 use crate::config::records::Records;
 use crate::config::sources::Sources;
 
-pub use self::requests::{By, Held, Outcome, Reloads};
+pub use self::requests::{By, Held, InForce, Outcome, Reloads};
 pub use self::retired::Retired;
 
 /// A burst of changes (an editor's, a volume's) is taken as one: how long it must have been quiet.
@@ -46,8 +48,10 @@ const STORM: Duration = Duration::from_millis(500);
 pub struct Begun {
     /// The files, as they were read.
     pub read: Sources,
-    /// The records in them.
+    /// The records that are in force.
     pub records: Arc<Records>,
+    /// Where they are not those of the key file.
+    pub stand_in: Option<StandIn>,
 }
 
 /// Why the files are looked at.

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::requests::{By, Held};
 use crate::clock;
+use crate::config::last_good::StandIn;
 use crate::config::problem::{Problem, Problems};
 use crate::config::records::{Changes, Kind};
 use crate::ledger::audit::{Action, Entry};
@@ -25,14 +26,17 @@ pub(super) fn applied(by: &By, generation: u64, changes: &Changes, content: Dige
 }
 
 /// The files were not valid.
-pub(super) fn refused(by: &By, problems: &Problems) -> Entry {
+pub(super) fn refused(by: &By, refused: &Problems) -> Entry {
+    let detail = json!({ "problems": problems(refused), "count": refused.0.len() });
+    entry(by, Action::ReloadRefused, detail)
+}
+
+fn problems(problems: &Problems) -> Vec<Value> {
     let said = |problem: &Problem| {
         let (line, column) = problem.position.unzip();
         json!({ "file": problem.file, "line": line, "column": column, "path": problem.path, "what": problem.what })
     };
-    let first: Vec<Value> = problems.0.iter().take(PROBLEMS_MAX).map(said).collect();
-    let detail = json!({ "problems": first, "count": problems.0.len() });
-    entry(by, Action::ReloadRefused, detail)
+    problems.0.iter().take(PROBLEMS_MAX).map(said).collect()
 }
 
 /// The files would drop many keys.
@@ -44,6 +48,21 @@ pub(super) fn held(by: &By, held: &Held) -> Entry {
 /// That is meant.
 pub(super) fn accepted(by: &By, digest: &str) -> Entry {
     entry(by, Action::ReloadAccepted, json!({ "digest": digest }))
+}
+
+/// The start was on the last good keys.
+pub(super) fn last_good(stand_in: &StandIn) -> Entry {
+    let detail = json!({ "seen": stand_in.seen, "problems": problems(&stand_in.refused) });
+    entry(&By::KEYGATE, Action::KeysLastGood, detail)
+}
+
+/// Permissions are closed for want of news, or open again.
+pub(super) fn stale(closed: bool, age: u64) -> Entry {
+    entry(
+        &By::KEYGATE,
+        Action::KeysStale,
+        json!({ "closed": closed, "age_seconds": age }),
+    )
 }
 
 fn entry(by: &By, action: Action, detail: Value) -> Entry {

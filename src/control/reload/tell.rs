@@ -6,6 +6,7 @@ use tracing::{error, info, warn};
 
 use super::requests::Held;
 use crate::clock;
+use crate::config::last_good::StandIn;
 use crate::config::problem::Problems;
 use crate::config::records::{Changed, Changes, Kind, LISTED_MAX, Records};
 use crate::policy::Policy;
@@ -112,6 +113,18 @@ pub(super) fn revoked(metrics: &Metrics, policy: &Policy, revocations: usize) {
         message = "the revocations in what is held are in force",
         generation = policy.generation,
         revocations
+    );
+}
+
+/// The keys are not those of the key file, which cannot be used.
+pub(super) fn stand_in(metrics: &Metrics, stand_in: &StandIn, now: i64) {
+    metrics.reload_failed.set(1);
+    metrics.keys_last_good.set(1);
+    stand_in.refused.0.iter().for_each(log::problem);
+    error!(
+        message = "started on the last good keys, because the key file cannot be used; it is watched, and taken up when it is \
+                   mended",
+        age_seconds = now.saturating_sub(stand_in.seen).max(0)
     );
 }
 

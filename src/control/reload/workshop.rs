@@ -51,6 +51,7 @@ impl Workshop {
 
 fn work(mut keeper: Keeper, queue: &Receiver<Job>) {
     be_nice();
+    keeper.begin();
     loop {
         let job = if keeper.sweep() {
             match queue.recv_timeout(SWEEP) {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::Trouble;
+use crate::config::state::real;
 
 /// Only the owner reads and writes.
 const PRIVATE: u32 = 0o600;
@@ -66,19 +67,6 @@ impl Look {
     fn goes_on_as(&self, later: &Self) -> bool {
         (self.device, self.inode) == (later.device, later.inode) && self.bytes <= later.bytes
     }
-}
-
-/// Where the file itself is, or will be: the way that SQLite goes, too, so that two processes with two links to one file meet.
-pub(in crate::ledger) fn real(path: &Path) -> PathBuf {
-    if let Ok(real) = path.canonicalize() {
-        return real;
-    }
-    // A link to nowhere yet.
-    let target = std::fs::read_link(path).ok();
-    let target = target.and_then(|target| Some(path.parent()?.join(target)));
-    target
-        .filter(|target| target != path)
-        .unwrap_or_else(|| path.to_owned())
 }
 
 /// Locks the state at `path`, which is [`real`], for this process, as long as the file that is given back is open. The lock is a file of its own,

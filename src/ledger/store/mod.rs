@@ -27,9 +27,9 @@ use super::audit::chain::{self, Link};
 use super::backlog::Backlog;
 use crate::config::plans::Scope;
 use crate::config::state::State;
+use crate::config::state::real;
 use crate::policy::limits::{Period, Purse, Spent};
 use file::Seen;
-pub(super) use file::real;
 
 pub(super) use reader::Reader;
 pub(super) use trail::Pruned;
@@ -67,7 +67,7 @@ impl Store {
             return Err(Trouble::Directory(path.to_owned()));
         }
         file::make(path)?;
-        let lock = file::lock(&file::real(path))?;
+        let lock = file::lock(&real(path))?;
         let database = connect::to_write(path, BUSY, true)?;
         let heard = trail::place(&database, trail::HEAD)?.map_or(0, |head| head.seq);
         Ok(Self {
@@ -82,7 +82,7 @@ impl Store {
 
     /// Moves the state at `path` aside, which must not be open; gives its new path.
     pub(super) fn move_aside(path: &Path, now_unix: i64) -> Result<PathBuf, Trouble> {
-        let path = file::real(path);
+        let path = real(path);
         let _lock = file::lock(&path)?;
         file::move_aside(&path, now_unix)
     }

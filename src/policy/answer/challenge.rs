@@ -45,6 +45,7 @@ impl Complaint {
             | Refusal::SourceDenied
             | Refusal::EnvironmentDenied(_)
             | Refusal::PermissionDenied
+            | Refusal::KeysStale
             | Refusal::SubscriptionDenied
             | Refusal::TenantDenied
             | Refusal::HeaderMissing

@@ -205,6 +205,7 @@ impl Answers {
                     | Refusal::SourceDenied
                     | Refusal::EnvironmentDenied(_)
                     | Refusal::PermissionDenied
+                    | Refusal::KeysStale
                     | Refusal::SubscriptionDenied
                     | Refusal::TenantDenied
                     | Refusal::HeaderMissing

@@ -77,6 +77,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::SourceDenied,
         Refusal::EnvironmentDenied("prefix"),
         Refusal::PermissionDenied,
+        Refusal::KeysStale,
         Refusal::SubscriptionDenied,
         Refusal::TenantDenied,
         Refusal::HeaderMissing,
@@ -145,6 +146,7 @@ fn refusal_is_listed(refusal: &Refusal) -> usize {
         Refusal::TenantDenied => 16,
         Refusal::HeaderMissing => 17,
         Refusal::QuotaExceeded(_) => 18,
+        Refusal::KeysStale => 19,
     }
 }
 
@@ -201,7 +203,7 @@ fn lines(answer: &Answer, name: HeaderName) -> Vec<&str> {
 fn the_lists_hold_every_variant() {
     let refused: BTreeSet<_> = refusals().iter().map(refusal_is_listed).collect();
     let failed: BTreeSet<_> = failures().into_iter().map(failure_is_listed).collect();
-    assert_eq!(refused, (0..19).collect());
+    assert_eq!(refused, (0..20).collect());
     assert_eq!(failed, (0..12).collect());
 }
 

@@ -39,6 +39,8 @@ pub enum Refusal {
     EnvironmentDenied(&'static str),
     /// The caller lacks a permission that the route demands.
     PermissionDenied,
+    /// The key files have not been readable and valid for longer than this permission is open.
+    KeysStale,
     /// The caller lacks a subscription that the route, or the request, names.
     SubscriptionDenied,
     /// The request is about another organization than the caller's.
@@ -125,7 +127,7 @@ impl Refusal {
             | Self::RateLimited(_)
             | Self::QuotaExceeded(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Draining | Self::KeysStale => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -144,6 +146,7 @@ impl Refusal {
             Self::SourceDenied => "source_denied",
             Self::EnvironmentDenied(_) => "environment_denied",
             Self::PermissionDenied => "permission_denied",
+            Self::KeysStale => "keys_stale",
             Self::SubscriptionDenied => "subscription_denied",
             Self::TenantDenied => "tenant_denied",
             Self::HeaderMissing => "header_missing",
@@ -169,6 +172,7 @@ impl Refusal {
             | Self::CredentialFailuresExceeded(_)
             | Self::SourceDenied
             | Self::PermissionDenied
+            | Self::KeysStale
             | Self::SubscriptionDenied
             | Self::TenantDenied
             | Self::HeaderMissing
@@ -188,6 +192,8 @@ impl Refusal {
             Self::RateLimited(exceeded) => Some(exceeded.retry_after),
             Self::QuotaExceeded(spent) => Some(spent.retry_after),
             Self::ConcurrencyExceeded | Self::Draining => Some(1),
+            // As long as the file is usually looked at, and some.
+            Self::KeysStale => Some(10),
             Self::RequestInvalid(_)
             | Self::TlsRequired
             | Self::RouteUnknown

@@ -51,6 +51,8 @@ struct Change {
     before: Option<usize>,
     /// So many of these are still in flight.
     open: Option<usize>,
+    /// For so many seconds nobody has seen the key files.
+    stale: Option<i64>,
 }
 
 #[derive(Deserialize, Clone)]
@@ -69,6 +71,7 @@ impl Change {
         names.extend(self.path.as_ref().map(|_| "path".to_owned()));
         names.extend(self.from.map(|_| "from".to_owned()));
         names.extend(self.tls.map(|_| "tls".to_owned()));
+        names.extend(self.stale.map(|_| "stale".to_owned()));
         names
     }
 
@@ -83,6 +86,7 @@ impl Change {
         both.tls = other.tls.or(both.tls);
         both.before = both.before.max(other.before);
         both.open = both.open.max(other.open);
+        both.stale = other.stale.or(both.stale);
         both
     }
 
@@ -131,6 +135,7 @@ impl Order {
         let open = come_before(&earlier, &self.good.call(), now, before, open);
         assert!(open.iter().all(|said| said.code() == "forward"), "good requests pass");
         let policy = Policy::next(self.load(&changed), &earlier, now.unix).expect("a policy");
+        policy.freshness().saw(now.unix - changed.stale.unwrap_or(0));
         let said = decide(&policy, &changed.call(), now);
         drop(open);
         said

@@ -47,6 +47,9 @@ struct Row {
     /// So many of these are still in flight.
     #[serde(default)]
     open: usize,
+    /// For so many seconds nobody has seen the key files.
+    #[serde(default)]
+    stale: i64,
     /// `forward`, `answer` (by Keygate itself), or the code of a refusal.
     says: String,
     status: Option<u16>,
@@ -122,6 +125,7 @@ fn differences(row: &Row, policy: &Policy) -> Vec<String> {
         let moment: jiff::Timestamp = moment.to_string().parse().expect("a moment in UTC");
         moment.as_second()
     });
+    policy.freshness().saw(moment - row.stale);
     let open = come_before(policy, &call, at(moment), row.before, row.open);
     let said = decide(policy, &call, at(moment));
     drop(open);

@@ -57,6 +57,11 @@ impl<IO> Prefixed<IO> {
             end: 0,
         }
     }
+
+    /// What it reads from.
+    pub fn get_ref(&self) -> &IO {
+        &self.io
+    }
 }
 
 impl<IO: AsyncRead + Unpin> AsyncRead for Prefixed<IO> {

@@ -27,7 +27,7 @@ use pump::{Broken, Pump};
 /// For frame boundaries and the peers' close frames, once Keygate has decided to end a tunnel; and for the rest of one
 /// direction, once the other has failed.
 const PARTING: Duration = Duration::from_secs(2);
-/// For frame boundaries, where the key has died.
+/// For frame boundaries and for what is still to be written, where the key has died.
 const BOUNDARY: Duration = Duration::from_millis(100);
 /// For the last bytes and the end of stream.
 const SHUTDOWN: Duration = Duration::from_secs(1);
@@ -65,7 +65,7 @@ pub struct Farewell {
     pub code: u16,
     /// A few words, at most 123 bytes.
     pub reason: &'static str,
-    /// How long the frame that is passing may take to its end.
+    /// How long what is passing may take: the rest of a frame, and what was read and is not taken yet.
     pub patience: Duration,
 }
 
@@ -204,6 +204,14 @@ where
         let mut last_byte = clock::monotonic();
         let mut ended_first = None;
         let why = poll_fn(|cx| {
+            // First, while the task has its whole turn: two busy sides can use all of it up, and the runtime then lets nothing
+            // else in it get ready.
+            if let Poll::Ready(farewell) = close.as_mut().poll(cx) {
+                return Poll::Ready(Why::Closed(farewell));
+            }
+            if total.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Why::Total);
+            }
             let before = self.moved();
             let up = self.up.poll(cx, self.client, self.upstream);
             let down = self.down.poll(cx, self.upstream, self.client);
@@ -220,12 +228,6 @@ where
                     return Poll::Ready(ended_first.unwrap_or(Why::ClientClosed));
                 }
                 (Poll::Ready(Ok(())), Poll::Pending) | (Poll::Pending, Poll::Ready(Ok(())) | Poll::Pending) => {}
-            }
-            if let Poll::Ready(farewell) = close.as_mut().poll(cx) {
-                return Poll::Ready(Why::Closed(farewell));
-            }
-            if total.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Why::Total);
             }
             if self.moved() != before {
                 last_byte = clock::monotonic();
@@ -275,8 +277,8 @@ where
         let mut patience = pin!(sleep(farewell.patience));
         poll_fn(|cx| {
             if patience.as_mut().poll(cx).is_ready() {
-                self.up.cut_frame();
-                self.down.cut_frame();
+                self.up.cut_short();
+                self.down.cut_short();
             }
             let up = self.up.poll(cx, self.client, self.upstream).is_ready() || self.up.has_parted();
             let down = self.down.poll(cx, self.upstream, self.client).is_ready() || self.down.has_parted();

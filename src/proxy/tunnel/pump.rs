@@ -113,9 +113,15 @@ impl Pump {
         };
     }
 
-    /// A frame that is still passing is cut short; there is no way to say goodbye in the middle of it.
-    pub(super) fn cut_frame(&mut self) {
-        if let Farewell::Waiting(_) = self.farewell {
+    /// What still stands between this direction and its goodbye is cut short: the rest of a frame, or what the other side
+    /// does not take. There is no way to say goodbye in the middle of a frame.
+    pub(super) fn cut_short(&mut self) {
+        let is_held_up = match self.farewell {
+            Farewell::Waiting(_) => true,
+            Farewell::Ready(_) => self.start < self.end,
+            Farewell::None | Farewell::Said => false,
+        };
+        if is_held_up {
             self.farewell = Farewell::Said;
             self.read_ended = true;
             (self.start, self.end) = (0, 0);

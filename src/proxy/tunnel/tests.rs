@@ -398,3 +398,86 @@ async fn a_goodbye_is_put_in_wherever_the_upstreams_bytes_are_cut() {
         assert_eq!(end.bytes_down, boundary as u64);
     }
 }
+
+/// Always has something to say, and takes everything; ends after a while, so that a test of it does.
+struct Busy {
+    left: usize,
+}
+
+impl tokio::io::AsyncRead for Busy {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut tokio::io::ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        // As a socket does: what the runtime lends a task for its turn is used up.
+        let lent = ready!(tokio::task::coop::poll_proceed(cx));
+        lent.made_progress();
+        if let Some(left) = self.left.checked_sub(1) {
+            self.left = left;
+            buf.put_slice(b"busy");
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Busy {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        let lent = ready!(tokio::task::coop::poll_proceed(cx));
+        lent.made_progress();
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tunnel_that_always_has_something_to_carry_is_told_all_the_same() {
+    let (close, closed) = oneshot::channel();
+    let busy = || Busy { left: 100_000 };
+    let run = run(busy(), busy(), tunnel(Kind::Other), async {
+        // As whoever ends a tunnel waits: for one of two things.
+        tokio::select! {
+            told = closed => told.unwrap(),
+            () = pending() => unreachable!(),
+        }
+    });
+    let tell = async {
+        tokio::task::yield_now().await;
+        close.send(REVOKED).unwrap();
+    };
+    let (end, ()) = tokio::join!(run, tell);
+    assert_eq!(end.why, Why::Closed(REVOKED), "{} bytes", end.bytes_up);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_side_does_not_take_is_not_kept_for_it() {
+    let (mut client, mut upstream, client_end, upstream_end) = pipes(64);
+    let (close, closed) = oneshot::channel();
+    let revoked = Farewell {
+        patience: BOUNDARY,
+        ..REVOKED
+    };
+    let peers = async {
+        // Whole frames, of which the client's pipe holds a part.
+        upstream.write_all(&b"\x82\x0e0123456789abcd".repeat(11)).await.unwrap();
+        close.send(revoked).unwrap();
+        assert_eq!(unmask(&read_exactly(&mut upstream, 6 + 13).await), goodbye(revoked));
+        upstream.write_all(b"\x88\x00").await.unwrap();
+        // Long after the key has died.
+        sleep(Duration::from_secs(1)).await;
+        let rest = read_rest(&mut client).await;
+        assert_eq!(rest.len(), 64, "what the pipe held");
+    };
+    let run = run(client_end, upstream_end, tunnel(Kind::WebSocket), async {
+        closed.await.unwrap()
+    });
+    let (end, ()) = tokio::join!(run, peers);
+    assert_eq!(end.why, Why::Closed(revoked));
+}

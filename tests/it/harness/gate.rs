@@ -3,13 +3,14 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::leaks;
 use super::{ALPHA, Upstream, key, key_file, wait_until};
 
 /// The binary.
@@ -22,6 +23,8 @@ pub fn keygate() -> Command {
 /// A private directory with the operator's files.
 pub struct Home {
     directory: TempDir,
+    /// Keys that the test itself has written into files.
+    told: Mutex<leaks::Told>,
 }
 
 impl Home {
@@ -29,7 +32,10 @@ impl Home {
     pub fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
-        Self { directory }
+        Self {
+            directory,
+            told: Mutex::default(),
+        }
     }
 
     /// The path of a file in it.
@@ -45,6 +51,7 @@ impl Home {
     /// Writes a file in place, mode 0600.
     pub fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
+        self.tell(&path, text.as_ref());
         std::fs::write(&path, text).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         path
@@ -52,8 +59,22 @@ impl Home {
 
     /// Writes a file by making another and renaming it, as editors do.
     pub fn replace(&self, name: &str, text: impl AsRef<[u8]>) {
+        self.tell(&self.path(name), text.as_ref());
         let new = self.write(&format!(".{name}.new"), text);
         std::fs::rename(new, self.path(name)).unwrap();
+    }
+
+    /// The test writes these bytes into this file.
+    fn tell(&self, path: &Path, bytes: &[u8]) {
+        let keys = leaks::keys_in(bytes);
+        if !keys.is_empty() {
+            self.told
+                .lock()
+                .unwrap()
+                .entry(path.to_owned())
+                .or_default()
+                .extend(keys);
+        }
     }
 
     /// Runs a command of the program here and waits for its end.
@@ -64,6 +85,14 @@ impl Home {
             .stdin(Stdio::null())
             .output()
             .unwrap()
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            leaks::refuse_in_files(self.directory.path(), &self.told.lock().unwrap());
+        }
     }
 }
 
@@ -374,6 +403,14 @@ impl Drop for Gate {
             let lines = self.log_lines();
             let tail = lines.len().saturating_sub(30);
             eprintln!("--- the last lines of the gate's log\n{}", lines[tail..].join("\n"));
+            return;
         }
+        for line in self.log_lines() {
+            assert!(
+                leaks::keys_in(line.as_bytes()).is_empty(),
+                "a key is in the log: {line}"
+            );
+        }
+        assert!(leaks::keys_in(&self.stdout()).is_empty(), "a key is on standard output");
     }
 }

@@ -9,6 +9,7 @@ mod desk;
 mod gate;
 mod h2;
 mod issuer;
+mod leaks;
 mod message;
 mod raw;
 mod records;

@@ -97,6 +97,17 @@ impl Connection {
         String::from_utf8_lossy(&seen).into_owned()
     }
 
+    /// Whether nothing has come that is not read yet, the other side's end included.
+    pub fn is_quiet(&mut self) -> bool {
+        if !self.reader.buffer().is_empty() {
+            return false;
+        }
+        self.writer.set_nonblocking(true).unwrap();
+        let peeked = self.writer.peek(&mut [0]);
+        self.writer.set_nonblocking(false).unwrap();
+        peeked.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+    }
+
     /// Closes the sending side only.
     pub fn finish(&self) {
         self.writer.shutdown(Shutdown::Write).unwrap();

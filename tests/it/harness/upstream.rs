@@ -172,7 +172,7 @@ impl Conversation<'_> {
     }
 
     /// The two halves, for tunnels: a reader that holds what was read too far, and a writer.
-    pub fn halves(&mut self) -> (&mut dyn Read, &mut dyn Write) {
+    pub fn halves(&mut self) -> (&mut (dyn Read + Send), &mut (dyn Write + Send)) {
         (self.reader, &mut self.writer)
     }
 }
