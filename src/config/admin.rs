@@ -1,14 +1,16 @@
 //! `[admin]`: the operator's listener, and who may ask it for more than probes.
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use super::files::Files;
 use super::ingress::{self, Listen};
 use super::limits::{self, CredentialFailures};
-use super::names;
+use super::problem::Problems;
 use super::reader::{Place, Table};
 use super::records;
+use super::{names, part};
 use crate::secret::Digest;
 
 /// How many bad tokens one source may present at once, and how long it takes until that many are back.
@@ -68,6 +70,19 @@ impl Role {
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.word())
+    }
+}
+
+impl Admin {
+    /// Reads `[admin]` of the configuration in `path`, and nothing else: commands find the sidecar by it, whatever is wrong
+    /// with the rest, or with the key file.
+    ///
+    /// # Errors
+    /// Every problem of that section, when at least one of them is an error.
+    pub fn load(path: &Path) -> Result<Self, Problems> {
+        let admin = part::load(path, |root, files| Some(read(&root.section("admin"), files).0))?;
+        // There is always one.
+        admin.ok_or_else(|| Problems(Vec::new()))
     }
 }
 

@@ -73,6 +73,7 @@ fn the_readmes_commands_exist() {
         "keys",
         "explain",
         "status",
+        "reload",
         "admin",
         "demo",
         "completions",

@@ -6,6 +6,7 @@ use std::io;
 use http::header::ACCEPT;
 use http::{HeaderMap, Request};
 
+use super::Desk;
 use super::answers::{self, Answer};
 use super::fields::{Limit, Moment, Name, Place, Word};
 use super::guard::Identity;
@@ -13,7 +14,6 @@ use super::problem::Problem;
 use super::query::Query;
 use super::refusals::Call;
 use super::usage::{ask, state};
-use super::Desk;
 use crate::clock;
 use crate::config::admin::Role;
 use crate::ledger::read::{self, AuditQuery};
@@ -72,6 +72,11 @@ fn export<B>(desk: &Desk, request: &Request<B>) -> Result<Answer, Problem> {
 /// Whether lines are asked for by name, before anything else.
 fn wants_lines(headers: &HeaderMap) -> bool {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
-    let first = accept.unwrap_or_default().split([',', ';']).next().unwrap_or_default().trim();
+    let first = accept
+        .unwrap_or_default()
+        .split([',', ';'])
+        .next()
+        .unwrap_or_default()
+        .trim();
     first.eq_ignore_ascii_case("application/jsonl")
 }
