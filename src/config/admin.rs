@@ -7,10 +7,11 @@ use std::time::Duration;
 use super::files::Files;
 use super::ingress::{self, Listen};
 use super::limits::{self, CredentialFailures};
+use super::names;
+use super::part;
 use super::problem::Problems;
 use super::reader::{Place, Table};
 use super::records;
-use super::{names, part};
 use crate::secret::Digest;
 
 /// How many bad tokens one source may present at once, and how long it takes until that many are back.
@@ -73,17 +74,13 @@ impl fmt::Display for Role {
     }
 }
 
-impl Admin {
-    /// Reads `[admin]` of the configuration in `path`, and nothing else: commands find the sidecar by it, whatever is wrong
-    /// with the rest, or with the key file.
-    ///
-    /// # Errors
-    /// Every problem of that section, when at least one of them is an error.
-    pub fn load(path: &Path) -> Result<Self, Problems> {
-        let admin = part::load(path, |root, files| Some(read(&root.section("admin"), files).0))?;
-        // There is always one.
-        admin.ok_or_else(|| Problems(Vec::new()))
-    }
+/// Reads `[admin]` alone of the configuration in the file at `path`: whatever is wrong with the rest, the key file included, is
+/// what one asks a running sidecar about.
+///
+/// # Errors
+/// Every problem of the section, when at least one of them is an error.
+pub fn load(path: &Path) -> Result<Option<Admin>, Problems> {
+    part::load(path, |root, files| Some(read(&root.section("admin"), files).0))
 }
 
 /// Reads `[admin]`. The places are those of its addresses.

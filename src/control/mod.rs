@@ -5,6 +5,7 @@
 
 mod admin;
 mod drain;
+mod expiry;
 pub mod explain;
 mod fixed;
 mod jwks;
@@ -12,6 +13,7 @@ pub mod keyfile;
 #[cfg(test)]
 mod life;
 pub mod mint;
+mod outbound;
 pub mod reload;
 mod revoke;
 pub mod status;
@@ -97,5 +99,6 @@ fn spawn_all(control: Arc<Control>, admin: Vec<Bound>, begun: Begun) -> io::Resu
     admin::spawn(&control, admin)?;
     user_keys::spawn(&control);
     revoke::spawn(&control);
+    expiry::spawn(&control);
     reload::spawn(control, hangups, begun)
 }

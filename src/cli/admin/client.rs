@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::cli::failure::BadInput;
-use crate::config::admin::Admin;
+use crate::config::admin;
 use crate::config::ingress::Listen;
 use crate::secret::Secret;
 
@@ -111,24 +111,33 @@ impl Sidecar {
     /// # Errors
     /// Bad input: an address or a token that is none, or a configuration without an admin listener.
     pub(in crate::cli) fn client(&self, config: &Path) -> anyhow::Result<Client> {
-        let address = match &self.admin {
-            Some(address) => address.parse()?,
-            None => configured(config)?,
+        self.find(Some(config))?.ok_or_else(|| {
+            BadInput::error(
+                "the configuration has no admin listener",
+                "give it one in admin.listen, or name a running sidecar's with --admin",
+            )
+        })
+    }
+
+    /// As [`Sidecar::client`]; `None` where nothing says where a sidecar would be.
+    ///
+    /// # Errors
+    /// As [`Sidecar::client`].
+    pub(in crate::cli) fn find(&self, config: Option<&Path>) -> anyhow::Result<Option<Client>> {
+        let address = match (&self.admin, config) {
+            (Some(address), _) => Some(address.parse()?),
+            (None, Some(config)) => configured(config)?,
+            (None, None) => None,
         };
-        Client::new(address, &self.access)
+        address.map(|address| Client::new(address, &self.access)).transpose()
     }
 }
 
 /// Where the configuration has its admin listener. A Unix socket needs no token.
-fn configured(config: &Path) -> anyhow::Result<Address> {
-    let listen = Admin::load(config)?.listen;
+fn configured(config: &Path) -> anyhow::Result<Option<Address>> {
+    let listen = admin::load(config)?.map_or_else(Vec::new, |admin| admin.listen);
     let socket = listen.iter().find(|listen| matches!(listen, Listen::Unix(_)));
-    socket.or(listen.first()).map(Address::from).ok_or_else(|| {
-        BadInput::error(
-            "the configuration has no admin listener",
-            "give it one in admin.listen, or name a running sidecar's with --admin",
-        )
-    })
+    Ok(socket.or(listen.first()).map(Address::from))
 }
 
 impl FromStr for Address {

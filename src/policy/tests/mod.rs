@@ -4,6 +4,7 @@
 //! [`order`] lists the checks and derives every pair of them. [`properties`] asks an oracle about thousands of worlds, and
 //! [`explanations`] holds what is explained against what is decided.
 
+mod ends;
 mod explanations;
 mod order;
 mod properties;
