@@ -96,6 +96,7 @@ fn the_readmes_commands_exist() {
         "status",
         "usage",
         "audit",
+        "reload",
         "admin",
         "demo",
         "completions",

@@ -11,6 +11,8 @@ mod harness;
 mod access_log;
 mod admin;
 mod admin_keys;
+mod admin_reload;
+mod admin_state;
 mod audit;
 mod cli_check;
 mod credentials;

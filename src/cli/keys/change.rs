@@ -6,9 +6,10 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
-use super::push::{Push, Sidecar};
+use super::push::{self, Push};
 use super::store::Store;
 use super::{Target, arguments, date_time, trail};
+use crate::cli::admin::client::Sidecar;
 use crate::cli::output::{print, tell};
 use crate::cli::progress::{EDITING, READING, patiently};
 use crate::clock;
@@ -46,7 +47,7 @@ impl Revoke {
         // The sidecar knows ids; where the file says nothing about a name, it is taken for one.
         let found = self.find(now);
         let id = found.as_deref().unwrap_or(&self.target.key);
-        let push = self.sidecar.revoke(&self.target.place, id, self.reason.as_deref())?;
+        let push = push::revoke(&self.sidecar, &self.target.place, id, self.reason.as_deref())?;
         let begun = clock::monotonic();
         let in_file = self.in_file(now);
         let took = Duration::from_nanos(clock::monotonic().saturating_sub(begun));

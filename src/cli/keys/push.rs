@@ -4,26 +4,13 @@
 
 use std::path::Path;
 
-use clap::Args;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Where;
 use super::store::DEFAULT_CONFIG;
-use crate::cli::admin::client::{Access, Address, Client};
-use crate::config::admin;
-
-/// Which sidecar is asked.
-#[derive(Debug, Args)]
-pub(super) struct Sidecar {
-    /// The admin address of the running sidecar, http://HOST:PORT or unix:/PATH [default: the first of admin.listen in the
-    /// configuration; with --file alone, none].
-    #[arg(long, value_name = "ADDRESS")]
-    admin: Option<String>,
-    #[command(flatten)]
-    access: Access,
-}
+use crate::cli::admin::client::Sidecar;
 
 /// What came of it.
 pub(super) enum Push {
@@ -49,41 +36,32 @@ struct Channel {
     durable_problem: Option<String>,
 }
 
-impl Sidecar {
-    /// Revokes the key with this id there, and leaves the file alone.
-    pub(super) fn revoke(&self, place: &Where, id: &str, reason: Option<&str>) -> anyhow::Result<Push> {
-        let Some(address) = self.address(place)? else {
-            return Ok(Push::NoSidecar);
-        };
-        let client = Client::new(address, &self.access)?;
-        let id = utf8_percent_encode(id, NON_ALPHANUMERIC);
-        let mut body = json!({ "file": false });
-        if let Some(reason) = reason {
-            body["reason"] = Value::from(reason);
-        }
-        let answered = client.post(&format!("/admin/v1/keys/{id}/revoke"), &body);
-        let answered = answered.and_then(|text| Ok(serde_json::from_str(&text)?));
-        Ok(match answered {
-            Ok(answer) => Push::Done(answer),
-            Err(error) => Push::Failed(format!("{error:#}")),
-        })
+/// Revokes the key with this id in the sidecar, and leaves the file alone.
+pub(super) fn revoke(sidecar: &Sidecar, place: &Where, id: &str, reason: Option<&str>) -> anyhow::Result<Push> {
+    let Some(client) = sidecar.find(config(place))? else {
+        return Ok(Push::NoSidecar);
+    };
+    let id = utf8_percent_encode(id, NON_ALPHANUMERIC);
+    let mut body = json!({ "file": false });
+    if let Some(reason) = reason {
+        body["reason"] = Value::from(reason);
     }
+    let answered = client.post(&format!("/admin/v1/keys/{id}/revoke"), &body);
+    let answered = answered.and_then(|text| Ok(serde_json::from_str(&text)?));
+    Ok(match answered {
+        Ok(answer) => Push::Done(answer),
+        Err(error) => Push::Failed(format!("{error:#}")),
+    })
+}
 
-    fn address(&self, place: &Where) -> anyhow::Result<Option<Address>> {
-        if let Some(address) = &self.admin {
-            return address.parse().map(Some);
-        }
-        let config = match (&place.config, &place.file) {
-            (Some(config), _) => config.as_path(),
-            (None, Some(_)) => return Ok(None),
-            (None, None) => Path::new(DEFAULT_CONFIG),
-        };
-        if !config.exists() {
-            return Ok(None);
-        }
-        let admin = admin::load(config)?;
-        Ok(admin.and_then(|admin| admin.listen.first().map(Address::from)))
-    }
+/// The configuration that says where the sidecar is; with --file alone, none.
+fn config(place: &Where) -> Option<&Path> {
+    let config = match (&place.config, &place.file) {
+        (Some(config), _) => config.as_path(),
+        (None, Some(_)) => return None,
+        (None, None) => Path::new(DEFAULT_CONFIG),
+    };
+    config.exists().then_some(config)
 }
 
 impl Push {

@@ -18,6 +18,8 @@ use crate::ledger::read::By;
 
 /// How many characters a text for people has at most.
 const LABEL_CHARACTERS_MAX: usize = 64;
+/// How many characters a reason has at most.
+const REASON_CHARACTERS_MAX: usize = 256;
 /// How many bytes an id, a permission or a subscription has at most.
 const WORD_BYTES_MAX: usize = 128;
 /// How many bytes a key begins with at most.
@@ -34,6 +36,10 @@ pub(super) struct Word(pub(super) String);
 /// A line for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Label(pub(super) String);
+
+/// Why something is done, for people: what is blank says nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reason(pub(super) Option<String>);
 
 /// The name of a plan or an environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,6 +116,18 @@ impl FromStr for Label {
             return Ok(Self(text.to_owned()));
         }
         Err("it is one line of 1 to 64 characters that does not begin with a space")
+    }
+}
+
+impl FromStr for Reason {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.chars().count() <= REASON_CHARACTERS_MAX && !text.contains(char::is_control) {
+            let text = text.trim();
+            return Ok(Self((!text.is_empty()).then(|| text.to_owned())));
+        }
+        Err("it is one line of at most 256 characters")
     }
 }
 
@@ -330,6 +348,11 @@ pub(super) fn maybe<'de, T: FromStr<Err: fmt::Display>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     one(deserializer).map(Some)
+}
+
+/// A switch that may be left out, and is not null.
+pub(super) fn boolean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    bool::deserialize(deserializer).map(Some)
 }
 
 /// A list that may be left out; what is repeated counts once.

@@ -16,7 +16,7 @@ use crate::clock;
 use crate::config::records::View;
 use crate::config::records::write::date_time;
 use crate::control::admin::answers::{self, Answer};
-use crate::control::admin::fields::{self, Label};
+use crate::control::admin::fields::{self, Reason};
 use crate::control::admin::guard::Identity;
 use crate::control::admin::problem::Problem;
 use crate::control::admin::query::Query;
@@ -29,8 +29,9 @@ use crate::ledger::audit::Action;
 #[serde(deny_unknown_fields)]
 struct Wish {
     #[serde(default, deserialize_with = "fields::maybe")]
-    reason: Option<Label>,
-    /// Whether the key file is to say so too.
+    reason: Option<Reason>,
+    /// Whether the key file is to say so too; that is so where nobody says.
+    #[serde(default, deserialize_with = "fields::boolean")]
     file: Option<bool>,
 }
 
@@ -76,7 +77,7 @@ pub(in crate::control::admin) async fn revoke(
 ) -> Result<Answer, Problem> {
     Query::read(request.uri(), &[])?;
     let wish: Wish = body::optional(request).await?;
-    let reason = wish.reason.map(|reason| reason.0);
+    let reason = wish.reason.and_then(|reason| reason.0);
     let by = identity.actor.to_string();
     let pushed = desk.control.revoke(id, reason.clone(), &by).await;
     let begun = clock::monotonic();
