@@ -12,6 +12,7 @@ mod explain;
 mod failure;
 mod keys;
 mod output;
+mod progress;
 mod run;
 mod state_file;
 mod status;

@@ -11,8 +11,7 @@ use super::Configuration;
 use super::admin::client::{Access, Address, Client};
 use super::failure::BadInput;
 use super::output::print;
-use crate::config;
-use crate::config::sources::Sources;
+use crate::config::admin;
 use crate::control::status::{Legacy, Status};
 
 pub(super) const EXAMPLES: &str = "\
@@ -54,8 +53,8 @@ impl Arguments {
     }
 
     fn configured(&self) -> anyhow::Result<Address> {
-        let loaded = config::load(&self.configuration.config, &mut Sources::default())?;
-        let first = loaded.config.admin.listen.first();
+        let admin = admin::load(&self.configuration.config)?;
+        let first = admin.as_ref().and_then(|admin| admin.listen.first());
         first.map(Address::from).ok_or_else(|| {
             BadInput::error(
                 "the configuration has no admin listener",

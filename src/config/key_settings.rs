@@ -62,7 +62,10 @@ fn read(root: &Table<'_>, files: &Files) -> Option<KeySettings> {
     let upstream_names: Vec<String> = upstreams.names().map(|(name, _)| name.to_owned()).collect();
     let environments = environments::read(root, &upstream_names, &plan_names);
     let limits = limits::read(&root.section("limits"));
-    let keys = keys::read(&root.section("keys"), files);
+    let keys = root.section("keys");
+    // What is said about ends, and to whom, is the sidecar's: its secrets need not be here.
+    drop(keys.get("expiry"));
+    let keys = keys::read(&keys, files);
     let permissions = permissions::read(root);
     let credentials = credentials::read(root);
     let keys_file = keys.as_ref().map(|keys| keys.file.as_path());

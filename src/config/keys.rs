@@ -7,6 +7,7 @@ use super::files::Files;
 use super::names;
 use super::reader::{Item, Table};
 use super::trust::{self, MaxStale, ShrinkGuard};
+use super::withheld::{self, Sought};
 use crate::secret::Secret;
 
 /// Where keys come from.
@@ -56,6 +57,10 @@ pub struct Pepper {
 
 /// How short a pepper may be, in characters.
 const SHORTEST_PEPPER: usize = 32;
+const PEPPER: Sought = Sought {
+    what: "a pepper",
+    example: "for example the output of `openssl rand -hex 32`",
+};
 
 /// Reads `[keys]`. `None` where it does not say which file.
 pub(super) fn read(table: &Table<'_>, files: &Files) -> Option<Keys> {
@@ -145,25 +150,10 @@ fn read_peppers(item: &Item<'_>, files: &Files) -> Vec<Pepper> {
     let (mut peppers, mut ids) = (Vec::new(), Vec::new());
     for table in item.tables().unwrap_or_default() {
         let id = table.require("id", "for example id = \"2026\"");
-        let file = table.get("file");
-        let variable = table.get("env");
+        let secret = withheld::read(&table, files, &PEPPER);
         let id = id.and_then(|item| read_id(&item, &mut ids));
-        let secret = match (file, variable) {
-            (Some(file), None) => read_pepper_file(&file, files),
-            (None, Some(variable)) => read_pepper_variable(&variable),
-            (Some(_), Some(variable)) => {
-                variable
-                    .key_place()
-                    .error("stands beside `file`", "keep one of the two");
-                None
-            }
-            (None, None) => {
-                let help = "write file = \"…\" or env = \"…\"; a pepper does not stand in this file";
-                table.place().missing("says neither `file` nor `env`", help);
-                None
-            }
-        };
-        if let (Some(id), Some(secret)) = (id, secret) {
+        let secret = secret.filter(|(secret, item)| is_long_enough(secret, item));
+        if let (Some(id), Some((secret, _))) = (id, secret) {
             peppers.push(Pepper { id, secret });
         }
     }
@@ -184,48 +174,13 @@ fn read_id<'d>(item: &Item<'d>, ids: &mut Vec<&'d str>) -> Option<String> {
     Some(id.to_owned())
 }
 
-fn read_pepper_file(item: &Item<'_>, files: &Files) -> Option<Secret> {
-    let (path, bytes) = files.read(item)?;
-    let Ok(text) = String::from_utf8(bytes) else {
-        item.error(
-            format!("{} is not text", path.display()),
-            "for example the output of `openssl rand -hex 32`",
-        );
-        return None;
-    };
-    checked_pepper(text, item)
-}
-
-fn read_pepper_variable(item: &Item<'_>) -> Option<Secret> {
-    let name = item.text()?;
-    match std::env::var(name) {
-        Ok(text) => checked_pepper(text, item),
-        Err(std::env::VarError::NotPresent) => {
-            item.error(
-                format!("the environment variable {name} is not set"),
-                "set it where Keygate is started",
-            );
-            None
-        }
-        Err(std::env::VarError::NotUnicode(_)) => {
-            item.error(
-                format!("the environment variable {name} is not text"),
-                "set it to visible characters",
-            );
-            None
-        }
-    }
-}
-
-fn checked_pepper(text: String, item: &Item<'_>) -> Option<Secret> {
-    let whole = Secret::new(text);
-    let pepper = Secret::new(whole.expose().trim_end_matches(['\n', '\r']).to_owned());
-    if pepper.expose().chars().count() < SHORTEST_PEPPER {
+fn is_long_enough(pepper: &Secret, item: &Item<'_>) -> bool {
+    let is_long_enough = pepper.expose().chars().count() >= SHORTEST_PEPPER;
+    if !is_long_enough {
         item.error(
             format!("the pepper is shorter than {SHORTEST_PEPPER} characters"),
-            "for example the output of `openssl rand -hex 32`",
+            PEPPER.example,
         );
-        return None;
     }
-    Some(pepper)
+    is_long_enough
 }

@@ -15,8 +15,8 @@ use super::records::{Catalogue, Known, Scope};
 use super::sources::Sources;
 use super::state::State;
 use super::{
-    Config, Loaded, admin, checks, credentials, demands, environments, errors, identity, ingress, keys, legacy, limits,
-    patterns, permissions, plans, quotas, records, routes, state, telemetry, upstreams, user_tokens, whoami,
+    Config, Loaded, admin, checks, credentials, demands, environments, errors, expiry, identity, ingress, keys, legacy,
+    limits, patterns, permissions, plans, quotas, records, routes, state, telemetry, upstreams, user_tokens, whoami,
 };
 use crate::clock;
 
@@ -144,6 +144,7 @@ pub(super) fn read(
     let (ingress, ingress_places) = ingress::read(&ingress_table, &files);
     let (admin, admin_places) = admin::read(&root.section("admin"), &files);
     let keys_table = root.section("keys");
+    let expiry = expiry::read(&keys_table.section("expiry"), &files);
     let keys = keys::read(&keys_table, &files);
     let identity = identity::read(&root.section("identity"));
     let user_tokens = user_tokens::read(&root, &files, &plan_names, &credentials);
@@ -201,6 +202,7 @@ pub(super) fn read(
         upstreams: upstreams.upstreams,
         default_upstream: upstreams.default,
         keys: keys?,
+        expiry,
         credentials,
         user_tokens,
         environments: environment_values,

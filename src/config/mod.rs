@@ -10,8 +10,10 @@ mod checks;
 pub mod credentials;
 mod demands;
 pub mod document;
+pub mod endpoint;
 pub mod environments;
 pub mod errors;
+pub mod expiry;
 mod files;
 pub mod identity;
 pub mod ingress;
@@ -43,6 +45,7 @@ pub mod units;
 pub mod upstreams;
 pub mod user_tokens;
 pub mod whoami;
+mod withheld;
 
 #[cfg(test)]
 mod tests;
@@ -76,6 +79,8 @@ pub struct Config {
     pub default_upstream: upstreams::UpstreamId,
     /// `[keys]`
     pub keys: keys::Keys,
+    /// `[keys.expiry]`
+    pub expiry: expiry::Expiry,
     /// `[[credentials]]`, in order.
     pub credentials: credentials::Credentials,
     /// `[environments.NAME]`, in the order of the file.

@@ -5,6 +5,7 @@
 
 mod admin;
 mod drain;
+mod expiry;
 pub mod explain;
 mod fixed;
 mod jwks;
@@ -12,6 +13,7 @@ pub mod keyfile;
 #[cfg(test)]
 mod life;
 pub mod mint;
+mod outbound;
 pub mod reload;
 mod revoke;
 pub mod status;
@@ -94,8 +96,9 @@ pub fn start(control: Control, admin: Vec<Bound>, begun: Begun) -> io::Result<Jo
 
 fn spawn_all(control: Arc<Control>, admin: Vec<Bound>, begun: Begun) -> io::Result<()> {
     let hangups = drain::spawn(&control)?;
-    admin::spawn(&control, admin, &hangups)?;
+    admin::spawn(&control, admin)?;
     user_keys::spawn(&control);
     revoke::spawn(&control);
+    expiry::spawn(&control);
     reload::spawn(control, hangups, begun)
 }

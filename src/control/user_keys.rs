@@ -52,7 +52,7 @@ async fn turn(control: &Control, last: Option<Last>) -> Option<Last> {
         control.refetch.answer();
         return None;
     };
-    let last = last.filter(|last| last.url == remote.url && last.algorithms == rules.algorithms);
+    let last = last.filter(|last| last.url == remote.endpoint.url && last.algorithms == rules.algorithms);
     if let Some(known) = &last {
         match timeout(known.rest(remote), control.refetch.woken()).await {
             // It is time.
@@ -66,7 +66,7 @@ async fn turn(control: &Control, last: Option<Last>) -> Option<Last> {
         }
     }
     let at = clock::monotonic();
-    let fetched = jwks::fetch(remote, &rules.algorithms).await;
+    let fetched = jwks::fetch(&remote.endpoint, &rules.algorithms).await;
     let failures = match &fetched {
         Ok(_) => 0,
         Err(_) => last.map_or(0, |last| last.failures).saturating_add(1),
@@ -77,7 +77,7 @@ async fn turn(control: &Control, last: Option<Last>) -> Option<Last> {
     }
     control.refetch.answer();
     Some(Last {
-        url: remote.url.clone(),
+        url: remote.endpoint.url.clone(),
         algorithms: rules.algorithms.clone(),
         at,
         failures,
@@ -110,13 +110,13 @@ fn tell(control: &Control, remote: &Remote, fetched: &Result<KeySet, FetchError>
             metrics.user_keys_fetched.set(clock::unix());
             info!(
                 message = "keys for users' tokens fetched",
-                host = remote.authority,
+                host = remote.endpoint.authority,
                 keys
             );
             "fetched"
         }
         Err(error) => {
-            warn!(message = "keys for users' tokens cannot be fetched, those before stay", host = remote.authority, %error);
+            warn!(message = "keys for users' tokens cannot be fetched, those before stay", host = remote.endpoint.authority, %error);
             "failed"
         }
     };

@@ -15,6 +15,7 @@ pub mod bond;
 pub mod caller;
 pub mod credential;
 mod decide;
+mod expiry;
 pub mod forwarded;
 pub mod freshness;
 pub mod head;

@@ -60,7 +60,7 @@ pub(super) async fn serve(client: Rc<Client>, request: Request<Incoming>) -> Res
         line.exchange.speaks_grpc();
     }
     Ok(match carry(&generation, &mut line, request, now).await {
-        Ok(answer) => relay(line, answer, now),
+        Ok(answer) => relay(&generation, line, answer, now),
         Err(stop) => answer(&generation, line, stop, grpc, now),
     })
 }
@@ -190,7 +190,8 @@ fn spend(permit: Box<Permit>, policy: &Policy, head: &mut request::Parts, line: 
 }
 
 /// The upstream's answer on its way to the client.
-fn relay(mut line: Box<AccessLine>, answer: Answer, now: Now) -> ClientResponse {
+fn relay(generation: &Generation, mut line: Box<AccessLine>, answer: Answer, now: Now) -> ClientResponse {
+    let policy = &generation.policy;
     match answer {
         Answer::Response(response) => {
             let (mut head, body) = response.into_parts();
@@ -198,7 +199,7 @@ fn relay(mut line: Box<AccessLine>, answer: Answer, now: Now) -> ClientResponse 
             let phrase = head.extensions.remove();
             // A tunnel that was declined is a request like others.
             line.seat = None;
-            let headers = told(&line, header_law::response(head.headers, false), now);
+            let headers = told(policy, &line, header_law::response(head.headers, false), now);
             let pace = line.client.pace(&line.exchange);
             let body = ResponseBody::upstream(body, Some(line)).paced(pace);
             respond(head.status, phrase, headers, body)
@@ -209,7 +210,7 @@ fn relay(mut line: Box<AccessLine>, answer: Answer, now: Now) -> ClientResponse 
             first_bytes,
         }) => {
             line.answered(head.status);
-            let headers = told(&line, header_law::response(head.headers, true), now);
+            let headers = told(policy, &line, header_law::response(head.headers, true), now);
             upgrade::begin(line, &headers, stream, first_bytes);
             respond(
                 head.status,
@@ -254,7 +255,7 @@ fn answer(generation: &Generation, mut line: Box<AccessLine>, stop: Stop, grpc: 
         }
     };
     line.answered(answer.status);
-    let mut headers = told(&line, answer.headers, now);
+    let mut headers = told(&generation.policy, &line, answer.headers, now);
     // An origin's answers carry their date (RFC 9110 §6.6.1), and here Keygate is the origin.
     headers.extend(answer::http_date(now.unix).map(|date| (DATE, date)));
     if ends_connection && line.is_http1() {
@@ -272,8 +273,8 @@ fn answer(generation: &Generation, mut line: Box<AccessLine>, stop: Stop, grpc: 
     respond(answer.status, None, headers, body)
 }
 
-/// What every answer tells: the request's name, where the key stands, and whether Keygate is about to leave.
-fn told(line: &AccessLine, mut headers: HeaderMap, now: Now) -> HeaderMap {
+/// What every answer tells: the request's name, where the key stands and when it ends, and whether Keygate is about to leave.
+fn told(policy: &Policy, line: &AccessLine, mut headers: HeaderMap, now: Now) -> HeaderMap {
     headers.insert(X_REQUEST_ID, line.request_id.clone());
     if line.client.worker.stage() >= Stage::Leaving && line.is_http1() && !headers.contains_key(CONNECTION) {
         headers.insert(CONNECTION, CLOSE);
@@ -284,6 +285,7 @@ fn told(line: &AccessLine, mut headers: HeaderMap, now: Now) -> HeaderMap {
     if let Passage::Legacy(exempt) = &line.trail.passage {
         headers.extend(exempt.headers.iter().cloned());
     }
+    policy.tell_end(&mut headers, &line.trail, now.unix);
     headers
 }
 

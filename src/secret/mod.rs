@@ -5,6 +5,7 @@
 
 pub mod generated;
 pub mod slow;
+pub mod webhook;
 
 use std::borrow::Cow;
 use std::fmt;

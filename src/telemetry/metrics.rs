@@ -50,6 +50,10 @@ pub struct Metrics {
     pub last_reload: Gauge,
     /// `keygate_keys{state}`, counted when the generation was applied.
     pub keys: Family<State, Gauge>,
+    /// `keygate_keys_expiring{within}`: keys that are good and end within that.
+    keys_expiring: Family<Within, Gauge>,
+    /// `keygate_alert_deliveries_total{result="delivered|failed|dropped"}`: webhooks, by what became of them.
+    pub alert_deliveries: Family<Outcome, Counter>,
     /// `keygate_passages_total{passage="key"}`: held apart like `forwarded`.
     pub passed_by_key: Counter,
     /// `keygate_passages_total{passage="key|user|delegated|public|legacy|would_refuse"}`: requests let through, as what.
@@ -112,8 +116,15 @@ pub struct Limit {
 /// How a reload ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Outcome {
-    /// `applied`, `held` or `refused`, of a fetch `fetched` or `failed`.
+    /// `applied`, `held` or `refused`; of a fetch `fetched` or `failed`; of a webhook `delivered`, `failed` or `dropped`.
     pub result: &'static str,
+}
+
+/// Within which time a key ends.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Within {
+    /// As in `keys.expiry.alerts`: `14d`.
+    within: String,
 }
 
 /// Why a request would have been refused.
@@ -193,6 +204,8 @@ impl Default for Metrics {
             reloads: Family::default(),
             last_reload: Gauge::default(),
             keys: Family::default(),
+            keys_expiring: Family::default(),
+            alert_deliveries: Family::default(),
             passed_by_key: passages.get_or_create_owned(&Passage { passage: "key" }),
             passages,
             user_keys: Gauge::default(),
@@ -231,6 +244,19 @@ impl Metrics {
         self.revocation_lag
             .get_or_create(&channel.label())
             .observe(lag.as_secs_f64());
+    }
+
+    /// How many keys end within this; `None` where that is told no more.
+    pub fn keys_expiring(&self, within: String, keys: Option<usize>) {
+        let within = Within { within };
+        match keys {
+            Some(keys) => drop(
+                self.keys_expiring
+                    .get_or_create(&within)
+                    .set(i64::try_from(keys).unwrap_or(i64::MAX)),
+            ),
+            None => drop(self.keys_expiring.remove(&within)),
+        }
     }
 
     /// Everything, in the text format (OpenMetrics 1.0). `dropped` counts the log lines that were given up.
@@ -279,6 +305,9 @@ impl Metrics {
         }
         for result in ["fetched", "failed"] {
             self.user_key_fetches.get_or_create(&Outcome { result }).inc_by(0);
+        }
+        for result in ["delivered", "failed", "dropped"] {
+            self.alert_deliveries.get_or_create(&Outcome { result }).inc_by(0);
         }
         for limit in ["connections", "connections_per_source"] {
             self.connections_refused.get_or_create(&Limit { limit }).inc_by(0);
@@ -349,6 +378,16 @@ impl Metrics {
             "keys",
             "Key records by state when the generation was applied",
             self.keys.clone(),
+        );
+        registry.register(
+            "keys_expiring",
+            "Valid keys that end within so long",
+            self.keys_expiring.clone(),
+        );
+        registry.register(
+            "alert_deliveries",
+            "Webhooks about ends of keys, by what became of them",
+            self.alert_deliveries.clone(),
         );
         registry.register(
             "would_refuse",

@@ -171,7 +171,10 @@ fn every_route_is_open_to_its_role_and_those_above_and_to_nobody_below() {
     }
     assert!(routes > 5, "{routes}");
     let line = gate.wait_for_log("a refusal", |line| line["reason"] == "admin_role_denied");
-    assert_eq!((&line["by"], &line["source"]), (&"viewer".into(), &"127.0.0.1".into()));
+    assert_eq!(
+        (&line["by"], &line["source"]),
+        (&"token:viewer".into(), &"127.0.0.1".into())
+    );
 }
 
 #[test]

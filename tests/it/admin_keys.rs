@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::admin::tokens;
-use crate::harness::{ALPHA, BETA, GAMMA, Gate, Setup, Upstream, curl, exchange, get, key, key_file, presents, sha256};
+use crate::harness::{
+    ALPHA, BETA, GAMMA, Gate, Home, Setup, Upstream, curl, exchange, get, key, key_file, presents, sha256,
+};
 
 fn setup(upstream: &Upstream) -> Setup {
     Setup {
@@ -65,7 +67,7 @@ fn a_key_that_is_made_works_when_the_answer_is_there() {
     }
     let (_, listed) = call(&gate, "GET", "/admin/v1/keys?organization=42", None);
     assert_eq!(listed["keys"].as_array().unwrap().len(), 3);
-    assert!(!listed.to_string().contains("sha256"));
+    assert!(!listed.to_string().contains("sha256:"));
 }
 
 #[test]
@@ -152,6 +154,7 @@ fn lists_are_filtered_and_come_in_pages_that_skip_nothing() {
                 .cloned()
                 .collect();
             gate.home.replace("keys.toml", key_file(&others));
+            assert_eq!(call(&gate, "POST", "/admin/v1/reload", None).0, 200);
         }
     }
     let mut sorted = ids("limit=1000");
@@ -176,5 +179,200 @@ fn key_files_that_do_not_load_are_said_with_their_places_and_without_their_lines
     assert_eq!(problem["problems"][0]["option"], "keys[0].nonsense");
     assert!(problem["problems"][0]["line"].is_number() && !problem.to_string().contains("kg_a_secret"));
     let (status, outcome) = call(&gate, "POST", "/admin/v1/reload", None);
-    assert_eq!((status, outcome["outcome"].as_str()), (200, Some("refused")));
+    assert_eq!((status, outcome["result"].as_str()), (200, Some("refused")));
+}
+
+#[test]
+fn a_key_is_turned_off_and_on_and_saying_it_twice_is_no_error() {
+    let upstream = Upstream::hello();
+    let gate = Gate::start(&setup(&upstream));
+    for (verb, serves, state) in [("disable", 401, "disabled"), ("enable", 200, "active")] {
+        let path = format!("/admin/v1/keys/key_alpha/{verb}");
+        let (status, done) = call(&gate, "POST", &path, Some(&json!({})));
+        assert_eq!(
+            (status, &done["changed"], &done["reload"]),
+            (200, &json!(true), &json!("applied"))
+        );
+        assert_eq!(done["key"]["state"], state);
+        assert_eq!(status_of(&gate, ALPHA), serves);
+        let (status, again) = call(&gate, "POST", &path, None);
+        assert_eq!((status, &again["changed"]), (200, &json!(false)), "{again}");
+        assert_eq!(again["generation"], done["generation"]);
+        let (status, _) = call(&gate, "POST", &format!("/admin/v1/keys/key_alpha-name/{verb}"), None);
+        assert_eq!(status, 404, "a name is no id");
+    }
+}
+
+#[test]
+fn a_rotated_key_has_a_new_secret_and_the_old_one_ends_as_was_said() {
+    let upstream = Upstream::hello();
+    let gate = Gate::start(&setup(&upstream));
+    let rotate = |body: Option<&Value>| {
+        let (status, rotated) = call(&gate, "POST", "/admin/v1/keys/key_alpha/rotate", body);
+        assert_eq!(status, 200, "{rotated}");
+        assert_eq!(rotated["key"]["id"], "key_alpha");
+        (rotated["secret"].as_str().unwrap().to_owned(), rotated)
+    };
+    let (second, rotated) = rotate(None);
+    assert!(rotated["overlap_ends"].is_string());
+    assert_eq!((status_of(&gate, ALPHA), status_of(&gate, &second)), (200, 200));
+    let (third, rotated) = rotate(Some(&json!({"overlap": "0"})));
+    assert_eq!(rotated["overlap_ends"], Value::Null);
+    assert_eq!(rotated["key"]["secrets"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        (
+            status_of(&gate, ALPHA),
+            status_of(&gate, &second),
+            status_of(&gate, &third)
+        ),
+        (401, 401, 200)
+    );
+    let log = gate.log_lines().join("\n");
+    assert!(!log.contains(&second) && !log.contains(&third));
+}
+
+#[test]
+fn a_revocation_goes_both_ways_is_for_good_and_may_be_said_twice() {
+    let upstream = Upstream::hello();
+    let gate = Gate::start(&Setup {
+        more: format!("{}[state]\npath = \"keygate.db\"\n", setup(&upstream).more),
+        ..setup(&upstream)
+    });
+    let path = "/admin/v1/keys/key_alpha/revoke";
+    let (status, done) = call(&gate, "POST", path, Some(&json!({"reason": "found in a repository"})));
+    assert_eq!((status, &done["changed"]), (200, &json!(true)), "{done}");
+    assert_eq!(status_of(&gate, ALPHA), 401);
+    assert!(
+        done["push"]["ms"].is_number() && done["file"]["ms"].is_number(),
+        "{done}"
+    );
+    assert_eq!(
+        (&done["push"]["durable"], &done["file"]["outcome"]),
+        (&json!(true), &json!("written"))
+    );
+    assert_eq!(done["key"]["revoked_reason"], "found in a repository");
+    let files = std::fs::read_to_string(gate.home.path("keys.toml")).unwrap();
+    assert!(files.contains("[[tombstones]]") && files.contains("found in a repository"));
+    let (status, again) = call(&gate, "POST", path, None);
+    assert_eq!((status, &again["changed"]), (200, &json!(false)), "{again}");
+    assert_eq!(again["revoked_at"], done["revoked_at"]);
+    for verb in ["enable", "rotate"] {
+        let (status, problem) = call(&gate, "POST", &format!("/admin/v1/keys/key_alpha/{verb}"), None);
+        assert_eq!(
+            (status, problem["code"].as_str()),
+            (409, Some("key_revoked")),
+            "{verb}: {problem}"
+        );
+    }
+    assert_eq!(call(&gate, "POST", "/admin/v1/keys/nobody/revoke", None).0, 404);
+}
+
+#[test]
+fn where_the_key_file_is_mounted_changes_say_what_to_do_and_a_push_revokes_all_the_same() {
+    let upstream = Upstream::hello();
+    let home = Home::new();
+    let setup = setup(&upstream);
+    setup.write(&home);
+    // As kubelet mounts a Secret.
+    std::fs::create_dir_all(home.path("keys/..1")).unwrap();
+    std::fs::rename(home.path("keys.toml"), home.path("keys/..1/keys.toml")).unwrap();
+    std::os::unix::fs::symlink("..1", home.path("keys/..data")).unwrap();
+    std::os::unix::fs::symlink("..data/keys.toml", home.path("keys/keys.toml")).unwrap();
+    home.write(
+        "config.toml",
+        setup.config().replace("file = \"keys.toml\"", "file = \"keys\""),
+    );
+    let mut gate = Gate::spawn(home, |_| ());
+    gate.wait_ready();
+    let before = std::fs::read(gate.home.path("keys/keys.toml")).unwrap();
+    let wish = json!({"name": "n", "organization": "42"});
+    for (path, body) in [
+        ("/admin/v1/keys", Some(&wish)),
+        ("/admin/v1/keys/key_alpha/disable", None),
+        ("/admin/v1/keys/key_alpha/rotate", None),
+    ] {
+        let (status, problem) = call(&gate, "POST", path, body);
+        assert_eq!(
+            (status, problem["code"].as_str()),
+            (409, Some("key_file_read_only")),
+            "{path}: {problem}"
+        );
+        assert!(problem["detail"].as_str().unwrap().contains("where it comes from"));
+    }
+    assert_eq!(status_of(&gate, ALPHA), 200);
+    let (status, done) = call(&gate, "POST", "/admin/v1/keys/key_alpha/revoke", None);
+    assert_eq!((status, &done["file"]["outcome"]), (200, &json!("read_only")), "{done}");
+    assert!(
+        done["file"]["problem"]
+            .as_str()
+            .unwrap()
+            .contains("where it comes from")
+    );
+    assert_eq!(
+        (&done["changed"], &done["key"]["state"]),
+        (&json!(true), &json!("revoked"))
+    );
+    assert_eq!(
+        (&done["push"]["durable"], status_of(&gate, ALPHA)),
+        (&json!(false), 401)
+    );
+    assert_eq!(std::fs::read(gate.home.path("keys/keys.toml")).unwrap(), before);
+    let (_, listed) = call(&gate, "GET", "/admin/v1/keys?state=revoked", None);
+    assert_eq!(listed["keys"][0]["id"], "key_alpha");
+}
+
+#[test]
+fn every_change_and_every_refusal_is_on_record_with_who_and_from_where() {
+    let upstream = Upstream::hello();
+    let gate = Gate::start(&Setup {
+        more: format!("{}{}", setup(&upstream).more, tokens(&["viewer"])),
+        ..setup(&upstream)
+    });
+    let wish = json!({"name": "n", "organization": "42"});
+    let (_, made) = call(&gate, "POST", "/admin/v1/keys", Some(&wish));
+    let id = made["key"]["id"].as_str().unwrap();
+    for verb in ["disable", "enable", "rotate", "revoke"] {
+        assert_eq!(call(&gate, "POST", &format!("/admin/v1/keys/{id}/{verb}"), None).0, 200);
+    }
+    for (action, field) in [
+        ("key.create", "name"),
+        ("key.disable", "active"),
+        ("key.enable", "active"),
+        ("key.rotate", "hint"),
+        ("key.revoke", "revoked_at"),
+    ] {
+        let line = gate.wait_for_log(action, |line| line["target"] == "audit" && line["action"] == action);
+        assert_eq!(
+            (&line["actor"], &line["source"], &line["subject"]),
+            (&json!("token:admin"), &json!("127.0.0.1"), &json!(id))
+        );
+        let detail: Value = serde_json::from_str(line["detail"].as_str().unwrap()).unwrap();
+        assert!(detail["after"][field] != detail["before"][field], "{action}: {detail}");
+        assert!(!detail.to_string().contains("sha256:"));
+    }
+    let url = gate.admin_url("/admin/v1/keys/key_alpha/revoke");
+    for (token, actor, reason) in [
+        ("kga_viewer", "token:viewer", "admin_role_denied"),
+        ("kga_nobody", "unknown", "admin_token_invalid"),
+    ] {
+        curl(&["-X", "POST", "-H", &format!("X-Admin-Key: {token}"), &url]);
+        let line = gate.wait_for_log(reason, |line| {
+            line["action"] == "admin.refused" && line["detail"].as_str().is_some_and(|text| text.contains(reason))
+        });
+        assert_eq!(line["actor"], actor);
+        assert!(
+            line["detail"]
+                .as_str()
+                .unwrap()
+                .contains("/admin/v1/keys/key_alpha/revoke")
+        );
+    }
+    assert_eq!(status_of(&gate, ALPHA), 200);
+    // Whoever can only connect does not fill the trail.
+    for _ in 0..60 {
+        curl(&["-X", "POST", &url]);
+    }
+    let log = gate.log();
+    let recorded = log.iter().filter(|line| line["action"] == "admin.refused").count();
+    assert!((10..=35).contains(&recorded), "{recorded}");
 }

@@ -50,6 +50,26 @@ fn the_kubernetes_configuration_is_valid() {
 }
 
 #[test]
+fn the_documented_key_file_is_valid_and_has_every_field() {
+    let document = read("docs/keys.md");
+    let (_, rest) = document.split_once("```toml\n").unwrap();
+    let (text, _) = rest.split_once("```").unwrap();
+    let home = Home::new();
+    home.write("keys.toml", text);
+    let output = home.keygate(&["keys", "list", "--file", "keys.toml", "--json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let written = read("src/config/records/write.rs");
+    for record in ["struct KeyLine", "struct OrganizationLine", "struct TombstoneLine"] {
+        let (_, fields) = written.split_once(record).unwrap();
+        let (fields, _) = fields.split_once("\n}").unwrap();
+        let names = fields.lines().filter_map(|line| line.trim().split_once(": "));
+        for (name, _) in names.filter(|(name, _)| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')) {
+            assert!(text.contains(&format!("{name} = ")), "nobody documents {name}");
+        }
+    }
+}
+
+#[test]
 fn the_readmes_commands_exist() {
     let readme = read("README.md");
     assert!(readme.contains("demo"), "the first command shows the main job");

@@ -351,6 +351,6 @@ fn looking_is_not_written_down_at_info_and_asking_is() {
     let line = gate.wait_for_log("the question", |line| line["message"] == "admin call");
     assert_eq!(
         (&line["by"], &line["path"]),
-        (&"ops".into(), &"/admin/v1/explain".into())
+        (&"token:ops".into(), &"/admin/v1/explain".into())
     );
 }

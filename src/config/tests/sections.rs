@@ -211,6 +211,38 @@ fn keys_and_peppers() {
 }
 
 #[test]
+fn ends_of_keys() {
+    let read = |text: &str| loaded(&format!("[keys]\nfile = \"keys.toml\"\nexpiry = {{ {text} }}")).expiry;
+    let shown = |text: &str| -> Vec<String> { read(text).alerts.iter().map(ToString::to_string).collect() };
+    assert_eq!(shown(""), ["1d", "7d", "14d"]);
+    assert_eq!(shown("alerts = [\"2s\", \"24h\", \"1h30m\"]"), ["2s", "1h30m", "1d"]);
+    assert!(shown("alerts = []").is_empty());
+    assert_eq!(read("").header, None);
+    let header = |text: &str| {
+        read(text)
+            .header
+            .map(|header| (header.name.to_string(), header.within.seconds()))
+    };
+    let expected = |within| Some(("keygate-key-expires".to_owned(), within));
+    let named = "header = \"Keygate-Key-Expires\"";
+    assert_eq!(header(named), expected(86_400));
+    assert_eq!(header(&format!("alerts = [\"3m\", \"1m\"], {named}")), expected(60));
+    assert_eq!(
+        header(&format!("{named}, header_within = \"2d\", alerts = []")),
+        expected(172_800)
+    );
+    let webhook = "webhook = { url = \"https://ops.example/h?token=private\", secret = { file = \"pepper\" } }";
+    let webhook = read(webhook).webhook.unwrap();
+    assert_eq!(webhook.endpoint.authority, "ops.example");
+    assert_eq!(webhook.endpoint.target, "/h?token=private");
+    let shown = format!("{webhook:?}");
+    assert!(
+        !shown.contains("private") && !shown.contains("0123456789abcdef"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn credentials() {
     let config = loaded(
         "credentials = [

@@ -12,6 +12,7 @@ use std::time::Duration;
 use jsonwebtoken::Algorithm;
 
 use super::credentials::{self, Credentials, Source};
+use super::endpoint;
 use super::files::Files;
 use super::plans::PlanId;
 use super::reader::{Item, Table};
@@ -245,7 +246,7 @@ fn read_keys(item: &Item<'_>, algorithms: &[Algorithm], files: &Files) -> Option
     let url = table.get("url");
     match (file, url) {
         (Some(file), None) => {
-            for key in remote::OPTIONS {
+            for key in remote::OPTIONS.into_iter().chain(endpoint::OPTIONS) {
                 if let Some(item) = table.get(key) {
                     item.key_place().error("goes with `url` only", "remove it");
                 }

@@ -14,6 +14,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
 use crate::config::names;
+use crate::ledger::read::By;
 
 /// How many characters a text for people has at most.
 const LABEL_CHARACTERS_MAX: usize = 64;
@@ -21,6 +22,8 @@ const LABEL_CHARACTERS_MAX: usize = 64;
 const WORD_BYTES_MAX: usize = 128;
 /// How many bytes a key begins with at most.
 const PREFIX_BYTES_MAX: usize = 32;
+/// The last second that can be written with four digits for the year, in Unix seconds.
+const LATEST: i64 = 253_402_207_200;
 /// How many entries a list has at most.
 const LIST_MAX: usize = 256;
 
@@ -47,6 +50,30 @@ pub(super) struct Network(pub(super) IpNet);
 /// A time, in seconds: `90d`, `12h`, `30m`, `45s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Seconds(pub(super) i64);
+
+/// As [`Seconds`], or `0`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Overlap(pub(super) i64);
+
+/// What names the content of files: 64 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Digest(pub(super) String);
+
+/// A moment: so long ago, or a date or time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Moment(Expiry);
+
+/// A piece of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Piece(pub(super) By);
+
+/// How many entries are passed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Offset(pub(super) u32);
+
+/// The number of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place(pub(super) i64);
 
 /// How many entries a page has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,6 +158,81 @@ impl FromStr for Seconds {
     }
 }
 
+impl FromStr for Overlap {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let none = (text == "0").then_some(0);
+        none.or_else(|| seconds(text))
+            .map(Self)
+            .ok_or("it is 1 to 99999 and one of s, m, h, d, for example 24h; or 0")
+    }
+}
+
+impl FromStr for Digest {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let fits = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f');
+        if text.len() == 64 && text.bytes().all(fits) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err("it is 64 hexadecimal digits")
+    }
+}
+
+impl Moment {
+    /// In Unix seconds.
+    pub(super) fn at(self, now_unix: i64) -> i64 {
+        match self.0 {
+            Expiry::After(seconds) => now_unix.saturating_sub(seconds),
+            Expiry::At(Some(at)) => at,
+            Expiry::At(None) | Expiry::Never => LATEST,
+        }
+    }
+}
+
+impl FromStr for Moment {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let moment = text.parse::<Expiry>().ok().filter(|moment| *moment != Expiry::Never);
+        moment
+            .map(Self)
+            .ok_or("write 7d, 12h, a date such as 2027-01-31, or a time such as 2027-01-31T12:00:00Z")
+    }
+}
+
+impl FromStr for Piece {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "hour" => Ok(Self(By::Hour)),
+            "day" => Ok(Self(By::Day)),
+            _ => Err("it is hour or day"),
+        }
+    }
+}
+
+impl FromStr for Offset {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = number(text).and_then(|number| u32::try_from(number).ok());
+        number.map(Self).ok_or("it is a number up to 4294967295")
+    }
+}
+
+impl FromStr for Place {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = number(text).and_then(|number| i64::try_from(number).ok());
+        number.map(Self).ok_or("it is a number up to 9223372036854775807")
+    }
+}
+
 impl Default for Limit {
     fn default() -> Self {
         Self(100)
@@ -141,8 +243,7 @@ impl FromStr for Limit {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let number = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
-        let number = number.then(|| text.parse().ok()).flatten();
+        let number = number(text).and_then(|number| usize::try_from(number).ok());
         number
             .filter(|number| (1..=1_000).contains(number))
             .map(Self)
@@ -164,6 +265,12 @@ impl FromStr for Expiry {
             .map(Self::At)
             .ok_or("write 90d, 12h, a date such as 2027-01-31, a time such as 2027-01-31T12:00:00Z, or never")
     }
+}
+
+/// A whole number without leading zeros.
+fn number(text: &str) -> Option<u64> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    digits.then(|| text.parse().ok()).flatten()
 }
 
 /// One whole number without leading zeros, and its unit.

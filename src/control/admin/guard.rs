@@ -19,6 +19,7 @@ use tokio::net::UnixStream;
 
 use crate::clock;
 use crate::config::admin::{Admin, Role};
+use crate::ledger::audit::{Actor, Source};
 use crate::policy::limits::Failures;
 use crate::secret::Digest;
 
@@ -27,8 +28,8 @@ const X_ADMIN_KEY: HeaderName = HeaderName::from_static("x-admin-key");
 /// The lock.
 pub(super) struct Guard {
     failures: Mutex<Arc<Failures>>,
-    /// The user that this process runs as; `None` where the system does not say.
-    own_user: Option<u32>,
+    /// The user that this process runs as, where the system says, and root.
+    trusted: Vec<(u32, Actor)>,
 }
 
 /// The other end of an admin connection.
@@ -43,8 +44,8 @@ pub(super) enum Caller {
 /// Who asks.
 #[derive(Debug, Clone)]
 pub(super) struct Identity {
-    /// The token's name; `user 1000` for a user of this system.
-    pub(super) name: String,
+    /// By its token's name, or as a user of this system.
+    pub(super) actor: Actor,
     /// What it may do.
     pub(super) role: Role,
     /// Where it asks from.
@@ -75,7 +76,12 @@ impl Guard {
     pub(super) fn new(settings: &Admin) -> Self {
         Self {
             failures: Mutex::new(Failures::new(settings.token_failures.as_ref())),
-            own_user: own_user().ok(),
+            trusted: own_user()
+                .ok()
+                .into_iter()
+                .chain([0])
+                .map(|user| (user, Actor::user(Some(user))))
+                .collect(),
         }
     }
 
@@ -84,9 +90,9 @@ impl Guard {
     /// # Errors
     /// Why it is nobody.
     pub(super) fn identify(&self, settings: &Admin, source: Caller, headers: &HeaderMap) -> Result<Identity, Denied> {
-        if let Some(user) = self.same_user(source) {
+        if let Some(actor) = self.trusted_user(source) {
             return Ok(Identity {
-                name: format!("user {user}"),
+                actor: actor.clone(),
                 role: Role::Admin,
                 source,
             });
@@ -104,7 +110,7 @@ impl Guard {
             && presented.all(|other| other == first)
         {
             return Ok(Identity {
-                name: known.name.clone(),
+                actor: Actor::Token(known.name.clone()),
                 role: known.role,
                 source,
             });
@@ -124,10 +130,13 @@ impl Guard {
     }
 
     /// The user that Keygate runs as could read all that it knows anyway, and so could root.
-    fn same_user(&self, source: Caller) -> Option<u32> {
+    fn trusted_user(&self, source: Caller) -> Option<&Actor> {
         match source {
-            Caller::Local(Some(user)) if user == 0 || Some(user) == self.own_user => Some(user),
-            Caller::Local(_) | Caller::Network(_) => None,
+            Caller::Local(Some(user)) => {
+                let trusted = self.trusted.iter().find(|(trusted, _)| *trusted == user);
+                trusted.map(|(_, actor)| actor)
+            }
+            Caller::Local(None) | Caller::Network(_) => None,
         }
     }
 }
@@ -151,7 +160,23 @@ impl Caller {
         Self::Local(socket.peer_cred().ok().map(|credentials| credentials.uid()))
     }
 
-    fn address(self) -> Option<IpAddr> {
+    /// Who that may be, before anything else is known.
+    pub(super) fn actor(self) -> Actor {
+        match self {
+            Self::Network(_) | Self::Local(None) => Actor::Unknown,
+            Self::Local(user) => Actor::User { uid: user, name: None },
+        }
+    }
+
+    /// As the audit trail says it.
+    pub(super) fn source(self) -> Source {
+        match self {
+            Self::Network(address) => Source::Address(address),
+            Self::Local(_) => Source::Unix,
+        }
+    }
+
+    pub(super) fn address(self) -> Option<IpAddr> {
         match self {
             Self::Network(address) => Some(address),
             Self::Local(_) => None,

@@ -10,8 +10,10 @@
 //! makes an answer of 5xx. Nothing here waits for a disk on this thread.
 
 mod answers;
+mod audit;
 mod body;
 mod connections;
+mod content;
 mod explain;
 mod fields;
 mod guard;
@@ -20,24 +22,28 @@ mod openapi;
 mod probes;
 mod problem;
 mod query;
+mod refusals;
 mod reload;
 mod routes;
 mod status;
+mod usage;
 
 use std::io;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use http::Request;
 use hyper::body::Incoming;
-use tokio::sync::{Notify, Semaphore};
-use tracing::{debug, info, warn};
+use tokio::sync::Semaphore;
+use tracing::{debug, info};
 
 use self::answers::Answer;
 use self::connections::Connections;
 use self::guard::{Caller, Denied, Guard, Identity};
 use self::keys::Shelf;
 use self::problem::Problem;
+use self::refusals::{Call, Refusals};
 use self::routes::{Found, Route, Routes};
 use super::Control;
 use crate::listen::Bound;
@@ -49,27 +55,30 @@ const THINKING: usize = 1;
 struct Desk {
     control: Arc<Control>,
     guard: Guard,
+    refusals: Refusals,
     routes: Routes,
     connections: Connections,
     thinking: Arc<Semaphore>,
-    /// Asks for a reload.
-    reload: Rc<Notify>,
     shelf: Shelf,
+    /// The state file; where it is does not change while the process runs.
+    state: Option<PathBuf>,
 }
 
-/// Serves on every admin address; `reload` asks for one.
+/// Serves on every admin address.
 ///
 /// # Errors
 /// When a listener cannot be handed to the runtime.
-pub(super) fn spawn(control: &Arc<Control>, bound: Vec<Bound>, reload: &Rc<Notify>) -> io::Result<()> {
+pub(super) fn spawn(control: &Arc<Control>, bound: Vec<Bound>) -> io::Result<()> {
+    let first = control.current.load();
     let desk = Rc::new(Desk {
         control: Arc::clone(control),
-        guard: Guard::new(&control.current.load().config.admin),
+        guard: Guard::new(&first.config.admin),
+        refusals: Refusals::new(),
         routes: Routes::new(),
         connections: Connections::default(),
         thinking: Arc::new(Semaphore::new(THINKING)),
-        reload: Rc::clone(reload),
         shelf: Shelf::default(),
+        state: first.config.state.as_ref().map(|state| state.path.clone()),
     });
     for listener in bound {
         connections::listen(Rc::clone(&desk), listener, control.vital())?;
@@ -91,7 +100,7 @@ impl Desk {
         let identity = self
             .guard
             .identify(&settings.config.admin, caller, request.headers())
-            .map_err(|denied| self.refused(None, caller, &request, denied))?;
+            .map_err(|denied| self.refused(None, caller, &Call::of(&request), denied))?;
         let (route, id) = match self.routes.find(request.method(), request.uri().path()) {
             Found::Route(route, id) => (route, id),
             Found::OtherMethods(allow) => return Err(Problem::not_allowed(&allow)),
@@ -100,7 +109,7 @@ impl Desk {
         };
         identity
             .may(route.role())
-            .map_err(|denied| self.refused(Some(&identity), caller, &request, denied))?;
+            .map_err(|denied| self.refused(Some(&identity), caller, &Call::of(&request), denied))?;
         admitted(&identity, route, &request);
         match route {
             Route::Status => status::show(self, &request),
@@ -109,32 +118,30 @@ impl Desk {
             Route::ListKeys => keys::list(self, &request).await,
             Route::CreateKey => keys::create(self, &identity, request).await,
             Route::ShowKey => keys::show(self, &id, &request).await,
+            Route::RotateKey => keys::rotate(self, &identity, &id, request).await,
+            Route::RevokeKey => keys::revoke(self, &identity, &id, request).await,
+            Route::DisableKey => keys::disable(self, &identity, &id, request).await,
+            Route::EnableKey => keys::enable(self, &identity, &id, request).await,
+            Route::Usage => usage::show(self, &request).await,
+            Route::Audit => audit::show(self, &identity, &request).await,
             Route::OpenApi => openapi::show(&request),
         }
     }
 
-    /// Tells that a call was refused to somebody: why, and never what was presented.
-    fn refused(
-        &self,
-        identity: Option<&Identity>,
-        source: Caller,
-        request: &Request<Incoming>,
-        denied: Denied,
-    ) -> Problem {
-        let (method, path) = (request.method(), request.uri().path());
-        let by = identity.map(|identity| identity.name.as_str());
-        warn!(message = "admin call refused", %source, by, %method, path, reason = denied.code());
+    /// Tells that a call was refused to somebody.
+    fn refused(&self, identity: Option<&Identity>, source: Caller, call: &Call, denied: Denied) -> Problem {
+        self.refusals.tell(&self.control.audit, identity, source, call, denied);
         denied.into()
     }
 }
 
 /// Writes down a call that was let in. Whoever only looks may look every second, so that is detail.
 fn admitted(identity: &Identity, route: Route, request: &Request<Incoming>) {
-    let Identity { name, source, role } = identity;
+    let Identity { actor, source, role } = identity;
     let (method, path) = (request.method(), request.uri().path());
     if route.changes() {
-        info!(message = "admin call", %source, by = name, %role, %method, path);
+        info!(message = "admin call", %source, by = %actor, %role, %method, path);
     } else {
-        debug!(message = "admin call", %source, by = name, %role, %method, path);
+        debug!(message = "admin call", %source, by = %actor, %role, %method, path);
     }
 }

@@ -18,6 +18,12 @@ pub(super) enum Route {
     ListKeys,
     CreateKey,
     ShowKey,
+    RotateKey,
+    RevokeKey,
+    DisableKey,
+    EnableKey,
+    Usage,
+    Audit,
     OpenApi,
 }
 
@@ -36,13 +42,19 @@ pub(super) enum Found {
 
 impl Route {
     /// All of them.
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Status,
         Self::Explain,
         Self::Reload,
         Self::ListKeys,
         Self::CreateKey,
         Self::ShowKey,
+        Self::RotateKey,
+        Self::RevokeKey,
+        Self::DisableKey,
+        Self::EnableKey,
+        Self::Usage,
+        Self::Audit,
         Self::OpenApi,
     ];
 
@@ -54,6 +66,12 @@ impl Route {
             Self::Reload => "/admin/v1/reload",
             Self::ListKeys | Self::CreateKey => "/admin/v1/keys",
             Self::ShowKey => "/admin/v1/keys/{id}",
+            Self::RotateKey => "/admin/v1/keys/{id}/rotate",
+            Self::RevokeKey => "/admin/v1/keys/{id}/revoke",
+            Self::DisableKey => "/admin/v1/keys/{id}/disable",
+            Self::EnableKey => "/admin/v1/keys/{id}/enable",
+            Self::Usage => "/admin/v1/usage",
+            Self::Audit => "/admin/v1/audit",
             Self::OpenApi => "/admin/v1/openapi.json",
         }
     }
@@ -61,17 +79,29 @@ impl Route {
     /// How it is asked. What is asked with GET can be asked with HEAD, too.
     pub(super) fn method(self) -> Method {
         match self {
-            Self::Status | Self::ListKeys | Self::ShowKey | Self::OpenApi => Method::GET,
-            Self::Explain | Self::Reload | Self::CreateKey => Method::POST,
+            Self::Status | Self::ListKeys | Self::ShowKey | Self::Usage | Self::Audit | Self::OpenApi => Method::GET,
+            Self::Explain
+            | Self::Reload
+            | Self::CreateKey
+            | Self::RotateKey
+            | Self::RevokeKey
+            | Self::DisableKey
+            | Self::EnableKey => Method::POST,
         }
     }
 
     /// Who may ask it.
     pub(super) fn role(self) -> Role {
         match self {
-            Self::Status | Self::Explain | Self::ListKeys | Self::ShowKey | Self::OpenApi => Role::Viewer,
-            Self::Reload => Role::Operator,
-            Self::CreateKey => Role::Admin,
+            Self::Status
+            | Self::Explain
+            | Self::ListKeys
+            | Self::ShowKey
+            | Self::Usage
+            | Self::Audit
+            | Self::OpenApi => Role::Viewer,
+            Self::Reload | Self::RevokeKey | Self::DisableKey | Self::EnableKey => Role::Operator,
+            Self::CreateKey | Self::RotateKey => Role::Admin,
         }
     }
 

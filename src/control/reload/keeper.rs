@@ -62,6 +62,7 @@ impl Keeper {
         let first = control.current.load();
         tell::in_force(&control.metrics, &first);
         let started = Fixed::of(&first.config);
+        control.reloads.put_in_force(&begun.records, &first.config);
         let state = first.config.state.as_ref();
         let saved = state.map(|state| Saved::at(state.last_good()));
         let mut keeper = Self {
@@ -235,6 +236,7 @@ impl Keeper {
         control
             .audit
             .record(record::applied(by, next.generation, &changes, content));
+        control.reloads.put_in_force(&records, &next.config);
         self.records = records;
         if self.stands_in || !changes.is_empty() {
             self.save();

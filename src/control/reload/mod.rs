@@ -35,7 +35,7 @@ use crate::config::last_good::StandIn;
 use crate::config::records::Records;
 use crate::config::sources::Sources;
 
-pub use self::requests::{By, Held, Outcome, Reloads};
+pub use self::requests::{By, Held, InForce, Outcome, Reloads};
 pub use self::retired::Retired;
 
 /// A burst of changes (an editor's, a volume's) is taken as one: how long it must have been quiet.

@@ -2,11 +2,14 @@
 //! touches files and generations.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, oneshot};
 
+use crate::clock;
+use crate::config::Config;
+use crate::config::records::{Records, Scope};
 use crate::ledger::audit::{Actor, Source};
 
 /// Asked for a reload, by whoever may.
@@ -16,6 +19,16 @@ pub struct Reloads {
     bell: Notify,
     held: Mutex<Option<Held>>,
     stands_in: Mutex<Option<i64>>,
+    in_force: Mutex<Option<InForce>>,
+}
+
+/// What is in force, as it was read: the gate itself forgets what it does not need to decide, such as names and dates.
+#[derive(Debug, Clone)]
+pub struct InForce {
+    /// All records.
+    pub records: Arc<Records>,
+    /// What they refer to.
+    pub scope: Arc<Scope>,
 }
 
 /// What came of a reload.
@@ -121,6 +134,27 @@ impl Reloads {
     #[must_use]
     pub fn last_good(&self) -> Option<i64> {
         *locked(&self.stands_in)
+    }
+
+    /// What is in force, as it was read; `None` before the reload has begun to work.
+    #[must_use]
+    pub fn in_force(&self) -> Option<InForce> {
+        locked(&self.in_force).clone()
+    }
+
+    /// This is in force now.
+    pub(super) fn put_in_force(&self, records: &Arc<Records>, config: &Config) {
+        let Config {
+            plans,
+            environments,
+            keys,
+            ..
+        } = config;
+        let in_force = InForce {
+            records: Arc::clone(records),
+            scope: Arc::new(Scope::new(plans, environments, keys, config.limits.keys, clock::unix())),
+        };
+        *locked(&self.in_force) = Some(in_force);
     }
 
     async fn ask(&self, by: By, accept: Option<Accept>) -> Option<Outcome> {

@@ -3,35 +3,20 @@
 use super::{KeyIndex, Keyring, Moment, Organization};
 use crate::config::records::KeyState;
 use crate::policy::revocations::Revocations;
-use crate::secret::Digest;
 
 impl Keyring {
     /// How many keys are in each state at `now` (Unix seconds), in the order of [`KeyState::ALL`]: as
     /// [`crate::config::records::Key::state`] says of each, and what is revoked for good besides.
     #[must_use]
     pub fn count_by_state(&self, revocations: &Revocations, now: i64) -> [(KeyState, usize); 5] {
-        // A key ends with the last of its hashes, whatever its own end.
-        let mut ends = vec![i64::MIN; self.rows.len()];
-        let mut living = vec![revocations.is_empty(); self.rows.len()];
-        let mut count = |key: u32, expires_at, fingerprint: &dyn Fn() -> Digest| {
-            let end = &mut ends[key as usize];
-            *end = (*end).max(self.moment(expires_at).unwrap_or(i64::MAX));
-            let living = &mut living[key as usize];
-            *living = *living || revocations.secret_since(&fingerprint()).is_none_or(|since| since > now);
-        };
-        for row in &self.hashes {
-            count(row.key, row.expires_at, &|| row.digest);
-        }
-        for row in &self.slow {
-            count(row.key, row.expires_at, &|| Digest::of(row.phc.as_bytes()));
-        }
+        let ends = self.secrets(revocations, now).ends;
         let mut counts = KeyState::ALL.map(|state| (state, 0));
         for (index, (row, end)) in (0..).zip(self.rows.iter().zip(ends)) {
             let reached = |moment: Moment| self.moment(moment).is_some_and(|at| at <= now);
             let begun = self.moment(row.not_before).is_none_or(|at| at <= now);
             let is_dead = || {
                 let since = revocations.key_since(self.key(KeyIndex(index)).id());
-                !living[index as usize] || since.is_some_and(|since| since <= now)
+                end == i64::MIN || since.is_some_and(|since| since <= now)
             };
             let state = if reached(row.revoked_at) || (!revocations.is_empty() && is_dead()) {
                 KeyState::Revoked

@@ -12,6 +12,7 @@
 
 mod census;
 mod compile;
+mod endings;
 mod grant;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use super::permissions::Sets;
 use super::refusal::Invalid;
 use super::revocations::Revocations;
 
+pub use endings::Endings;
 pub use grant::Grant;
 
 /// The immutable index of one generation's keys.

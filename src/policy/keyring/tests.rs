@@ -386,3 +386,88 @@ fn keys_are_counted_by_state_as_their_records_say() {
     assert_eq!(keyring.count_by_state(&Revocations::default(), NOW), expected);
     assert_eq!((keyring.len(), keyring.organizations().len()), (records.keys.len(), 1));
 }
+
+#[test]
+fn a_key_ends_when_it_or_its_last_living_secret_does() {
+    const NOW: i64 = 1_000;
+    let until = |key: &str, expires_at| Hashed {
+        expires_at,
+        ..sha256(key)
+    };
+    let ending = |id: &str, expires_at, secrets| records::Key {
+        expires_at,
+        ..record(id, secrets)
+    };
+    let keys = vec![
+        ending("never", None, vec![sha256("a")]),
+        ending("itself", Some(1_300), vec![sha256("b")]),
+        ending(
+            "its secrets",
+            None,
+            vec![until("c1", Some(1_100)), until("c2", Some(1_200))],
+        ),
+        ending("one secret stays", None, vec![until("d1", Some(1_100)), sha256("d2")]),
+        ending(
+            "the one that stays is dead",
+            None,
+            vec![until("e1", Some(1_100)), sha256("e2")],
+        ),
+        ending("long over", Some(800), vec![sha256("f")]),
+        ending("just over", Some(1_000), vec![sha256("g")]),
+        ending("too late", Some(1_501), vec![sha256("h")]),
+        ending("at the horizon", Some(1_500), vec![sha256("i")]),
+        records::Key {
+            active: false,
+            ..ending("disabled", Some(1_100), vec![sha256("j")])
+        },
+        records::Key {
+            not_before: Some(1_050),
+            ..ending("not yet", Some(1_100), vec![sha256("k")])
+        },
+        records::Key {
+            revoked_at: Some(900),
+            ..ending("revoked", Some(1_100), vec![sha256("l")])
+        },
+        records::Key {
+            revoked_at: Some(1_040),
+            ..ending("soon revoked", Some(1_100), vec![sha256("m")])
+        },
+        ending("dead", Some(1_100), vec![sha256("n")]),
+    ];
+    let mut revocations = Revocations::default();
+    for (key, secret) in [(None, Some("e2")), (Some("dead"), None)] {
+        revocations.add(&records::Tombstone {
+            key: key.map(str::to_owned),
+            hashes: secret.iter().map(|secret| Digest::of(secret.as_bytes())).collect(),
+            revoked_at: 900,
+            reason: None,
+        });
+    }
+    let keyring = keyring(keys);
+    let shown = |endings: &[(i64, KeyIndex)]| -> Vec<(i64, String)> {
+        let shown = endings
+            .iter()
+            .map(|(end, key)| (*end, keyring.key(*key).id().to_owned()));
+        shown.collect()
+    };
+    let endings = keyring.endings(&revocations, NOW, 900, 1_500);
+    assert_eq!(
+        shown(endings.between(i64::MIN, i64::MAX)),
+        [
+            (1_000, "just over"),
+            (1_100, "the one that stays is dead"),
+            (1_100, "soon revoked"),
+            (1_200, "its secrets"),
+            (1_300, "itself"),
+            (1_500, "at the horizon"),
+        ]
+        .map(|(end, id)| (end, id.to_owned()))
+    );
+    assert_eq!(endings.changes_at, 1_040);
+    assert_eq!(endings.between(NOW, 1_200).len(), 3);
+    assert_eq!(endings.between(1_200, 1_100).len(), 0);
+    assert_eq!((endings.after(1_100), endings.after(1_500)), (Some(1_200), None));
+    assert_eq!(keyring.endings(&revocations, 1_040, 1_040, 1_500).changes_at, 1_050);
+    let whole = keyring.endings(&Revocations::default(), NOW, NOW, 1_500);
+    assert!(shown(whole.between(NOW, 1_500)).contains(&(1_100, "dead".to_owned())));
+}

@@ -5,6 +5,7 @@
 //! [`explanations`] holds what is explained against what is decided, and [`bonds`] what goes on against what would begin.
 
 mod bonds;
+mod ends;
 mod explanations;
 mod order;
 mod properties;

@@ -153,7 +153,7 @@ impl Policy {
         let mut kept = self.running.user_keys.0.lock().unwrap_or_else(PoisonError::into_inner);
         let version = kept.as_ref().map_or(1, |kept| kept.version + 1);
         *kept = Some(Arc::new(IssuerKeys {
-            url: remote.url.clone(),
+            url: remote.endpoint.url.clone(),
             version,
             set,
         }));
@@ -164,7 +164,7 @@ impl Policy {
         if let Some(fixed) = &users.fixed {
             return Some(Arc::clone(fixed));
         }
-        let url = &users.remote()?.url;
+        let url = &users.remote()?.endpoint.url;
         let kept = self.running.user_keys.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.as_ref().filter(|kept| kept.url == *url).cloned()
     }

@@ -5,15 +5,15 @@ use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio::task::spawn_blocking;
 
-use super::record::Shown;
-use super::shelf::invalid;
-use super::trouble::refused;
-use super::unknown;
+use super::trouble::{invalid, refused};
+use super::{trail, view};
 use crate::clock;
 use crate::config::environments::Environment;
 use crate::config::key_settings::KeySettings;
+use crate::config::records::View;
 use crate::control::admin::answers::{self, Answer};
 use crate::control::admin::fields::{self, Expiry, Label, Name, Network, Prefix, Word};
 use crate::control::admin::guard::Identity;
@@ -22,6 +22,7 @@ use crate::control::admin::query::Query;
 use crate::control::admin::{Desk, body};
 use crate::control::keyfile::{self, Place};
 use crate::control::mint::NewKey;
+use crate::ledger::audit::Action;
 use crate::secret::Secret;
 
 /// What does not stand for itself in a path (RFC 3986 §2.3).
@@ -58,7 +59,7 @@ struct Wish {
 /// What was made.
 #[derive(Serialize)]
 struct Made<'a> {
-    key: Shown<'a>,
+    key: View,
     /// In nothing but this answer.
     secret: &'a str,
     /// `applied` when the key is accepted from now on.
@@ -68,7 +69,7 @@ struct Made<'a> {
 
 pub(in crate::control::admin) async fn create(
     desk: &Desk,
-    _identity: &Identity,
+    identity: &Identity,
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
     Query::read(request.uri(), &[])?;
@@ -78,12 +79,12 @@ pub(in crate::control::admin) async fn create(
         let settings = KeySettings::load(&config).map_err(|problems| invalid(&problems))?;
         make(wish, &settings)
     });
-    let (id, secret) = made.await.map_err(|_| Problem::bug())??;
-    let reload = desk.reload().await;
-    let listing = desk.shelf.listing(&desk.control).await?;
-    let key = listing.find(&id, clock::unix()).ok_or_else(unknown)?;
+    let (key, secret) = made.await.map_err(|_| Problem::bug())??;
+    let id = key.id.clone();
+    trail::record(desk, identity, Action::KeyCreate, &id, json!({ "after": key }));
+    let reload = desk.reload(identity).await;
     let made = Made {
-        key,
+        key: view(desk, &id).await.unwrap_or(key),
         secret: secret.expose(),
         reload,
         generation: desk.control.current.version(),
@@ -96,8 +97,8 @@ pub(in crate::control::admin) async fn create(
     Ok(answer)
 }
 
-/// Writes the record; gives its id and the secret.
-fn make(wish: Wish, settings: &KeySettings) -> Result<(String, Secret), Problem> {
+/// Writes the record; gives what it says, and the secret.
+fn make(wish: Wish, settings: &KeySettings) -> Result<(View, Secret), Problem> {
     let now = clock::unix();
     let expires_at =
         match wish.expires {
@@ -121,9 +122,11 @@ fn make(wish: Wish, settings: &KeySettings) -> Result<(String, Secret), Problem>
         ..key
     };
     let organization_name = wish.organization_name.as_ref().map(|name| name.0.as_str());
-    let added = keyfile::add(&place(settings), &key, organization_name, &mut settings.scope(now));
-    added.map_err(|error| refused(&error))?;
-    Ok((key.id, secret))
+    let place = place(settings);
+    let added = keyfile::add(&place, &key, organization_name, &mut settings.scope(now));
+    let found = added.and_then(|_| keyfile::find(&place, &key.id, &mut settings.scope(now), now));
+    let found = found.map_err(|error| refused(&error))?;
+    Ok((found.view, secret))
 }
 
 /// Where new records go: into the key file, or into `keys.toml` where there is a directory.

@@ -7,10 +7,10 @@ use std::str::FromStr;
 use http::Request;
 use serde::Serialize;
 
-use super::record::Shown;
+use super::record::Lens;
 use super::shelf::Listing;
 use crate::clock;
-use crate::config::records::{Key, KeyState};
+use crate::config::records::{Key, KeyState, View};
 use crate::control::admin::Desk;
 use crate::control::admin::answers::{self, Answer};
 use crate::control::admin::fields::{Label, Limit, Seconds, Word};
@@ -40,7 +40,6 @@ struct Filter {
     part: Option<String>,
     expiring: Option<Seconds>,
     older_than: Option<Seconds>,
-    now: i64,
 }
 
 struct State(KeyState);
@@ -57,10 +56,10 @@ impl FromStr for State {
 }
 
 #[derive(Serialize)]
-struct Page<'a> {
-    keys: Vec<Shown<'a>>,
+struct Page {
+    keys: Vec<View>,
     /// What `after` is for the next page; null on the last.
-    next: Option<&'a str>,
+    next: Option<String>,
 }
 
 pub(in crate::control::admin) async fn list<B>(desk: &Desk, request: &Request<B>) -> Result<Answer, Problem> {
@@ -69,16 +68,18 @@ pub(in crate::control::admin) async fn list<B>(desk: &Desk, request: &Request<B>
     let limit = query.get::<Limit>("limit")?.unwrap_or_default();
     let after = query.get::<Word>("after")?;
     let listing = desk.shelf.listing(&desk.control).await?;
-    Ok(answers::json(&page(&listing, &filter, limit.0, after.as_ref())))
+    let policy = desk.control.current.load();
+    let lens = Lens::new(&listing, policy.revocations(), clock::unix());
+    Ok(answers::json(&page(&listing, &lens, &filter, limit.0, after.as_ref())))
 }
 
-fn page<'a>(listing: &'a Listing, filter: &Filter, limit: usize, after: Option<&Word>) -> Page<'a> {
+fn page(listing: &Listing, lens: &Lens<'_>, filter: &Filter, limit: usize, after: Option<&Word>) -> Page {
     let after = after.map(|id| id.0.as_str());
-    let mut wanted = listing.after(after).filter(|key| filter.wants(key, listing));
+    let mut wanted = listing.after(after).filter(|key| filter.wants(key, listing, lens));
     let found: Vec<&Key> = wanted.by_ref().take(limit).collect();
-    let next = wanted.next().and(found.last()).map(|last| last.id.as_str());
+    let next = wanted.next().and(found.last()).map(|last| last.id.clone());
     Page {
-        keys: found.iter().map(|key| Shown::new(key, listing, filter.now)).collect(),
+        keys: found.iter().map(|key| lens.view(key)).collect(),
         next,
     }
 }
@@ -94,14 +95,14 @@ impl Filter {
             part: query.get::<Label>("q")?.map(|part| part.0.to_lowercase()),
             expiring: query.get("expiring")?,
             older_than: query.get("older_than")?,
-            now: clock::unix(),
         })
     }
 
-    fn wants(&self, key: &Key, listing: &Listing) -> bool {
-        let organization = &listing.records.organizations[key.organization as usize].id;
-        let within = |end: i64, time: Seconds| self.now < end && end - self.now <= time.0;
-        let older = |since: i64, time: Seconds| self.now - since >= time.0;
+    fn wants(&self, key: &Key, listing: &Listing, lens: &Lens<'_>) -> bool {
+        let now = lens.now;
+        let organization = &listing.records().organizations[key.organization as usize].id;
+        let within = |end: i64, time: Seconds| now < end && end - now <= time.0;
+        let older = |since: i64, time: Seconds| now.saturating_sub(since) >= time.0;
         let holds = |part: &str| {
             let texts = [Some(&key.id), Some(&key.name), key.owner.as_ref(), key.hint.as_ref()];
             texts
@@ -112,7 +113,7 @@ impl Filter {
         self.organization
             .as_ref()
             .is_none_or(|wanted| wanted.0 == *organization)
-            && self.state.as_ref().is_none_or(|wanted| wanted.0 == key.state(self.now))
+            && self.state.as_ref().is_none_or(|wanted| wanted.0 == lens.state(key))
             && self
                 .permission
                 .as_ref()

@@ -1,32 +1,48 @@
 //! `/admin/v1/keys`: the keys of the key files, looked at and changed.
 //!
 //! A room of its own because every change goes the same way: the key files are changed as `keygate keys` changes them, the
-//! gate reads them again, and only then is the call answered, so that what the answer says is in force.
+//! gate reads them again, and only then is the call answered, so that what the answer says is in force. A revocation does
+//! not wait for that: it is pushed first.
 
+mod change;
 mod create;
 mod list;
 mod record;
+mod revoke;
+mod rotate;
 mod shelf;
+mod trail;
 mod trouble;
 
 use http::Request;
 
+pub(super) use change::{disable, enable};
 pub(super) use create::create;
 pub(super) use list::list;
+pub(super) use revoke::revoke;
+pub(super) use rotate::rotate;
 pub(super) use shelf::Shelf;
 
+use self::record::Lens;
 use super::Desk;
 use super::answers::{self, Answer};
 use super::problem::Problem;
 use super::query::Query;
 use crate::clock;
+use crate::config::records::View;
 
 /// `GET /admin/v1/keys/{id}`
 pub(super) async fn show<B>(desk: &Desk, id: &str, request: &Request<B>) -> Result<Answer, Problem> {
     Query::read(request.uri(), &[])?;
+    Ok(answers::json(&view(desk, id).await?))
+}
+
+/// The key with this id, as it is now.
+async fn view(desk: &Desk, id: &str) -> Result<View, Problem> {
     let listing = desk.shelf.listing(&desk.control).await?;
-    let shown = listing.find(id, clock::unix()).ok_or_else(unknown)?;
-    Ok(answers::json(&shown))
+    let policy = desk.control.current.load();
+    let lens = Lens::new(&listing, policy.revocations(), clock::unix());
+    lens.find(id).ok_or_else(unknown)
 }
 
 fn unknown() -> Problem {

@@ -1,69 +1,52 @@
-//! A key's record as the API shows it: everything but what could help to forge it.
+//! A key as the API shows it: what its record says, and what the gate knows beyond that.
 
-use jiff::Timestamp;
-use serde::Serialize;
+use crate::config::records::{Dead, Key, KeyState, View};
+use crate::policy::revocations::Revocations;
 
 use super::shelf::Listing;
-use crate::config::records::{Key, KeyState};
 
-/// A key, as it is shown. Hashes are not part of it.
-#[derive(Debug, Serialize)]
-pub(super) struct Shown<'a> {
-    id: &'a str,
-    name: &'a str,
-    organization: &'a str,
-    organization_name: Option<&'a str>,
-    environment: Option<&'a str>,
-    plan: Option<&'a str>,
-    permissions: &'a [String],
-    subscriptions: &'a [String],
-    allowed_sources: Vec<String>,
-    owner: Option<&'a str>,
-    hint: Option<&'a str>,
-    state: &'static str,
-    created_at: Option<String>,
-    rotated_at: Option<String>,
-    not_before: Option<String>,
-    expires_at: Option<String>,
-    revoked_at: Option<String>,
-    revoked_reason: Option<&'a str>,
-    /// How many secrets are accepted now: two while a rotation overlaps.
-    secrets: usize,
+/// What is known of keys at a moment.
+pub(super) struct Lens<'a> {
+    listing: &'a Listing,
+    dead: Dead<'a>,
+    /// What was revoked by a push, the files not knowing of it.
+    revocations: &'a Revocations,
+    pub(super) now: i64,
 }
 
-impl<'a> Shown<'a> {
-    pub(super) fn new(key: &'a Key, listing: &'a Listing, now_unix: i64) -> Self {
-        let organization = &listing.records.organizations[key.organization as usize];
-        let state = key.state(now_unix);
-        let living = |end: Option<i64>| end.is_none_or(|end| end > now_unix);
+impl<'a> Lens<'a> {
+    pub(super) fn new(listing: &'a Listing, revocations: &'a Revocations, now_unix: i64) -> Self {
         Self {
-            id: &key.id,
-            name: &key.name,
-            organization: &organization.id,
-            organization_name: organization.name.as_deref(),
-            environment: key.environment.map(|id| listing.scope.environments.name(id.0)),
-            plan: key.plan.map(|id| listing.scope.plans.name(id.0)),
-            permissions: &key.permissions,
-            subscriptions: &key.subscriptions,
-            allowed_sources: key.allowed_sources.iter().map(ToString::to_string).collect(),
-            owner: key.owner.as_deref(),
-            hint: key.hint.as_deref(),
-            state: state.word(),
-            created_at: key.created_at.map(date_time),
-            rotated_at: key.rotated_at.map(date_time),
-            not_before: key.not_before.map(date_time),
-            expires_at: key.end().map(date_time),
-            revoked_at: key.revoked_at.map(date_time),
-            revoked_reason: key.revoked_reason.as_deref(),
-            secrets: match state {
-                KeyState::Active => key.secrets.iter().filter(|secret| living(secret.expires_at)).count(),
-                KeyState::NotYetValid | KeyState::Expired | KeyState::Disabled | KeyState::Revoked => 0,
-            },
+            listing,
+            dead: Dead::of(listing.records()),
+            revocations,
+            now: now_unix,
         }
     }
-}
 
-/// RFC 3339, in UTC.
-pub(super) fn date_time(unix: i64) -> String {
-    Timestamp::from_second(unix).unwrap_or(Timestamp::MAX).to_string()
+    /// Whether it is good.
+    pub(super) fn state(&self, key: &Key) -> KeyState {
+        match self.pushed(key) {
+            Some(_) => KeyState::Revoked,
+            None => self.dead.state(key, self.now),
+        }
+    }
+
+    pub(super) fn view(&self, key: &Key) -> View {
+        let mut view = View::of(key, self.listing.records(), self.listing.scope(), &self.dead, self.now);
+        if let Some(since) = self.pushed(key) {
+            view.state = KeyState::Revoked;
+            view.revoked_at = Some(view.revoked_at.map_or(since, |known| known.min(since)));
+        }
+        view
+    }
+
+    /// The key with this id.
+    pub(super) fn find(&self, id: &str) -> Option<View> {
+        self.listing.find(id).map(|key| self.view(key))
+    }
+
+    fn pushed(&self, key: &Key) -> Option<i64> {
+        self.revocations.key_since(&key.id).filter(|since| *since <= self.now)
+    }
 }

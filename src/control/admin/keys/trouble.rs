@@ -2,7 +2,8 @@
 
 use http::StatusCode;
 
-use super::shelf::invalid;
+use super::unknown;
+use crate::config::problem::Problems;
 use crate::control::admin::problem::Problem;
 use crate::control::keyfile::EditError;
 
@@ -11,30 +12,47 @@ pub(super) fn refused(error: &EditError) -> Problem {
     if error.is_read_only() {
         return read_only(error);
     }
-    let told = || format!("{error}: {}.", error.help());
     match error {
         EditError::Invalid(problems) => invalid(problems),
-        EditError::Unknown { .. } | EditError::Secret => Problem::new(StatusCode::NOT_FOUND, "key_unknown", told()),
-        EditError::Ambiguous { .. } => Problem::conflict("key_ambiguous", told()),
-        EditError::Revoked { .. } => Problem::conflict("key_revoked", told()),
-        EditError::Expired { .. } => Problem::conflict("key_expired", told()),
-        EditError::Directory(_) | EditError::Stranger(_) | EditError::Elsewhere { .. } => {
-            Problem::conflict("key_file_unfit", told())
+        EditError::Unknown { .. } | EditError::Ambiguous { .. } | EditError::Secret => unknown(),
+        EditError::Revoked { .. } => Problem::conflict("key_revoked", said(error)),
+        EditError::Expired { .. } => Problem::conflict("key_expired", said(error)),
+        EditError::Restless(_) => Problem::conflict("key_files_changing", said(error)),
+        EditError::Directory(_) | EditError::Stranger(_) | EditError::Elsewhere { .. } | EditError::Mounted(_) => {
+            Problem::conflict("key_file_unfit", said(error))
         }
-        EditError::Mounted(_) | EditError::Restless(_) | EditError::System { .. } => Problem::new(
+        EditError::System { source, .. } => Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "key_file_unavailable",
-            format!("{error}. Nothing was changed."),
+            format!("{error}: {source}. Nothing was changed."),
         ),
     }
 }
 
 fn read_only(error: &EditError) -> Problem {
+    let cause = std::error::Error::source(error).map_or_else(String::new, |source| format!(" ({source})"));
     Problem::conflict(
         "key_file_read_only",
         format!(
-            "{error}. Change it where it comes from (a Kubernetes Secret, a configuration repository): the gate takes it up \
-             when it is mounted. A revocation needs no file: POST /admin/v1/keys/ID/revoke is in force at once."
+            "{error}{cause}. Change it where it comes from (a Kubernetes Secret, a configuration repository): the gate takes it \
+             up as soon as it is there. To revoke works all the same: it is pushed."
         ),
+    )
+}
+
+fn said(error: &EditError) -> String {
+    let help = error.help();
+    match help.is_empty() {
+        true => format!("{error}."),
+        false => format!("{error}: {help}."),
+    }
+}
+
+/// 409: the configuration or the key files do not load.
+pub(super) fn invalid(problems: &Problems) -> Problem {
+    Problem::files(
+        "key_files_invalid",
+        "The files are not valid as they are; nothing was changed.",
+        problems,
     )
 }
