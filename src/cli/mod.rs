@@ -12,6 +12,8 @@ mod explain;
 mod failure;
 mod keys;
 mod output;
+mod progress;
+mod reload;
 mod run;
 mod state_file;
 mod status;
@@ -76,6 +78,12 @@ enum Verb {
     /// Verify, list and export the audit trail: every change to a key, every reload, every refused admin call.
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Have a running sidecar read its files again, and say what became of it.
+    ///
+    /// Changed files are noticed by themselves; this does not wait for that, and tells the outcome. From another user, or
+    /// over TCP, it needs an admin token with the role operator.
+    #[command(after_help = reload::EXAMPLES)]
+    Reload(reload::Arguments),
     /// Make admin tokens.
     #[command(subcommand)]
     Admin(admin::Command),
@@ -106,6 +114,7 @@ pub fn main() -> ExitCode {
         Verb::Status(arguments) => arguments.run(),
         Verb::Usage(arguments) => arguments.run(),
         Verb::Audit(command) => command.run(),
+        Verb::Reload(arguments) => arguments.run(),
         Verb::Admin(command) => command.run(),
         Verb::Demo(arguments) => demo::run(arguments),
         Verb::Completions(completions) => completions.print(),

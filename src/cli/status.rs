@@ -8,11 +8,8 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::Configuration;
-use super::admin::client::{Access, Address, Client};
-use super::failure::BadInput;
+use super::admin::client::Sidecar;
 use super::output::print;
-use crate::config;
-use crate::config::sources::Sources;
 use crate::control::status::{Legacy, Status};
 
 pub(super) const EXAMPLES: &str = "\
@@ -24,12 +21,8 @@ Examples:
 /// Arguments of `keygate status`.
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// The admin address of the running sidecar, http://HOST:PORT or unix:/PATH [default: the first of admin.listen in the
-    /// configuration].
-    #[arg(long, value_name = "ADDRESS")]
-    admin: Option<String>,
     #[command(flatten)]
-    access: Access,
+    sidecar: Sidecar,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -39,11 +32,8 @@ pub(super) struct Arguments {
 
 impl Arguments {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let address = match &self.admin {
-            Some(address) => address.parse()?,
-            None => self.configured()?,
-        };
-        let text = Client::new(address, &self.access)?.get("/admin/v1/status")?;
+        let client = self.sidecar.client(&self.configuration.config)?;
+        let text = client.get("/admin/v1/status")?;
         if self.json {
             print(&text)?;
         } else {
@@ -51,17 +41,6 @@ impl Arguments {
             print(&summary(&status))?;
         }
         Ok(ExitCode::SUCCESS)
-    }
-
-    fn configured(&self) -> anyhow::Result<Address> {
-        let loaded = config::load(&self.configuration.config, &mut Sources::default())?;
-        let first = loaded.config.admin.listen.first();
-        first.map(Address::from).ok_or_else(|| {
-            BadInput::error(
-                "the configuration has no admin listener",
-                "give it one in admin.listen, or name a running sidecar's with --admin",
-            )
-        })
     }
 }
 

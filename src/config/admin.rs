@@ -1,12 +1,15 @@
 //! `[admin]`: the operator's listener, and who may ask it for more than probes.
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use super::files::Files;
 use super::ingress::{self, Listen};
 use super::limits::{self, CredentialFailures};
 use super::names;
+use super::part;
+use super::problem::Problems;
 use super::reader::{Place, Table};
 use super::records;
 use crate::secret::Digest;
@@ -69,6 +72,15 @@ impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.word())
     }
+}
+
+/// Reads `[admin]` alone of the configuration in the file at `path`: whatever is wrong with the rest, the key file included, is
+/// what one asks a running sidecar about.
+///
+/// # Errors
+/// Every problem of the section, when at least one of them is an error.
+pub fn load(path: &Path) -> Result<Option<Admin>, Problems> {
+    part::load(path, |root, files| Some(read(&root.section("admin"), files).0))
 }
 
 /// Reads `[admin]`. The places are those of its addresses.

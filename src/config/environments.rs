@@ -27,6 +27,18 @@ pub struct Environment {
     pub quota: bool,
 }
 
+impl Environment {
+    /// The one whose longest prefix begins `text`: what a key, or a prefix of keys, belongs to.
+    #[must_use]
+    pub fn of_key<'a>(text: &str, all: &'a [Self]) -> Option<&'a Self> {
+        all.iter()
+            .flat_map(|environment| environment.prefixes.iter().map(move |prefix| (prefix, environment)))
+            .filter(|(prefix, _)| !prefix.is_empty() && text.starts_with(prefix.as_str()))
+            .max_by_key(|(prefix, _)| prefix.len())
+            .map(|(_, environment)| environment)
+    }
+}
+
 /// How long a prefix may be.
 const LONGEST_PREFIX: usize = 64;
 

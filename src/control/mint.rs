@@ -98,7 +98,7 @@ pub fn is_prefix(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
-/// The environment whose longest prefix begins `text`.
+/// The environment whose longest prefix begins `text`: what a key, or a prefix of keys, belongs to.
 #[must_use]
 pub fn environment_of<'a>(text: &str, environments: &'a [Environment]) -> Option<&'a Environment> {
     environments

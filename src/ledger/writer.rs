@@ -172,6 +172,7 @@ impl Writer {
     }
 
     fn put_entries(&mut self) -> Result<(), Trouble> {
+        self.look_for_last()?;
         let Some(store) = &mut self.store else { return Ok(()) };
         let links = if self.waiting.is_empty() {
             Vec::new()
@@ -229,6 +230,19 @@ impl Writer {
         self.take(store)
     }
 
+    /// Whoever has put another trail in the place of the one that was written to is told of.
+    fn look_for_last(&mut self) -> Result<(), Trouble> {
+        let (Some(store), Some(last)) = (&self.store, &self.last) else {
+            return Ok(());
+        };
+        if !store.knows(last)? {
+            self.health.trail_lost(last);
+            self.trail_begins(&json!({ "reason": "the state file was removed or replaced, or its audit trail cut" }));
+            self.last = None;
+        }
+        Ok(())
+    }
+
     /// Puts on record that there is an older trail, elsewhere or nowhere.
     fn trail_begins(&mut self, detail: &Value) {
         let mut detail = detail.clone();
@@ -252,16 +266,9 @@ impl Writer {
             self.balances.restore(store.balances()?);
             self.is_restored = true;
         }
-        match &self.last {
-            Some(last) if !store.knows(last)? => {
-                self.health.trail_lost(last);
-                self.trail_begins(
-                    &json!({ "reason": "the state file was removed or replaced, or its audit trail cut" }),
-                );
-            }
-            Some(_) | None => {}
+        if self.last.is_none() {
+            self.last = store.last()?;
         }
-        self.last = store.last()?;
         self.store = Some(store);
         Ok(())
     }

@@ -5,8 +5,9 @@
 //! now. What was spent is not spent again, and what a head could only say once (its length, its path) is not judged again.
 //!
 //! # Security
-//! The credential itself is not kept: a key is found again by its id and the fingerprint of the hash that matched. Headers are
-//! kept only as far as a rule looks at them.
+//! The credential itself is not kept: a key is found again by its id and the fingerprint of the hash that matched, its secret
+//! among those that are revoked by its digest. Headers are kept only as far as a rule looked at them when the request came: a
+//! rule that looks at another header since then finds it missing, and is not met.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
 use super::caller::Caller;
 use super::head::{ClientHead, Peer};
+use super::permissions::Permissions;
 use super::permit::Trail;
 use super::refusal::{Invalid, Refusal};
 use super::route::Match;
@@ -31,6 +33,8 @@ pub enum Proof {
     Key {
         /// Of the hash that matched.
         fingerprint: Digest,
+        /// Of what was presented: what is revoked stays so in any form of hash.
+        secret: Digest,
         /// The environment that the key's prefix names.
         by_prefix: Option<Arc<str>>,
         /// Not any more from then on; Unix seconds.
@@ -38,6 +42,10 @@ pub enum Proof {
     },
     /// With a user's token.
     Token {
+        /// Whose it is believed to be.
+        issuer: Arc<str>,
+        /// The permissions that it names.
+        permissions: Arc<[String]>,
         /// Not any more from then on; Unix seconds.
         until: i64,
     },
@@ -61,7 +69,7 @@ impl Proof {
     pub fn until(&self) -> Option<i64> {
         match self {
             Self::Key { until, .. } => *until,
-            Self::Token { until } => Some(*until),
+            Self::Token { until, .. } => Some(*until),
         }
     }
 }
@@ -136,9 +144,16 @@ impl Policy {
             (Enforcement::Enforce, Access::Deny) => Err(Refusal::RouteUnknown),
             (Enforcement::Enforce, Access::Key | Access::User | Access::KeyOrUser) => match &bond.proof {
                 Proof::Key {
-                    fingerprint, by_prefix, ..
-                } => self.holds_key(bond, route, fingerprint, by_prefix.as_deref(), now),
-                Proof::Token { until } => self.holds_user(bond, route, *until, now),
+                    fingerprint,
+                    secret,
+                    by_prefix,
+                    until: _,
+                } => self.holds_key(bond, route, (fingerprint, secret), by_prefix.as_deref(), now),
+                Proof::Token {
+                    issuer,
+                    permissions,
+                    until,
+                } => self.holds_user(bond, route, (issuer, permissions), *until, now),
             },
         }
     }
@@ -147,7 +162,7 @@ impl Policy {
         &self,
         bond: &Bond,
         route: &Route,
-        fingerprint: &Digest,
+        (fingerprint, secret): (&Digest, &Digest),
         by_prefix: Option<&str>,
         now: i64,
     ) -> Result<Option<i64>, Refusal> {
@@ -158,7 +173,7 @@ impl Policy {
         let before = &bond.standing.caller;
         let found = keyring.refind(&before.id, fingerprint);
         let found = found.ok_or(Refusal::CredentialInvalid(Invalid::Unknown))?;
-        let state = keyring.state(found, revocations, now);
+        let state = keyring.admits(found, secret, revocations, now);
         state.map_err(Refusal::CredentialInvalid)?;
         let record = keyring.key(found.key);
         if !record.grant().allows_source(bond.address) {
@@ -175,27 +190,46 @@ impl Policy {
             return Err(Refusal::TenantDenied);
         }
         let standing = self.standing(found.key, by_prefix);
-        self.still_meets(bond, route, &standing.caller)?;
+        self.still_meets(bond, route, &standing.caller, &standing.caller.permissions)?;
         Ok(keyring.ends_at(found, revocations))
     }
 
-    fn holds_user(&self, bond: &Bond, route: &Route, until: i64, now: i64) -> Result<Option<i64>, Refusal> {
+    fn holds_user(
+        &self,
+        bond: &Bond,
+        route: &Route,
+        (issuer, permissions): (&str, &[String]),
+        until: i64,
+        now: i64,
+    ) -> Result<Option<i64>, Refusal> {
         if route.access == Access::Key {
             return Err(Refusal::CredentialMissing);
         }
         if now >= until {
             return Err(Refusal::CredentialInvalid(Invalid::Token(TokenError::Expired)));
         }
-        if self.users.is_none() {
-            return Err(Refusal::CredentialInvalid(Invalid::Token(TokenError::KeysMissing)));
+        let refused = |error| Refusal::CredentialInvalid(Invalid::Token(error));
+        let users = self.users.as_ref();
+        let (users, rules) = users
+            .and_then(|users| Some((users, users.verified()?)))
+            .ok_or(refused(TokenError::KeysMissing))?;
+        if *rules.issuer != *issuer {
+            return Err(refused(TokenError::Issuer));
         }
-        // What it may do is what its token says, and that has not changed.
-        self.still_meets(bond, route, &bond.standing.caller)?;
+        // What its token says has not changed; what that means may have.
+        let permissions = self.permissions_of_user(users, permissions);
+        self.still_meets(bond, route, &bond.standing.caller, &permissions)?;
         Ok(Some(until))
     }
 
     /// Whether a caller still meets what the route demands of callers.
-    fn still_meets(&self, bond: &Bond, route: &Route, caller: &Caller) -> Result<(), Refusal> {
+    fn still_meets(
+        &self,
+        bond: &Bond,
+        route: &Route,
+        caller: &Caller,
+        permissions: &Permissions,
+    ) -> Result<(), Refusal> {
         let peer = Peer::new(None, false);
         let head = ClientHead {
             method: &bond.method,
@@ -205,7 +239,7 @@ impl Policy {
             peer: &peer,
         };
         rules::environment(route, caller)?;
-        rules::permission(route, caller)?;
+        rules::permission(route, permissions)?;
         rules::subscription(route, caller, &head, &self.routes)?;
         rules::tenant(route, caller, &head, &self.routes)
     }

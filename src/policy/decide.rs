@@ -331,7 +331,7 @@ impl<'a> Walk<'a> {
         if let Some(permission) = &route.permission {
             self.record.ask(Rule::Permission);
             self.record.found(|| told::permission(permission, caller));
-            rules::permission(route, caller)?;
+            rules::permission(route, &caller.permissions)?;
         }
         let max_stale = &self.policy.config.keys.max_stale;
         // Users are not in the key files.

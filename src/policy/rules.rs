@@ -16,6 +16,7 @@ use http::HeaderName;
 use super::caller::Caller;
 use super::credential::fields::{self, Decoded};
 use super::head::ClientHead;
+use super::permissions::Permissions;
 use super::refusal::Refusal;
 use super::route::Routes;
 use crate::config::routes::{Parameter, Permission, RequiredHeader, Route, Subscription};
@@ -32,8 +33,8 @@ pub(super) fn environment(route: &Route, caller: &Caller) -> Result<(), Refusal>
 }
 
 /// The caller may do what the route is for.
-pub(super) fn permission(route: &Route, caller: &Caller) -> Result<(), Refusal> {
-    if caller.permissions.satisfy(route.permission.as_ref()) {
+pub(super) fn permission(route: &Route, permissions: &Permissions) -> Result<(), Refusal> {
+    if permissions.satisfy(route.permission.as_ref()) {
         Ok(())
     } else {
         Err(Refusal::PermissionDenied)

@@ -38,7 +38,8 @@ fn the_kubernetes_configuration_is_valid() {
         .collect();
     let home = Home::new();
     std::fs::create_dir(home.path("keys")).unwrap();
-    home.write("config.toml", &config);
+    std::fs::create_dir(home.path("state")).unwrap();
+    home.write("config.toml", config.replace("/var/lib/keygate", &home.text("state")));
     home.write("keys/keys.toml", key_file(&[]));
     let output = home.keygate(&["check"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -46,6 +47,26 @@ fn the_kubernetes_configuration_is_valid() {
     for port in manifest.lines().filter_map(|line| line.split_once("containerPort: ")) {
         let number = port.1.trim_end_matches(" }");
         assert!(config.contains(&format!(":{number}\"]")), "nobody listens on {number}");
+    }
+}
+
+#[test]
+fn the_documented_key_file_is_valid_and_has_every_field() {
+    let document = read("docs/keys.md");
+    let (_, rest) = document.split_once("```toml\n").unwrap();
+    let (text, _) = rest.split_once("```").unwrap();
+    let home = Home::new();
+    home.write("keys.toml", text);
+    let output = home.keygate(&["keys", "list", "--file", "keys.toml", "--json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let written = read("src/config/records/write.rs");
+    for record in ["struct KeyLine", "struct OrganizationLine", "struct TombstoneLine"] {
+        let (_, fields) = written.split_once(record).unwrap();
+        let (fields, _) = fields.split_once("\n}").unwrap();
+        let names = fields.lines().filter_map(|line| line.trim().split_once(": "));
+        for (name, _) in names.filter(|(name, _)| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')) {
+            assert!(text.contains(&format!("{name} = ")), "nobody documents {name}");
+        }
     }
 }
 
@@ -73,6 +94,9 @@ fn the_readmes_commands_exist() {
         "keys",
         "explain",
         "status",
+        "usage",
+        "audit",
+        "reload",
         "admin",
         "demo",
         "completions",
@@ -85,7 +109,7 @@ fn the_readmes_commands_exist() {
         seen += 1;
         let mut command = keygate();
         command.arg(verb);
-        if verb == "keys" || verb == "admin" {
+        if verb == "keys" || verb == "admin" || verb == "audit" {
             command.args(words.get(1));
         }
         assert!(

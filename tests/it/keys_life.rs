@@ -217,6 +217,7 @@ fn what_is_changed_is_put_on_record_without_secrets() {
     );
     // As if a sidecar had made it.
     desk.write("keygate.db", "");
+    desk.new_key("--name second --organization 42");
     for command in [
         "disable n",
         "enable n",
@@ -233,6 +234,7 @@ fn what_is_changed_is_put_on_record_without_secrets() {
     assert_eq!(
         told,
         [
+            "key.create|1|cli|1||active",
             "key.enable|1|cli|1|disabled|active",
             "key.rotate|1|cli|1|active|active",
             "key.revoke|1|cli|1|active|revoked"

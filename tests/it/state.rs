@@ -393,11 +393,11 @@ fn a_second_process_on_the_same_file_says_so_and_takes_over_without_losing_a_uni
 }
 
 /// A file system of its own in a directory; gone when dropped.
-struct Small(PathBuf);
+pub struct Small(PathBuf);
 
 impl Small {
     /// `None` where this user may not mount one.
-    fn mount(at: PathBuf) -> Option<Self> {
+    pub fn mount(at: PathBuf) -> Option<Self> {
         std::fs::create_dir(&at).unwrap();
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", "size=512k,mode=700", "tmpfs"])
@@ -407,7 +407,7 @@ impl Small {
         mounted.is_ok_and(|status| status.success()).then_some(Self(at))
     }
 
-    fn remount(&self, option: &str) {
+    pub fn remount(&self, option: &str) {
         let done = Command::new("mount")
             .args(["-o", &format!("remount,{option}")])
             .arg(&self.0)

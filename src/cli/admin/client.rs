@@ -1,5 +1,6 @@
 //! Asks a running sidecar through its admin listener: one request on a connection of its own, every wait bounded.
 
+use std::fmt;
 use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStringExt;
@@ -20,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::cli::failure::BadInput;
+use crate::config::admin;
 use crate::config::ingress::Listen;
 use crate::secret::Secret;
 
@@ -29,6 +31,17 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const ANSWER_BYTES: usize = 16 << 20;
 /// No token is longer, and no file that holds nothing else.
 const TOKEN_BYTES: u64 = 4 << 10;
+
+/// Which sidecar a command talks to, and how it proves who it is.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Sidecar {
+    /// The admin address of the running sidecar, http://HOST:PORT or unix:/PATH [default: admin.listen in the configuration;
+    /// of several, the first Unix socket, else the first].
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<String>,
+    #[command(flatten)]
+    access: Access,
+}
 
 /// How a command proves who it is. A Unix socket needs none of it from the user that Keygate runs as.
 #[derive(Debug, Args)]
@@ -51,6 +64,80 @@ pub(in crate::cli) enum Address {
 pub(in crate::cli) struct Client {
     address: Address,
     token: Option<Secret>,
+    patience: Duration,
+}
+
+/// No sidecar answers there: it does not run, or not with this address.
+#[derive(Debug)]
+pub(in crate::cli) struct Unreachable(Address);
+
+/// The sidecar says no.
+#[derive(Debug)]
+pub(in crate::cli) struct Refused {
+    address: Address,
+    /// The answer's.
+    pub(in crate::cli) status: StatusCode,
+    /// Stable, for programs; empty where there is none.
+    pub(in crate::cli) code: String,
+    /// For people.
+    pub(in crate::cli) detail: String,
+}
+
+impl fmt::Display for Unreachable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot ask the sidecar at {}", self.0)
+    }
+}
+
+impl std::error::Error for Unreachable {}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            address,
+            status,
+            code,
+            detail,
+        } = self;
+        write!(f, "the sidecar at {address} says {} {code}: {detail}", status.as_u16())
+    }
+}
+
+impl std::error::Error for Refused {}
+
+impl Sidecar {
+    /// A way to ask the sidecar that was named, or that the configuration in `config` describes.
+    ///
+    /// # Errors
+    /// Bad input: an address or a token that is none, or a configuration without an admin listener.
+    pub(in crate::cli) fn client(&self, config: &Path) -> anyhow::Result<Client> {
+        self.find(Some(config))?.ok_or_else(|| {
+            BadInput::error(
+                "the configuration has no admin listener",
+                "give it one in admin.listen, or name a running sidecar's with --admin",
+            )
+        })
+    }
+
+    /// As [`Sidecar::client`]; `None` where nothing says where a sidecar would be.
+    ///
+    /// # Errors
+    /// As [`Sidecar::client`].
+    pub(in crate::cli) fn find(&self, config: Option<&Path>) -> anyhow::Result<Option<Client>> {
+        let address = match (&self.admin, config) {
+            (Some(address), _) => Some(address.parse()?),
+            (None, Some(config)) => configured(config)?,
+            (None, None) => None,
+        };
+        address.map(|address| Client::new(address, &self.access)).transpose()
+    }
+}
+
+/// Where the configuration has its admin listener. A Unix socket needs no token.
+fn configured(config: &Path) -> anyhow::Result<Option<Address>> {
+    let listen = admin::load(config)?.map_or_else(Vec::new, |admin| admin.listen);
+    let socket = listen.iter().find(|listen| matches!(listen, Listen::Unix(_)));
+    Ok(socket.or(listen.first()).map(Address::from))
 }
 
 impl FromStr for Address {
@@ -82,8 +169,8 @@ impl From<&Listen> for Address {
     }
 }
 
-impl std::fmt::Display for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(authority) => write!(f, "http://{authority}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
@@ -133,15 +220,28 @@ impl Client {
         Ok(Self {
             address,
             token: access.token()?,
+            patience: PATIENCE,
         })
     }
 
+    /// As it is, with more time for each answer.
+    #[must_use]
+    pub(in crate::cli) fn patient(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
     /// The body of the answer to `GET path`.
+    ///
+    /// # Errors
+    /// [`Unreachable`] and [`Refused`] can be told from the rest by a downcast.
     pub(in crate::cli) fn get(&self, path: &str) -> anyhow::Result<String> {
         self.ask(Method::GET, path, Bytes::new())
     }
 
     /// The body of the answer to `POST path` with this body.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
     pub(in crate::cli) fn post(&self, path: &str, body: &Value) -> anyhow::Result<String> {
         self.ask(Method::POST, path, serde_json::to_vec(body)?.into())
     }
@@ -155,12 +255,12 @@ impl Client {
                 Address::Unix(path) => exchange(UnixStream::connect(path).await, request).await,
             }
         };
-        let asked = runtime.block_on(async { tokio::time::timeout(PATIENCE, asked).await });
-        let late = || format!("no answer within {} s", PATIENCE.as_secs());
+        let asked = runtime.block_on(async { tokio::time::timeout(self.patience, asked).await });
+        let late = || format!("no answer within {} s", self.patience.as_secs());
         let (status, text) = asked
             .with_context(late)
             .and_then(|outcome| outcome)
-            .with_context(|| format!("cannot ask the sidecar at {}", self.address))?;
+            .with_context(|| Unreachable(self.address.clone()))?;
         let answer = serde_json::from_str::<Value>(&text);
         let Ok(answer) = answer else {
             bail!("what answers at {} is no sidecar's admin listener", self.address);
@@ -168,8 +268,12 @@ impl Client {
         if status.is_success() {
             return Ok(text);
         }
-        let detail = answer["detail"].as_str().unwrap_or(text.trim());
-        bail!("the sidecar at {} says {}: {detail}", self.address, status.as_u16())
+        Err(anyhow::Error::new(Refused {
+            address: self.address.clone(),
+            status,
+            code: answer["code"].as_str().unwrap_or_default().to_owned(),
+            detail: answer["detail"].as_str().unwrap_or(text.trim()).to_owned(),
+        }))
     }
 
     fn request(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Request<Full<Bytes>>> {

@@ -45,7 +45,7 @@ impl Export {
             outcome => outcome?,
         }
         match last {
-            Some(last) => tell(format_args!("{rows} rows, the last is {}:{}", last.seq, last.hash)),
+            Some(last) => tell(format_args!("rows: {rows}, the last is {}:{}", last.seq, last.hash)),
             None => tell("There is no such entry."),
         }
         Ok(ExitCode::SUCCESS)

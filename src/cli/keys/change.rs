@@ -1,13 +1,17 @@
 //! `keygate keys revoke`, `disable` and `enable`.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
 
+use super::push::{self, Push};
 use super::store::Store;
 use super::{Target, arguments, date_time, trail};
+use crate::cli::admin::client::Sidecar;
 use crate::cli::output::{print, tell};
+use crate::cli::progress::{EDITING, READING, patiently};
 use crate::clock;
 use crate::control::keyfile::{self, Changed};
 use crate::ledger::audit::Action;
@@ -29,31 +33,111 @@ pub struct Revoke {
     /// Why, for people: it is written into the record and the tombstone.
     #[arg(long, value_name = "TEXT", value_parser = arguments::label)]
     reason: Option<String>,
+    #[command(flatten)]
+    sidecar: Sidecar,
 }
 
+/// What became of the key file, and how long it took.
+type InFile = (anyhow::Result<(Store, Changed)>, Duration);
+
 impl Revoke {
+    /// First the push, which is in force at once, and then the file, which may be read-only, or somewhere else.
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         let now = clock::unix();
-        let mut store = Store::open(&self.target.place, now)?;
+        // The sidecar knows ids; where the file says nothing about a name, it is taken for one.
+        let found = self.find(now);
+        let id = found.as_deref().unwrap_or(&self.target.key);
+        let push = push::revoke(&self.sidecar, &self.target.place, id, self.reason.as_deref())?;
+        let begun = clock::monotonic();
+        let in_file = self.in_file(now);
+        let took = Duration::from_nanos(clock::monotonic().saturating_sub(begun));
+        self.report(&push, (in_file, took), now)
+    }
+
+    fn find(&self, now: i64) -> Option<String> {
+        let store = Store::open(&self.target.place, now).ok()?;
+        let found = patiently(READING, || {
+            keyfile::find(&store.place(), &self.target.key, &mut store.scope.clone(), now)
+        });
+        let found = found.ok()?;
+        Some(found.key.id.clone())
+    }
+
+    fn in_file(&self, now: i64) -> anyhow::Result<(Store, Changed)> {
+        let store = Store::open(&self.target.place, now)?;
         let reason = self.reason.as_deref();
-        let done = keyfile::revoke(&store.place(), &self.target.key, reason, &mut store.scope, now)?;
-        self.target.report(&store, Action::KeyRevoke, "revoked", &done, now)
+        let done = patiently(EDITING, || {
+            keyfile::revoke(&store.place(), &self.target.key, reason, &mut store.scope.clone(), now)
+        })?;
+        Ok((store, done))
+    }
+
+    fn report(&self, push: &Push, (in_file, took): InFile, now: i64) -> anyhow::Result<ExitCode> {
+        let took_ms = took.as_secs_f64() * 1e3;
+        match in_file {
+            Ok((store, done)) => {
+                let channels = Channels { push, file_ms: took_ms };
+                self.target
+                    .report(&store, Action::KeyRevoke, "revoked", &done, Some(&channels), now)
+            }
+            // The key is dead in the sidecar; what remains to be done is somebody else's, or somewhere else.
+            Err(error) if push.is_in_force() => {
+                let problem = format!("{error:#}");
+                if self.target.json {
+                    let object = json!({
+                        "id": self.target.key,
+                        "done": "revoked",
+                        "changed": true,
+                        "push": push.json(),
+                        "file": null,
+                        "file_problem": problem,
+                    });
+                    print(&format!("{object:#}\n"))?;
+                } else {
+                    print(&format!("{}  revoked\n", self.target.key))?;
+                    tell_push(push);
+                    tell(format_args!("file   not changed: {problem}"));
+                    tell("note: revoke it there too, where the file comes from; until then only this sidecar knows");
+                }
+                Ok(ExitCode::SUCCESS)
+            }
+            Err(error) => {
+                tell_push(push);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// How a revocation went.
+struct Channels<'a> {
+    push: &'a Push,
+    file_ms: f64,
+}
+
+fn tell_push(push: &Push) {
+    if let Some(told) = push.told() {
+        tell(format_args!("push   {told}"));
     }
 }
 
 impl Target {
     pub(super) fn disable(&self) -> anyhow::Result<ExitCode> {
         let now = clock::unix();
-        let mut store = Store::open(&self.place, now)?;
-        let done = keyfile::disable(&store.place(), &self.key, &mut store.scope, now)?;
-        self.report(&store, Action::KeyDisable, "disabled", &done, now)
+        let store = Store::open(&self.place, now)?;
+        let done = patiently(EDITING, || {
+            keyfile::disable(&store.place(), &self.key, &mut store.scope.clone(), now)
+        })?;
+        self.report(&store, Action::KeyDisable, "disabled", &done, None, now)
     }
 
     pub(super) fn enable(&self) -> anyhow::Result<ExitCode> {
         let now = clock::unix();
-        let mut store = Store::open(&self.place, now)?;
-        let done = keyfile::enable(&store.place(), &self.key, &mut store.scope, now)?;
-        self.report(&store, Action::KeyEnable, "enabled", &done, now)
+        let store = Store::open(&self.place, now)?;
+        let done = patiently(EDITING, || {
+            keyfile::enable(&store.place(), &self.key, &mut store.scope.clone(), now)
+        })?;
+        self.report(&store, Action::KeyEnable, "enabled", &done, None, now)
     }
 
     /// Says what was done, and puts it on record.
@@ -63,6 +147,7 @@ impl Target {
         action: Action,
         word: &str,
         done: &Changed,
+        channels: Option<&Channels<'_>>,
         now_unix: i64,
     ) -> anyhow::Result<ExitCode> {
         if done.written {
@@ -70,7 +155,7 @@ impl Target {
         }
         let view = &done.after;
         let text = if self.json {
-            let object = json!({
+            let mut object = json!({
                 "id": view.id,
                 "done": word,
                 "changed": done.written,
@@ -79,6 +164,10 @@ impl Target {
                 "before": done.before,
                 "after": view,
             });
+            if let Some(channels) = channels {
+                object["push"] = channels.push.json();
+                object["file_ms"] = json!(channels.file_ms);
+            }
             format!("{object:#}\n")
         } else {
             let already = if done.written { "" } else { "already " };
@@ -86,7 +175,11 @@ impl Target {
         };
         print(&text)?;
         if !self.json {
-            tell(format_args!("file   {}", done.file.display()));
+            if let Some(channels) = channels {
+                tell_push(channels.push);
+            }
+            let took = channels.map_or_else(String::new, |channels| format!(" ({:.1} ms)", channels.file_ms));
+            tell(format_args!("file   {}{took}", done.file.display()));
             tell(format_args!("state  {}", view.state));
             if let Some(since) = view.revoked_at {
                 let why = view

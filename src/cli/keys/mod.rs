@@ -8,6 +8,7 @@ mod change;
 mod import;
 mod list;
 mod new;
+mod push;
 mod rotate;
 mod show;
 mod store;
@@ -43,9 +44,11 @@ pub enum Command {
     Show(Target),
     /// Revoke a key for good.
     ///
-    /// Its record stays and says so, and a tombstone behind it keeps the key's id and its secrets from ever being accepted
-    /// again, even where somebody puts an older record back. A running Keygate notices the file by itself, and ends what is
-    /// open under the key. Revoking a revoked key changes nothing and exits 0.
+    /// Goes two ways, and says how long each took. A running sidecar is told through its admin listener: it refuses the key at
+    /// once, ends what is open under it, remembers that in [state], and answers when nothing goes on. And the key file: the
+    /// record stays and says so, and a tombstone behind it keeps the key's id and its secrets from ever being accepted again,
+    /// even where somebody puts an older record back. One of the two is enough to exit 0; where the file is read-only, as a
+    /// mounted Secret is, the sidecar is told all the same. Revoking a revoked key changes nothing and exits 0.
     #[command(after_help = change::REVOKE_EXAMPLES)]
     Revoke(change::Revoke),
     /// Turn a key off until it is enabled again.

@@ -8,15 +8,17 @@ use ipnet::IpNet;
 
 use super::arguments::{self, Expiry};
 use super::store::Store;
-use super::{Where, date_time};
+use super::{Where, date_time, trail};
 use crate::cli::failure::BadInput;
 use crate::cli::output::{deliver, tell};
+use crate::cli::progress::{EDITING, patiently};
 use crate::clock;
 use crate::config::credentials::Source;
 use crate::config::key_settings::KeySettings;
 use crate::config::reader::{nearest, quoted};
 use crate::control::keyfile::{self, Added};
 use crate::control::mint::{NewKey, Prefixes, environment_of};
+use crate::ledger::audit::Action;
 use crate::secret::Secret;
 
 pub(super) const EXAMPLES: &str = "\
@@ -76,7 +78,7 @@ pub struct New {
 impl New {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let now = clock::unix();
-        let mut store = Store::open(&self.place, now)?;
+        let store = Store::open(&self.place, now)?;
         let expires_at = self.expires.at(now);
         if expires_at.is_some_and(|end| end <= now) {
             return Err(BadInput::error(
@@ -97,7 +99,16 @@ impl New {
             ..key
         };
         let organization_name = self.organization_name.as_deref();
-        let added = keyfile::add(&store.place(), &key, organization_name, &mut store.scope)?;
+        let added = patiently(EDITING, || {
+            keyfile::add(&store.place(), &key, organization_name, &mut store.scope.clone())
+        })?;
+        trail::append(
+            &store,
+            Action::KeyCreate,
+            Some(key.id.clone()),
+            serde_json::json!({ "after": added.view }),
+            now,
+        );
         describe(&key, &added, organization_name, store.settings.as_ref());
         let text = if self.json {
             json(&key, &secret, &added)

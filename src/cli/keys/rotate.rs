@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::store::Store;
 use super::{Target, arguments, date_time, show, trail};
 use crate::cli::output::{deliver, tell};
+use crate::cli::progress::{EDITING, patiently};
 use crate::clock;
 use crate::control::keyfile::{self, Rotated, Rotation};
 use crate::ledger::audit::Action;
@@ -36,15 +37,16 @@ pub struct Rotate {
 impl Rotate {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         let now = clock::unix();
-        let mut store = Store::open(&self.target.place, now)?;
+        let store = Store::open(&self.target.place, now)?;
         let mut scope = store.scope.clone();
         let rotation = Rotation {
             overlap: i64::try_from(self.overlap.as_secs()).unwrap_or(i64::MAX),
             prefixes: store.prefixes(),
             peppers: store.peppers(),
         };
-        let done = keyfile::rotate(&store.place(), &self.target.key, &rotation, &mut scope, now)?;
-        store.scope = scope;
+        let done = patiently(EDITING, || {
+            keyfile::rotate(&store.place(), &self.target.key, &rotation, &mut scope, now)
+        })?;
         trail::record(&store, Action::KeyRotate, &done.changed, now);
         if !self.target.json {
             describe(&done);

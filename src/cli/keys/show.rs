@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use super::store::Store;
 use super::{Target, date_time};
 use crate::cli::output::print;
+use crate::cli::progress::{READING, patiently};
 use crate::clock;
 use crate::config::records::View;
 use crate::control::keyfile;
@@ -17,8 +18,10 @@ Examples:
 impl Target {
     pub(super) fn show(&self) -> anyhow::Result<ExitCode> {
         let now = clock::unix();
-        let mut store = Store::open(&self.place, now)?;
-        let found = keyfile::find(&store.place(), &self.key, &mut store.scope, now)?;
+        let store = Store::open(&self.place, now)?;
+        let found = patiently(READING, || {
+            keyfile::find(&store.place(), &self.key, &mut store.scope.clone(), now)
+        })?;
         let text = if self.json {
             format!("{:#}\n", serde_json::to_value(&found.view)?)
         } else {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::Where;
 use crate::cli::failure::BadInput;
 use crate::cli::output::tell;
+use crate::cli::progress::{READING, patiently};
 use crate::config::key_settings::KeySettings;
 use crate::config::keys::Pepper;
 use crate::config::problem::Report;
@@ -16,7 +17,7 @@ use crate::control::mint::Prefixes;
 use crate::ledger::read::{self, LastUse};
 
 /// The configuration of a command that was not told another.
-const DEFAULT_CONFIG: &str = "./config.toml";
+pub(super) const DEFAULT_CONFIG: &str = "./config.toml";
 
 /// What a command works on.
 pub(super) struct Store {
@@ -109,7 +110,9 @@ impl Store {
     /// Reads all keys.
     pub(super) fn records(&mut self) -> anyhow::Result<Records> {
         let report = Report::new();
-        let records = records::load(&self.root, &mut self.scope, &mut Sources::default(), &report);
+        let records = patiently(READING, || {
+            records::load(&self.root, &mut self.scope, &mut Sources::default(), &report)
+        });
         if report.has_errors() {
             return Err(report.into_problems().into());
         }

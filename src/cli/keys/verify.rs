@@ -207,7 +207,12 @@ fn judge(
     };
     let record = Some(found.key.0 as usize);
     let verdict = match (
-        keyring.admits(found, presented, &Revocations::of(records), now_unix),
+        keyring.admits(
+            found,
+            &keyring.secret(found, presented),
+            &Revocations::of(records),
+            now_unix,
+        ),
         keyring.key(found.key).environment(),
         by_prefix,
     ) {

@@ -19,6 +19,8 @@ use crate::secret::Digest;
 const ID_BYTES_MAX: usize = 128;
 /// Most bytes of a name or an owner.
 const NAME_BYTES_MAX: usize = 256;
+/// Most characters of a reason.
+const REASON_CHARACTERS_MAX: usize = 256;
 /// Most entries of a list in a record.
 const LIST_MAX: usize = 256;
 /// How deep free-form tables may be: a line of JSON, which may be written from them, holds no deeper ones.
@@ -107,7 +109,7 @@ pub(super) fn read_tombstone(table: &Table<'_>, scope: &mut Scope) -> Option<Tom
         (read.len() == items.len()).then_some(read)
     });
     let revoked_at = revoked_at.and_then(|item| item.datetime());
-    let reason = optional(reason, |item| label(&item));
+    let reason = optional(reason, |item| reason_text(&item));
     Some(Tombstone {
         key: key?,
         hashes: hashes?.unwrap_or_default(),
@@ -175,7 +177,7 @@ pub(super) fn read_key<'d>(table: &Table<'d>, scope: &mut Scope) -> KeyDraft<'d>
     let not_before = optional(not_before, |item| item.datetime());
     let ends = optional(expires_at.clone(), |item| item.datetime());
     let revoked_at = optional(revoked_at, |item| item.datetime());
-    let revoked_reason = optional(revoked_reason, |item| label(&item));
+    let revoked_reason = optional(revoked_reason, |item| reason_text(&item));
     let rotated_at = optional(rotated_at, |item| item.datetime());
     let active = optional(active, |item| item.boolean());
     let allowed_sources = optional(allowed_sources, |item| networks(&item));
@@ -389,6 +391,19 @@ fn label<'d>(item: &Item<'d>) -> Option<&'d str> {
     item.error(
         format!("is longer than {NAME_BYTES_MAX} bytes, or holds control characters"),
         "one short line",
+    );
+    None
+}
+
+/// Why something was done, for people: in no header, and so longer than a label.
+fn reason_text<'d>(item: &Item<'d>) -> Option<&'d str> {
+    let text = item.text()?;
+    if text.chars().count() <= REASON_CHARACTERS_MAX && !text.contains(char::is_control) {
+        return Some(text);
+    }
+    item.error(
+        format!("is longer than {REASON_CHARACTERS_MAX} characters, or holds control characters"),
+        "one line",
     );
     None
 }

@@ -1,15 +1,17 @@
 //! The forms of answers on the admin listener.
 
+use std::io;
+
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
-use http_body_util::Full;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::content::{Content, Pieces};
 use super::problem::Problem;
 
-pub(super) type Answer = Response<Full<Bytes>>;
+pub(super) type Answer = Response<Content>;
 
 pub(super) fn text(status: StatusCode, body: &'static str) -> Answer {
     answer(status, "text/plain; charset=utf-8", Bytes::from_static(body.as_bytes()))
@@ -33,6 +35,11 @@ pub(super) fn json_as(status: StatusCode, body: &impl Serialize) -> Answer {
     }
 }
 
+/// JSON lines, as long as they come.
+pub(super) fn lines(write: impl FnOnce(&mut Pieces) -> io::Result<()> + Send + 'static) -> Answer {
+    with(StatusCode::OK, "application/jsonl", Content::written(write))
+}
+
 /// A document that stands in the program.
 pub(super) fn document(body: &'static str) -> Answer {
     answer(StatusCode::OK, "application/json", Bytes::from_static(body.as_bytes()))
@@ -40,7 +47,7 @@ pub(super) fn document(body: &'static str) -> Answer {
 
 /// Which methods a path takes.
 pub(super) fn options(allow: &str) -> Answer {
-    let mut answer = Response::new(Full::default());
+    let mut answer = Response::new(Content::Whole(Bytes::new()));
     *answer.status_mut() = StatusCode::NO_CONTENT;
     if let Ok(allow) = HeaderValue::from_str(allow) {
         answer.headers_mut().insert(ALLOW, allow);
@@ -69,7 +76,11 @@ pub(super) fn problem(problem: Problem) -> Answer {
 }
 
 fn answer(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
-    let mut answer = Response::new(Full::from(body));
+    with(status, content_type, Content::Whole(body))
+}
+
+fn with(status: StatusCode, content_type: &'static str, body: Content) -> Answer {
+    let mut answer = Response::new(body);
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -14,13 +14,18 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
 use crate::config::names;
+use crate::ledger::read::By;
 
 /// How many characters a text for people has at most.
 const LABEL_CHARACTERS_MAX: usize = 64;
+/// How many characters a reason has at most.
+const REASON_CHARACTERS_MAX: usize = 256;
 /// How many bytes an id, a permission or a subscription has at most.
 const WORD_BYTES_MAX: usize = 128;
 /// How many bytes a key begins with at most.
 const PREFIX_BYTES_MAX: usize = 32;
+/// The last second that can be written with four digits for the year, in Unix seconds.
+const LATEST: i64 = 253_402_207_200;
 /// How many entries a list has at most.
 const LIST_MAX: usize = 256;
 
@@ -31,6 +36,10 @@ pub(super) struct Word(pub(super) String);
 /// A line for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Label(pub(super) String);
+
+/// Why something is done, for people: what is blank says nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reason(pub(super) Option<String>);
 
 /// The name of a plan or an environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +64,22 @@ pub(super) struct Overlap(pub(super) i64);
 /// What names the content of files: 64 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Digest(pub(super) String);
+
+/// A moment: so long ago, or a date or time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Moment(Expiry);
+
+/// A piece of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Piece(pub(super) By);
+
+/// How many entries are passed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Offset(pub(super) u32);
+
+/// The number of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place(pub(super) i64);
 
 /// How many entries a page has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +116,18 @@ impl FromStr for Label {
             return Ok(Self(text.to_owned()));
         }
         Err("it is one line of 1 to 64 characters that does not begin with a space")
+    }
+}
+
+impl FromStr for Reason {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.chars().count() <= REASON_CHARACTERS_MAX && !text.contains(char::is_control) {
+            let text = text.trim();
+            return Ok(Self((!text.is_empty()).then(|| text.to_owned())));
+        }
+        Err("it is one line of at most 256 characters")
     }
 }
 
@@ -162,6 +199,58 @@ impl FromStr for Digest {
     }
 }
 
+impl Moment {
+    /// In Unix seconds.
+    pub(super) fn at(self, now_unix: i64) -> i64 {
+        match self.0 {
+            Expiry::After(seconds) => now_unix.saturating_sub(seconds),
+            Expiry::At(Some(at)) => at,
+            Expiry::At(None) | Expiry::Never => LATEST,
+        }
+    }
+}
+
+impl FromStr for Moment {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let moment = text.parse::<Expiry>().ok().filter(|moment| *moment != Expiry::Never);
+        moment
+            .map(Self)
+            .ok_or("write 7d, 12h, a date such as 2027-01-31, or a time such as 2027-01-31T12:00:00Z")
+    }
+}
+
+impl FromStr for Piece {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "hour" => Ok(Self(By::Hour)),
+            "day" => Ok(Self(By::Day)),
+            _ => Err("it is hour or day"),
+        }
+    }
+}
+
+impl FromStr for Offset {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = number(text).and_then(|number| u32::try_from(number).ok());
+        number.map(Self).ok_or("it is a number up to 4294967295")
+    }
+}
+
+impl FromStr for Place {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = number(text).and_then(|number| i64::try_from(number).ok());
+        number.map(Self).ok_or("it is a number up to 9223372036854775807")
+    }
+}
+
 impl Default for Limit {
     fn default() -> Self {
         Self(100)
@@ -172,8 +261,7 @@ impl FromStr for Limit {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let number = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
-        let number = number.then(|| text.parse().ok()).flatten();
+        let number = number(text).and_then(|number| usize::try_from(number).ok());
         number
             .filter(|number| (1..=1_000).contains(number))
             .map(Self)
@@ -195,6 +283,12 @@ impl FromStr for Expiry {
             .map(Self::At)
             .ok_or("write 90d, 12h, a date such as 2027-01-31, a time such as 2027-01-31T12:00:00Z, or never")
     }
+}
+
+/// A whole number without leading zeros.
+fn number(text: &str) -> Option<u64> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    digits.then(|| text.parse().ok()).flatten()
 }
 
 /// One whole number without leading zeros, and its unit.
@@ -254,6 +348,11 @@ pub(super) fn maybe<'de, T: FromStr<Err: fmt::Display>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     one(deserializer).map(Some)
+}
+
+/// A switch that may be left out, and is not null.
+pub(super) fn boolean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    bool::deserialize(deserializer).map(Some)
 }
 
 /// A list that may be left out; what is repeated counts once.

@@ -10,8 +10,10 @@
 //! makes an answer of 5xx. Nothing here waits for a disk on this thread.
 
 mod answers;
+mod audit;
 mod body;
 mod connections;
+mod content;
 mod explain;
 mod fields;
 mod guard;
@@ -24,8 +26,10 @@ mod refusals;
 mod reload;
 mod routes;
 mod status;
+mod usage;
 
 use std::io;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -56,6 +60,8 @@ struct Desk {
     connections: Connections,
     thinking: Arc<Semaphore>,
     shelf: Shelf,
+    /// The state file; where it is does not change while the process runs.
+    state: Option<PathBuf>,
 }
 
 /// Serves on every admin address.
@@ -63,14 +69,16 @@ struct Desk {
 /// # Errors
 /// When a listener cannot be handed to the runtime.
 pub(super) fn spawn(control: &Arc<Control>, bound: Vec<Bound>) -> io::Result<()> {
+    let first = control.current.load();
     let desk = Rc::new(Desk {
         control: Arc::clone(control),
-        guard: Guard::new(&control.current.load().config.admin),
+        guard: Guard::new(&first.config.admin),
         refusals: Refusals::new(),
         routes: Routes::new(),
         connections: Connections::default(),
         thinking: Arc::new(Semaphore::new(THINKING)),
         shelf: Shelf::default(),
+        state: first.config.state.as_ref().map(|state| state.path.clone()),
     });
     for listener in bound {
         connections::listen(Rc::clone(&desk), listener, control.vital())?;
@@ -114,6 +122,8 @@ impl Desk {
             Route::RevokeKey => keys::revoke(self, &identity, &id, request).await,
             Route::DisableKey => keys::disable(self, &identity, &id, request).await,
             Route::EnableKey => keys::enable(self, &identity, &id, request).await,
+            Route::Usage => usage::show(self, &request).await,
+            Route::Audit => audit::show(self, &identity, &request).await,
             Route::OpenApi => openapi::show(&request),
         }
     }

@@ -22,6 +22,8 @@ pub(super) enum Route {
     RevokeKey,
     DisableKey,
     EnableKey,
+    Usage,
+    Audit,
     OpenApi,
 }
 
@@ -40,7 +42,7 @@ pub(super) enum Found {
 
 impl Route {
     /// All of them.
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Status,
         Self::Explain,
         Self::Reload,
@@ -51,6 +53,8 @@ impl Route {
         Self::RevokeKey,
         Self::DisableKey,
         Self::EnableKey,
+        Self::Usage,
+        Self::Audit,
         Self::OpenApi,
     ];
 
@@ -66,6 +70,8 @@ impl Route {
             Self::RevokeKey => "/admin/v1/keys/{id}/revoke",
             Self::DisableKey => "/admin/v1/keys/{id}/disable",
             Self::EnableKey => "/admin/v1/keys/{id}/enable",
+            Self::Usage => "/admin/v1/usage",
+            Self::Audit => "/admin/v1/audit",
             Self::OpenApi => "/admin/v1/openapi.json",
         }
     }
@@ -73,7 +79,7 @@ impl Route {
     /// How it is asked. What is asked with GET can be asked with HEAD, too.
     pub(super) fn method(self) -> Method {
         match self {
-            Self::Status | Self::ListKeys | Self::ShowKey | Self::OpenApi => Method::GET,
+            Self::Status | Self::ListKeys | Self::ShowKey | Self::Usage | Self::Audit | Self::OpenApi => Method::GET,
             Self::Explain
             | Self::Reload
             | Self::CreateKey
@@ -87,7 +93,13 @@ impl Route {
     /// Who may ask it.
     pub(super) fn role(self) -> Role {
         match self {
-            Self::Status | Self::Explain | Self::ListKeys | Self::ShowKey | Self::OpenApi => Role::Viewer,
+            Self::Status
+            | Self::Explain
+            | Self::ListKeys
+            | Self::ShowKey
+            | Self::Usage
+            | Self::Audit
+            | Self::OpenApi => Role::Viewer,
             Self::Reload | Self::RevokeKey | Self::DisableKey | Self::EnableKey => Role::Operator,
             Self::CreateKey | Self::RotateKey => Role::Admin,
         }

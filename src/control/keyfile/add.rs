@@ -6,7 +6,7 @@ use super::Place;
 use super::error::EditError;
 use super::render::{self, NewOrganization};
 use super::set::{self, Written};
-use crate::config::records::{Notation, Records, Scope};
+use crate::config::records::{Dead, Notation, Records, Scope, View};
 use crate::control::mint::NewKey;
 
 /// What was done.
@@ -20,6 +20,8 @@ pub struct Added {
     pub organization_added: bool,
     /// How many other keys of the organization have the same name.
     pub namesakes: usize,
+    /// What may be shown of the key.
+    pub view: View,
 }
 
 /// Adds `key`, and its organization where that is in no file of the set. Waits for other writers.
@@ -52,12 +54,15 @@ pub fn add(
     }
     addition.push(render::key(notation, key));
     render::append(&mut text, notation, &addition);
-    let Written { file, is_new, .. } = set.commit(text, scope)?;
+    let Written { file, is_new, records } = set.commit(text, scope)?;
+    let made = records.keys.iter().find(|known| known.id == key.id);
+    let made = made.expect("what was just added has been read back");
     Ok(Added {
         file,
         is_new,
         organization_added: missing,
         namesakes,
+        view: View::of(made, &records, scope, &Dead::of(&records), key.created_at),
     })
 }
 

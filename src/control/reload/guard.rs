@@ -99,3 +99,108 @@ impl<'r> Dead<'r> {
                 .all(|secret| self.secrets.contains(&secret.hash.fingerprint()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::problem::Report;
+    use crate::config::records::{File, Scope, parse};
+
+    const NOW: i64 = 1_780_315_200;
+    const USUAL: ShrinkGuard = ShrinkGuard {
+        percent: 50,
+        at_least: 10,
+    };
+
+    /// So many keys, each with more fields, and more lines.
+    fn set(keys: std::ops::Range<usize>, fields: &str, lines: &str) -> Records {
+        let key = |number| {
+            let hash = hex::encode(Digest::of(&usize::to_be_bytes(number)).0);
+            format!(
+                "{{\"id\":\"{number}\",\"name\":\"n\",\"organization\":\"o\",\"hash\":\"sha256:{hash}\"{fields}}}\n"
+            )
+        };
+        let text = format!("{{\"id\":\"o\"}}\n{}{lines}", keys.map(key).collect::<String>());
+        let report = Report::new();
+        let files = [File {
+            path: "keys.jsonl".into(),
+            text,
+        }];
+        let records = parse(&files, &mut Scope::open(NOW), &report);
+        assert!(!report.has_errors());
+        records
+    }
+
+    fn is_refused(before: &Records, after: &Records, guard: ShrinkGuard) -> bool {
+        Shrinkage::between(before, after, NOW).is_refused(guard)
+    }
+
+    #[test]
+    fn more_than_the_share_and_not_fewer_than_so_many() {
+        let all = set(0..40, "", "");
+        for (left, refused) in [(40, false), (20, false), (19, true), (0, true)] {
+            assert_eq!(is_refused(&all, &set(0..left, "", ""), USUAL), refused, "{left} of 40");
+        }
+        let few = set(0..15, "", "");
+        assert!(!is_refused(&few, &set(0..6, "", ""), USUAL), "9 go");
+        assert!(is_refused(&few, &set(0..5, "", ""), USUAL), "10 go");
+        let any = ShrinkGuard {
+            percent: 0,
+            at_least: 1,
+        };
+        assert!(is_refused(&few, &set(0..14, "", ""), any));
+        assert!(!is_refused(&few, &set(0..15, "", ""), any));
+        assert!(
+            is_refused(&few, &set(100..200, "", ""), USUAL),
+            "others do not make up for it"
+        );
+    }
+
+    #[test]
+    fn what_is_revoked_or_has_ended_may_go() {
+        let none = set(0..0, "", "");
+        for fields in [
+            ",\"revoked_at\":\"2026-01-01T00:00:00Z\"",
+            ",\"expires_at\":\"2026-01-01T00:00:00Z\"",
+        ] {
+            assert!(!is_refused(&set(0..40, fields, ""), &none, USUAL), "{fields}");
+        }
+        for fields in [
+            ",\"active\":false",
+            ",\"expires_at\":\"2999-01-01T00:00:00Z\"",
+            ",\"not_before\":\"2999-01-01T00:00:00Z\"",
+        ] {
+            assert!(is_refused(&set(0..40, fields, ""), &none, USUAL), "{fields}");
+        }
+        let buried = |at: &str| -> String {
+            let line = |key| format!("{{\"key\":\"{key}\",\"revoked_at\":\"{at}\"}}\n");
+            (0..40).map(line).collect()
+        };
+        let all = set(0..40, "", "");
+        assert!(!is_refused(
+            &all,
+            &set(0..0, "", &buried("2026-01-01T00:00:00Z")),
+            USUAL
+        ));
+        assert!(
+            is_refused(&all, &set(0..0, "", &buried("2999-01-01T00:00:00Z")), USUAL),
+            "not yet"
+        );
+    }
+
+    #[test]
+    fn what_a_change_revokes_is_found_in_tombstones_and_records() {
+        let before = set(0..1, "", "{\"key\":\"old\",\"revoked_at\":\"2026-01-01T00:00:00Z\"}\n");
+        let after = set(
+            0..1,
+            ",\"revoked_at\":\"2026-01-01T00:00:00Z\"",
+            "{\"key\":\"old\",\"revoked_at\":\"2026-01-01T00:00:00Z\"}\n{\"key\":\"new\",\"revoked_at\":\"2026-01-01T00:00:00Z\"}\n",
+        );
+        let revoked = revoked(&before, &after);
+        let keys: Vec<_> = revoked
+            .iter()
+            .filter_map(|tombstone| tombstone.key.as_deref())
+            .collect();
+        assert_eq!(keys, ["new", "0"]);
+    }
+}

@@ -46,8 +46,10 @@ pub(super) fn to_read(path: &Path) -> Result<Connection, Trouble> {
         Ok(_) => {}
         Err(error) => return Err(Trouble::File(path.to_owned(), error)),
     }
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    // Where it may, SQLite opens it to write, so that whoever leaves last folds the log in and leaves one file behind.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let database = Connection::open_with_flags(path, flags)?;
+    database.pragma_update(None, "query_only", true)?;
     database.busy_timeout(PATIENCE)?;
     match snapshot(&database, path) {
         // A log that is not there cannot be made where nothing may be written: nobody writes, and the file is all there is.

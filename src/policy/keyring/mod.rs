@@ -228,33 +228,26 @@ impl Keyring {
         candidates
     }
 
-    /// Whether what was presented, and found, may be used at `now` (Unix seconds). A secret that is revoked stays so when it
-    /// comes back in another form of hash.
+    /// Whether what was presented, and found, may be used at `now` (Unix seconds). `secret` is its [`Keyring::secret`]: one that
+    /// is revoked stays so when it comes back in another form of hash.
     ///
     /// # Errors
     ///
     /// As [`Keyring::state`].
-    pub fn admits(
-        &self,
-        found: Found,
-        presented: &Presented<'_>,
-        revocations: &Revocations,
-        now: i64,
-    ) -> Result<(), Invalid> {
+    pub fn admits(&self, found: Found, secret: &Digest, revocations: &Revocations, now: i64) -> Result<(), Invalid> {
         self.state(found, revocations, now)?;
-        // What is looked up by the secret's own digest has been asked for by it.
-        let is_plain = match found.hash {
-            Slot::Digest(slot) => self.hashes[slot as usize].pepper.is_none(),
-            Slot::Slow(_) => false,
-        };
-        let is_dead = || {
-            let since = revocations.secret_since(&presented.digest());
-            since.is_some_and(|since| since <= now)
-        };
-        if revocations.is_empty() || is_plain || !is_dead() {
-            Ok(())
-        } else {
-            Err(Invalid::Revoked)
+        match revocations.secret_since(secret) {
+            Some(since) if since <= now => Err(Invalid::Revoked),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The SHA-256 digest of what was presented, and found. Where it was found by that very digest, nothing is computed.
+    #[must_use]
+    pub fn secret(&self, found: Found, presented: &Presented<'_>) -> Digest {
+        match found.hash {
+            Slot::Digest(slot) if self.hashes[slot as usize].pepper.is_none() => self.hashes[slot as usize].digest,
+            Slot::Digest(_) | Slot::Slow(_) => presented.digest(),
         }
     }
 

@@ -2,8 +2,9 @@
 //!
 //! The tables stand in `tests/cases/`, for people who read no Rust: [`table`] lists requests and what is said to each,
 //! [`order`] lists the checks and derives every pair of them. [`properties`] asks an oracle about thousands of worlds, and
-//! [`explanations`] holds what is explained against what is decided.
+//! [`explanations`] holds what is explained against what is decided, and [`bonds`] what goes on against what would begin.
 
+mod bonds;
 mod ends;
 mod explanations;
 mod order;

@@ -12,7 +12,6 @@ use super::Users;
 use super::token::{self, TokenError};
 use crate::config::routes::Route;
 use crate::config::user_tokens::is_bearer;
-use crate::policy::bond::Proof;
 use crate::policy::credential::{self, Extraction, Taken, fields};
 use crate::policy::decide::{Admitted, End, Walk};
 use crate::policy::forwarded::Client;
@@ -155,7 +154,7 @@ impl<'a> Walk<'a> {
             });
         };
         let refused = match self.policy.user_standing(users, rules, &keys, token, self.now.unix) {
-            Ok((standing, until)) => {
+            Ok((standing, proof)) => {
                 self.record.found(|| {
                     format!(
                         "user {} of organization {}",
@@ -163,7 +162,7 @@ impl<'a> Walk<'a> {
                     )
                 });
                 self.trail.standing = Some(standing);
-                self.trail.proof = Some(Proof::Token { until });
+                self.trail.proof = Some(proof);
                 return Ok(());
             }
             Err(refused) => refused,

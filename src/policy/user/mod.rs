@@ -18,8 +18,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use moka::sync::Cache;
 
 use super::Policy;
+use super::bond::Proof;
 use super::caller::Caller;
 use super::keyring::{Keyring, Organization};
+use super::permissions::Permissions;
 use super::standing::{Standing, Terms};
 use crate::config::Config;
 use crate::config::credentials::Source;
@@ -117,7 +119,7 @@ impl Users {
         })
     }
 
-    fn verified(&self) -> Option<&Verified> {
+    pub(in crate::policy) fn verified(&self) -> Option<&Verified> {
         self.rules.verified.as_ref()
     }
 
@@ -175,13 +177,13 @@ impl Policy {
         keys: &IssuerKeys,
         token: &Presented<'_>,
         now: i64,
-    ) -> Result<(Arc<Standing>, i64), TokenError> {
+    ) -> Result<(Arc<Standing>, Proof), TokenError> {
         let digest = token.digest();
         let known = users.known.get(&digest).filter(|known| known.version == keys.version);
         if let Some(known) = &known {
             known.said.holds(now)?;
             if self.running.users.is_of(&known.subject, &known.standing.account) {
-                return Ok((Arc::clone(&known.standing), known.said.until()));
+                return Ok((Arc::clone(&known.standing), proof(&known.said, rules)));
             }
         }
         let said = match known {
@@ -193,7 +195,7 @@ impl Policy {
             user: said.user.as_str().into(),
         };
         let standing = Arc::new(self.render_user(users, &said, &subject));
-        let until = said.until();
+        let proof = proof(&said, rules);
         users.known.insert(
             digest,
             Arc::new(Known {
@@ -203,7 +205,12 @@ impl Policy {
                 standing: Arc::clone(&standing),
             }),
         );
-        Ok((standing, until))
+        Ok((standing, proof))
+    }
+
+    /// What a user may do whose token says this.
+    pub(in crate::policy) fn permissions_of_user(&self, users: &Users, said: &[String]) -> Permissions {
+        self.sets.expand(&[said, &users.rules.permissions].concat())
     }
 
     fn render_user(&self, users: &Users, said: &Said, subject: &Subject) -> Standing {
@@ -213,8 +220,7 @@ impl Policy {
             .binary_search_by(|&index| (*self.keyring.organization(index).id).cmp(id))
             .ok()
             .map(|place| self.keyring.organization(users.organizations[place]));
-        let names = [said.permissions.as_slice(), &users.rules.permissions].concat();
-        let permissions = self.sets.expand(&names);
+        let permissions = self.permissions_of_user(users, &said.permissions);
         let caller = Caller::user(said, organization, permissions, users.rules.plan, &self.config);
         let plan = usize::from(caller.plan.0);
         let terms = match organization {
@@ -229,6 +235,14 @@ impl Policy {
             terms,
             caller,
         }
+    }
+}
+
+fn proof(said: &Said, rules: &Verified) -> Proof {
+    Proof::Token {
+        issuer: Arc::clone(&rules.issuer),
+        permissions: Arc::clone(&said.permissions),
+        until: said.until(),
     }
 }
 

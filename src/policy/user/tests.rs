@@ -78,7 +78,7 @@ fn every_algorithm_verifies_and_says_who_it_is() {
             "{}",
             key.algorithm()
         );
-        assert_eq!(said.permissions, ["read", "send"]);
+        assert_eq!(*said.permissions, ["read", "send"]);
     }
 }
 
@@ -174,7 +174,7 @@ fn claims_are_mapped() {
     for (changes, organization, permissions) in table {
         let said = verified(&BENCH.ed.token(&claims(&changes))).unwrap();
         assert_eq!(said.organization, organization, "{changes}");
-        assert_eq!(said.permissions, permissions, "{changes}");
+        assert_eq!(*said.permissions, *permissions, "{changes}");
     }
 }
 

@@ -10,6 +10,8 @@
 //!   understood here (`crit`), is refused.
 //! - Times come as an argument, and a claim of the wrong type is not an absent one.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
@@ -68,7 +70,7 @@ pub struct Said {
     /// The organization's id; empty where the token names none.
     pub organization: String,
     /// What the user may do.
-    pub permissions: Vec<String>,
+    pub permissions: Arc<[String]>,
     times: Times,
 }
 
@@ -232,7 +234,7 @@ fn believe(claims: &Value, rules: &Verified) -> Result<Said, TokenError> {
     Ok(Said {
         user,
         organization,
-        permissions,
+        permissions: permissions.into(),
         times: times(claims, rules)?,
     })
 }

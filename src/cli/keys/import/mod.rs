@@ -1,7 +1,6 @@
 //! `keygate keys import`: the keys of another gateway, as it exports them.
 
 mod columns;
-mod progress;
 mod row;
 mod rows;
 
@@ -16,13 +15,13 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use self::columns::{Columns, Mapping};
-use self::progress::Progress;
 use self::row::Defaults;
 use self::rows::{Fault, Format, Row, Rows};
 use super::store::Store;
 use super::{Where, arguments, trail};
 use crate::cli::failure::BadInput;
 use crate::cli::output::{print, tell};
+use crate::cli::progress::{Progress, patiently};
 use crate::clock;
 use crate::config::problem::{Problem, Report, Severity};
 use crate::control::keyfile::{Fate, Import as Run, Imported};
@@ -97,7 +96,7 @@ impl Import {
         let (mut rows, mut passed_over) =
             Rows::begin(&text, format, &columns).map_err(|fault| self.refuse(vec![fault]))?;
         let mut scope = store.scope.clone();
-        let mut run = Run::begin(&store.place(), &mut scope)?;
+        let mut run = patiently("reading the key file", || Run::begin(&store.place(), &mut scope))?;
         let mut tally = Tally::default();
         let defaults = self.defaults(&store, now);
         for row in &mut rows {
@@ -111,17 +110,14 @@ impl Import {
             }
         }
         passed_over.extend(rows.passed_over());
-        progress.wait_for("checking and writing");
         // The export holds keys: it is not needed any more.
         drop(text);
+        progress.end();
         if report.has_errors() {
-            progress.end();
             tell("Nothing was imported:");
             return Err(report.into_problems().into());
         }
-        let done = run.finish(self.dry_run, &mut scope);
-        progress.end();
-        let done = done?;
+        let done = patiently("checking and writing", || run.finish(self.dry_run, &mut scope))?;
         store.scope = scope;
         if !self.dry_run && tally.added > 0 {
             let detail = json!({ "added": tally.added, "known": tally.known, "rows": tally.rows });

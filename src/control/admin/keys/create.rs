@@ -11,6 +11,7 @@ use tokio::task::spawn_blocking;
 use super::trouble::{invalid, refused};
 use super::{trail, view};
 use crate::clock;
+use crate::config::environments::Environment;
 use crate::config::key_settings::KeySettings;
 use crate::config::records::View;
 use crate::control::admin::answers::{self, Answer};
@@ -20,7 +21,7 @@ use crate::control::admin::problem::Problem;
 use crate::control::admin::query::Query;
 use crate::control::admin::{Desk, body};
 use crate::control::keyfile::{self, Place};
-use crate::control::mint::{NewKey, environment_of};
+use crate::control::mint::NewKey;
 use crate::ledger::audit::Action;
 use crate::secret::Secret;
 
@@ -161,7 +162,7 @@ fn choose_prefix(wish: &Wish, settings: &KeySettings) -> Result<String, Problem>
     let of_environment = environment.and_then(|environment| environment.prefixes.first());
     let own = wish.prefix.as_ref().map(|prefix| &prefix.0);
     let prefix = own.or(of_environment).unwrap_or(&settings.keys.prefix).clone();
-    if let (Some(environment), Some(named)) = (environment, environment_of(&prefix, environments))
+    if let (Some(environment), Some(named)) = (environment, Environment::of_key(&prefix, environments))
         && environment.name != named.name
     {
         return Err(Problem::conflict(

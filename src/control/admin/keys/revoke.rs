@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::change::edit;
-use super::{trail, view};
+use super::{trail, unknown, view};
 use crate::clock;
 use crate::config::records::View;
 use crate::config::records::write::date_time;
 use crate::control::admin::answers::{self, Answer};
-use crate::control::admin::fields::{self, Label};
+use crate::control::admin::fields::{self, Reason};
 use crate::control::admin::guard::Identity;
 use crate::control::admin::problem::Problem;
 use crate::control::admin::query::Query;
@@ -29,7 +29,10 @@ use crate::ledger::audit::Action;
 #[serde(deny_unknown_fields)]
 struct Wish {
     #[serde(default, deserialize_with = "fields::maybe")]
-    reason: Option<Label>,
+    reason: Option<Reason>,
+    /// Whether the key file is to say so too; that is so where nobody says.
+    #[serde(default, deserialize_with = "fields::boolean")]
+    file: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -58,7 +61,7 @@ struct Push {
 /// The second channel.
 #[derive(Serialize)]
 struct File {
-    /// `written`, `unchanged`, `read_only` or `failed`.
+    /// `written`, `unchanged`, `read_only`, `failed`, or `left_alone` where that was asked for.
     outcome: &'static str,
     /// How long it took until the gate had taken it up, where something was written.
     ms: Option<f64>,
@@ -74,20 +77,24 @@ pub(in crate::control::admin) async fn revoke(
 ) -> Result<Answer, Problem> {
     Query::read(request.uri(), &[])?;
     let wish: Wish = body::optional(request).await?;
-    let reason = wish.reason.map(|reason| reason.0);
+    let reason = wish.reason.and_then(|reason| reason.0);
     let by = identity.actor.to_string();
     let pushed = desk.control.revoke(id, reason.clone(), &by).await;
     let begun = clock::monotonic();
-    let changed = in_file(desk, id, reason.clone()).await;
+    let changed = match wish.file {
+        Some(false) => None,
+        Some(true) | None => Some(in_file(desk, id, reason.clone()).await),
+    };
     let changed = match changed {
         // Only the file knew it, or nobody does.
-        Err(problem) if pushed.is_none() => return Err(problem),
+        Some(Err(problem)) if pushed.is_none() => return Err(problem),
+        None if pushed.is_none() => return Err(unknown()),
         changed => changed,
     };
     let is_news = pushed.as_ref().is_some_and(|pushed| !pushed.was_revoked);
-    let written = changed.as_ref().is_ok_and(|changed| changed.written);
+    let written = matches!(&changed, Some(Ok(changed)) if changed.written);
     if is_news || written {
-        let changes = changed.as_ref().ok();
+        let changes = changed.as_ref().and_then(|changed| changed.as_ref().ok());
         let detail = json!({
             "before": changes.map(|changed| &changed.before),
             "after": changes.map(|changed| &changed.after),
@@ -112,7 +119,7 @@ pub(in crate::control::admin) async fn revoke(
         file: File {
             outcome: outcome(&changed),
             ms: written.then(|| milliseconds(took)),
-            problem: changed.err().map(|problem| problem.detail.into_owned()),
+            problem: changed.and_then(Result::err).map(|problem| problem.detail.into_owned()),
         },
         generation: desk.control.current.version(),
     }))
@@ -130,12 +137,13 @@ async fn in_file(desk: &Desk, id: &str, reason: Option<String>) -> Result<Change
     .await
 }
 
-fn outcome(changed: &Result<Changed, Problem>) -> &'static str {
+fn outcome(changed: &Option<Result<Changed, Problem>>) -> &'static str {
     match changed {
-        Ok(changed) if changed.written => "written",
-        Ok(_) => "unchanged",
-        Err(problem) if problem.code == "key_file_read_only" => "read_only",
-        Err(_) => "failed",
+        None => "left_alone",
+        Some(Ok(changed)) if changed.written => "written",
+        Some(Ok(_)) => "unchanged",
+        Some(Err(problem)) if problem.code == "key_file_read_only" => "read_only",
+        Some(Err(_)) => "failed",
     }
 }
 

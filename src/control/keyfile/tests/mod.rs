@@ -2,6 +2,7 @@
 
 mod adding;
 mod changing;
+mod properties;
 mod rotating;
 
 use std::fs;
