@@ -44,9 +44,10 @@ impl Watch {
         }
     }
 
-    /// Watches the directories of exactly these files, and of what they point to.
-    pub(super) fn follow<'a>(&mut self, files: impl Iterator<Item = &'a Path>) {
-        let Some(watcher) = &mut self.watcher else { return };
+    /// Watches the directories of exactly these files, and of what they point to. Whether there is one among them that was not
+    /// watched before: what happened there until now was not heard.
+    pub(super) fn follow<'a>(&mut self, files: impl Iterator<Item = &'a Path>) -> bool {
+        let Some(watcher) = &mut self.watcher else { return false };
         let files: BTreeSet<PathBuf> = files.flat_map(names_of).collect();
         let wanted: BTreeSet<PathBuf> = files.iter().flat_map(|file| directories_of(file)).collect();
         *self.files.lock().unwrap_or_else(PoisonError::into_inner) = files;
@@ -55,10 +56,12 @@ impl Watch {
             let _ = watcher.unwatch(gone);
         }
         // All of them again, not only the new ones: a directory that was replaced under the same name is another one.
-        self.directories = wanted
+        let watched = wanted
             .into_iter()
             .filter(|directory| watcher.watch(directory, RecursiveMode::NonRecursive).is_ok())
             .collect();
+        let before = std::mem::replace(&mut self.directories, watched);
+        !self.directories.is_subset(&before)
     }
 
     /// Returns when something may have changed since the last call.

@@ -66,7 +66,7 @@ impl Ledger {
         };
         let tallies = Arc::new(Tallies::on());
         let (sender, inbox) = sync_channel(audit::QUEUED);
-        let audit = Audit::on(sender.clone(), Arc::clone(&metrics));
+        let audit = Audit::on(sender.clone(), &state.path, Arc::clone(&metrics));
         let mut writer = Writer::new(state, balances, Arc::clone(&tallies), metrics);
         writer.begin();
         let thread = thread::Builder::new()

@@ -36,18 +36,17 @@ impl Waiting {
     /// All of them are in the file now, at these places.
     pub(super) fn chained(&mut self, links: Vec<Link>, metrics: &Metrics) {
         let entries = std::mem::take(self).entries;
+        metrics.audit_waiting.set(0);
         entries
             .into_iter()
             .zip(links)
             .for_each(|(pending, link)| pending.chained(link));
-        metrics.audit_waiting.set(0);
     }
 
     /// The file cannot be had.
     pub(super) fn wait(&mut self, metrics: &Metrics) {
+        let count = i64::try_from(self.entries.len()).unwrap_or(i64::MAX);
+        metrics.audit_waiting.set(count);
         self.entries.iter_mut().for_each(Pending::waits);
-        metrics
-            .audit_waiting
-            .set(i64::try_from(self.entries.len()).unwrap_or(i64::MAX));
     }
 }

@@ -75,15 +75,23 @@ async fn carry(
     let permit = admit(generation, line, &request, now).await?;
     let (mut head, body) = request.into_parts();
     let way = spend(permit, &generation.policy, &mut head, line);
-    if line.exchange.withdrawn().is_some() {
-        line.trail.give_back(clock::now());
-        return Err(line.withdrawn().into());
-    }
+    still_holds(line).inspect_err(|_| line.trail.give_back(clock::now()))?;
     let body = RequestBody::new(body, &line.exchange, generation.body_rules(way.body_bytes));
     line.ask_upstream();
     let answer = generation.upstreams.send(way.upstream, way.timeouts, head, body).await;
     line.upstream_answered();
-    answer.map_err(|cut| Stop::of(cut, line))
+    let answer = answer.map_err(|cut| Stop::of(cut, line))?;
+    // It may have come in the very moment in which the key died.
+    still_holds(line)?;
+    Ok(answer)
+}
+
+/// What the request rests on has not ended since it was let in.
+fn still_holds(line: &AccessLine) -> Result<(), Stop> {
+    match line.exchange.withdrawn() {
+        Some(_) => Err(line.withdrawn().into()),
+        None => Ok(()),
+    }
 }
 
 /// What the screen refused stands in the stream as a request of its own: this may be it.

@@ -38,7 +38,8 @@ fn the_kubernetes_configuration_is_valid() {
         .collect();
     let home = Home::new();
     std::fs::create_dir(home.path("keys")).unwrap();
-    home.write("config.toml", &config);
+    std::fs::create_dir(home.path("state")).unwrap();
+    home.write("config.toml", config.replace("/var/lib/keygate", &home.text("state")));
     home.write("keys/keys.toml", key_file(&[]));
     let output = home.keygate(&["check"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -93,6 +94,8 @@ fn the_readmes_commands_exist() {
         "keys",
         "explain",
         "status",
+        "usage",
+        "audit",
         "reload",
         "admin",
         "demo",
@@ -106,7 +109,7 @@ fn the_readmes_commands_exist() {
         seen += 1;
         let mut command = keygate();
         command.arg(verb);
-        if verb == "keys" || verb == "admin" {
+        if verb == "keys" || verb == "admin" || verb == "audit" {
             command.args(words.get(1));
         }
         assert!(

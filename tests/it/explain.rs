@@ -339,3 +339,25 @@ fn slow_hashes_are_computed_for_an_explanation() {
         (&"credential_invalid".into(), &Value::Null)
     );
 }
+
+#[test]
+fn the_header_in_which_answers_tell_a_keys_end_is_among_what_the_caller_gets() {
+    let home = Home::new();
+    let records = key_file(&[key("key_alpha", ALPHA, "expires_at = 2200-01-01T00:00:00Z")]);
+    let expiry = "[keys.expiry]\nheader = \"X-Key-Ends\"\nheader_within = \"3650d\"\n";
+    let setup = |expiry: String| Setup {
+        more: format!("{LIMITED}{expiry}"),
+        records: records.replace("2200", &(jiff::Zoned::now().year() + 1).to_string()),
+        ..setup()
+    };
+    setup(expiry.to_owned()).write(&home);
+    let date = format!("01 Jan {} 00:00:00 GMT", jiff::Zoned::now().year() + 1);
+    let tells = |value: &Value| value[0].as_str().is_some_and(|value| value.ends_with(&date));
+    let passes = json(&explain(&home, ALPHA, &["--json", "--request", "GET /v1/seen"]), 0);
+    assert!(tells(&passes["forward"]["answer_headers"]["x-key-ends"]), "{passes}");
+    let refused = json(&explain(&home, ALPHA, &["--json", "--request", "GET /v1/rule"]), 1);
+    assert!(tells(&refused["answer"]["headers"]["x-key-ends"]), "{refused}");
+    setup(String::new()).write(&home);
+    let silent = json(&explain(&home, ALPHA, &["--json", "--request", "GET /v1/seen"]), 0);
+    assert!(silent["forward"]["answer_headers"]["x-key-ends"].is_null(), "{silent}");
+}

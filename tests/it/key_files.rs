@@ -51,6 +51,14 @@ fn wait_applied(gate: &Gate, what: &str) {
     wait_until(what, || (gate.metric(&["keygate_reload_failed "]) == 0.0).then_some(()));
 }
 
+/// Waits until a metric has a value: what is told follows what is in force.
+#[track_caller]
+fn wait_metric(gate: &Gate, parts: &[&str], value: f64) {
+    wait_until(&format!("{parts:?} to be {value}"), || {
+        (gate.metric(parts) == value).then_some(())
+    });
+}
+
 /// A gate whose keys are in the directory `keys`: an organization in one file, [`ALPHA`] in another.
 fn in_directory(keys: &str, more: &str) -> (Upstream, Gate) {
     let upstream = Upstream::hello();
@@ -350,7 +358,7 @@ fn of_10_000_rapid_changes_the_last_is_in_force_and_a_key_that_is_in_all_of_them
         over.store(true, Ordering::Relaxed);
     });
     assert!(answered.load(Ordering::Relaxed) > 0);
-    assert_eq!(gate.metric(&["keygate_reload_failed "]), 0.0);
+    wait_metric(&gate, &["keygate_reload_failed "], 0.0);
     let reloads = gate.metric(&["keygate_reloads_total"]);
     assert!(
         reloads < CHANGES as f64 / 10.0,
@@ -409,9 +417,11 @@ fn a_reload_that_would_drop_most_keys_is_held_until_the_files_are_mended() {
 
     gate.home.write("keys/c.jsonl", many(0..29));
     wait_for(&gate, BETA, ALPHA);
-    assert_eq!(gate.metric(&["keygate_reload_held "]), 0.0);
+    wait_metric(&gate, &["keygate_reload_held "], 0.0);
     assert_eq!(admin_status(&gate)["held"], Value::Null);
-    assert!(gate.metric(&["keygate_reloads_total", "applied"]) > applied);
+    wait_until("the reload to be counted", || {
+        (gate.metric(&["keygate_reloads_total", "applied"]) > applied).then_some(())
+    });
 }
 
 #[test]
@@ -426,7 +436,7 @@ fn revocations_in_what_is_held_are_in_force_at_once() {
         ),
     );
     wait_until("the tombstone", || (status(&gate, ALPHA) == 401).then_some(()));
-    assert_eq!(gate.metric(&["keygate_reload_held "]), 1.0);
+    wait_metric(&gate, &["keygate_reload_held "], 1.0);
     let keys = admin_status(&gate)["keys"].clone();
     assert_eq!(keys[0]["count"], 29, "the others are as they were: {keys}");
 }
@@ -455,8 +465,8 @@ fn what_is_held_is_let_through_when_somebody_accepts_exactly_that() {
     );
     let said = ask_reload(&gate, "{\"accept\":true}");
     assert_eq!(said["result"], "applied", "{said}");
-    assert_eq!(gate.metric(&["keygate_keys{", "\"active\""]), 10.0);
-    assert_eq!(gate.metric(&["keygate_reload_held "]), 0.0);
+    wait_metric(&gate, &["keygate_keys{", "\"active\""], 10.0);
+    wait_metric(&gate, &["keygate_reload_held "], 0.0);
     let trail = gate.wait_for_log("who accepted it", |line| {
         line["target"] == "audit" && line.to_string().contains("reload.accepted")
     });
@@ -508,7 +518,9 @@ fn permissions_close_when_the_key_file_has_not_been_valid_for_their_time_and_ope
     gate.wait_for_log("the alarm", |line| line.to_string().contains("permissions close"));
     gate.home.write("keys.toml", good);
     wait_until("it to open", || (asked("/send").status() == 200).then_some(()));
-    assert!(gate.metric(&["keygate_keys_age_seconds "]) <= 1.0);
+    wait_until("the age to be small", || {
+        (gate.metric(&["keygate_keys_age_seconds "]) <= 1.0).then_some(())
+    });
 }
 
 /// A gate with a state, which has kept its keys.
@@ -553,8 +565,8 @@ fn a_start_on_a_broken_key_file_goes_on_with_the_last_good_keys_and_says_so() {
         gate.wait_for_log("the alarm", |line| {
             line["level"] == "ERROR" && line.to_string().contains("started on the last good keys")
         });
-        assert_eq!(gate.metric(&["keygate_keys_last_good "]), 1.0);
-        assert_eq!(gate.metric(&["keygate_reload_failed "]), 1.0);
+        wait_metric(&gate, &["keygate_keys_last_good "], 1.0);
+        wait_metric(&gate, &["keygate_reload_failed "], 1.0);
         assert!(admin_status(&gate)["last_good"].is_i64(), "{what}");
         if what != "empty" {
             let checked = gate.home.keygate(&["check", "--config", "config.toml"]);
@@ -562,7 +574,7 @@ fn a_start_on_a_broken_key_file_goes_on_with_the_last_good_keys_and_says_so() {
         }
         gate.home.write("keys.toml", only(&[("key_gamma", GAMMA)]));
         wait_for(&gate, GAMMA, ALPHA);
-        assert_eq!(gate.metric(&["keygate_keys_last_good "]), 0.0);
+        wait_metric(&gate, &["keygate_keys_last_good "], 0.0);
         assert_eq!(admin_status(&gate)["last_good"], Value::Null);
     }
 }

@@ -11,7 +11,7 @@ use super::store::Store;
 use super::{Target, arguments, date_time, trail};
 use crate::cli::admin::client::Sidecar;
 use crate::cli::output::{print, tell};
-use crate::cli::progress::{EDITING, patiently};
+use crate::cli::progress::{EDITING, READING, patiently};
 use crate::clock;
 use crate::control::keyfile::{self, Changed};
 use crate::ledger::audit::Action;
@@ -55,8 +55,11 @@ impl Revoke {
     }
 
     fn find(&self, now: i64) -> Option<String> {
-        let mut store = Store::open(&self.target.place, now).ok()?;
-        let found = keyfile::find(&store.place(), &self.target.key, &mut store.scope, now).ok()?;
+        let store = Store::open(&self.target.place, now).ok()?;
+        let found = patiently(READING, || {
+            keyfile::find(&store.place(), &self.target.key, &mut store.scope.clone(), now)
+        });
+        let found = found.ok()?;
         Some(found.key.id.clone())
     }
 

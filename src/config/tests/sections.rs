@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use http::{HeaderName, Method, StatusCode, header};
 
-use super::loaded;
+use super::{Place, completed, loaded};
 use crate::config::credentials::Source;
 use crate::config::errors::{Errors, Field};
 use crate::config::identity;
 use crate::config::ingress::{ForwardedStyle, Listen, RequireTls};
+use crate::config::key_settings::KeySettings;
 use crate::config::limits::CredentialFailures;
 use crate::config::plans::{Dialect, Limit};
 use crate::config::routes::{Access, Permission};
@@ -240,6 +241,18 @@ fn ends_of_keys() {
         !shown.contains("private") && !shown.contains("0123456789abcdef"),
         "{shown}"
     );
+}
+
+#[test]
+fn commands_on_keys_do_not_need_the_secret_of_a_webhook() {
+    let place = Place::new();
+    let secret = "{ env = \"KEYGATE_TEST_THAT_IS_NOT_SET\" }";
+    let text = completed(&format!(
+        "[keys]\nfile = \"keys.toml\"\n[keys.expiry.webhook]\nurl = \"https://ops.example\"\nsecret = {secret}"
+    ));
+    place.put("config.toml", &text);
+    KeySettings::load(&place.path("config.toml")).unwrap();
+    assert!(place.load(&text).unwrap_err().contains("is not set"));
 }
 
 #[test]

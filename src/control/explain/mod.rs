@@ -157,18 +157,21 @@ pub fn explain(policy: &Policy, question: &Question, now: Now) -> Result<Explana
                 authority: target.authority.clone(),
                 status: trail.passage.status().into_owned(),
                 identity: listed(&identity),
-                answer_headers: promised(&trail),
+                answer_headers: promised(policy, &trail, now),
             };
             Ok(Explanation {
                 forward: Some(forward),
                 ..tell(policy, trail, steps)
             })
         }
-        Outlook::Answer { answer, trail } => Ok(Explanation {
-            verdict: "answer",
-            answer: Some(Answer::of(&answer)),
-            ..tell(policy, trail, steps)
-        }),
+        Outlook::Answer { mut answer, trail } => {
+            policy.tell_end(&mut answer.headers, &trail, now.unix);
+            Ok(Explanation {
+                verdict: "answer",
+                answer: Some(Answer::of(&answer)),
+                ..tell(policy, trail, steps)
+            })
+        }
         Outlook::Refuse(Refused { refusal, trail }) => {
             let answer = refuse(policy, &refusal, &trail, &head, now);
             Ok(Explanation {
@@ -263,6 +266,7 @@ fn refuse(policy: &Policy, refusal: &Refusal, trail: &Trail, head: &ClientHead<'
     if let (Some(standing), Some(report)) = (&trail.standing, &trail.report) {
         standing.terms.headers.write(&mut answer.headers, report, now.unix);
     }
+    policy.tell_end(&mut answer.headers, trail, now.unix);
     Answer::of(&answer)
 }
 
@@ -280,14 +284,17 @@ fn facts<'a>(policy: &'a Policy, trail: &'a Trail, head: &ClientHead<'a>, now: N
     }
 }
 
-/// What an answer carries because of how its request passed. What it says of limits is in [`Explanation::limits`].
-fn promised(trail: &Trail) -> BTreeMap<String, Vec<String>> {
-    match &trail.passage {
-        Passage::Legacy(exempt) => fields(&exempt.headers.iter().cloned().collect()),
+/// What an answer carries because of how its request passed, and with which key. What it says of limits is in
+/// [`Explanation::limits`].
+fn promised(policy: &Policy, trail: &Trail, now: Now) -> BTreeMap<String, Vec<String>> {
+    let mut headers = match &trail.passage {
+        Passage::Legacy(exempt) => exempt.headers.iter().cloned().collect(),
         Passage::Key | Passage::User | Passage::Delegated | Passage::Public | Passage::WouldRefuse(_) => {
-            BTreeMap::new()
+            HeaderMap::new()
         }
-    }
+    };
+    policy.tell_end(&mut headers, trail, now.unix);
+    fields(&headers)
 }
 
 fn listed(identity: &IdentityHeaders) -> Vec<(String, String)> {

@@ -33,6 +33,8 @@ pub(super) struct Keeper {
     in_force: Sources,
     /// Where they are kept for the next start.
     saved: Option<Saved>,
+    /// Whether they are not there yet.
+    unsaved: bool,
     /// Whether the records are from there, and not from the key file.
     stands_in: bool,
     /// Whether it has been told that permissions close.
@@ -71,6 +73,7 @@ impl Keeper {
             records: begun.records,
             in_force: begun.read,
             saved,
+            unsaved: false,
             stands_in: begun.stand_in.is_some(),
             stale: false,
             valid: true,
@@ -87,11 +90,11 @@ impl Keeper {
         keeper
     }
 
-    /// What takes long at the start.
+    /// What nobody waits for at the start.
     pub(super) fn begin(&mut self) {
         if !self.stands_in {
             tell::files(None, &self.records);
-            self.save();
+            self.unsaved = true;
         }
     }
 
@@ -104,8 +107,12 @@ impl Keeper {
         control.audit.record(record::last_good(stand_in));
     }
 
-    /// Frees what nobody uses any more; whether there is more.
-    pub(super) fn sweep(&self) -> bool {
+    /// What nobody waits for: keeps what is in force, and frees what nobody uses any more; whether there is more of that.
+    pub(super) fn tidy(&mut self) -> bool {
+        if let Some(saved) = self.saved.as_mut().filter(|_| self.unsaved) {
+            saved.keep(&self.records, clock::unix());
+        }
+        self.unsaved = false;
         self.control.retired.sweep()
     }
 
@@ -224,32 +231,31 @@ impl Keeper {
         control.retired.add(before);
         control.refetch.reconsider();
         next.balances().forget_ended(now);
+        // Who sees the new keys soon sees no old alarm beside them: the rest takes longer.
         tell::in_force(&control.metrics, &next);
+        self.release();
+        if self.stands_in {
+            info!(message = "the key file is in force again");
+            control.reloads.stand_in(None);
+            control.metrics.keys_last_good.set(0);
+        }
         let changes = Changes::between(&self.records, &records);
         tell::applied(&control.metrics, &next, &changes, content);
         tell::files(Some(&self.records), &records);
-        if self.stands_in {
-            info!(message = "the key file is in force again");
-            control.metrics.keys_last_good.set(0);
-            control.reloads.stand_in(None);
-        }
         control
             .audit
             .record(record::applied(by, next.generation, &changes, content));
         control.reloads.put_in_force(&records, &next.config);
         self.records = records;
-        if self.stands_in || !changes.is_empty() {
-            self.save();
-        }
+        self.unsaved |= self.stands_in || !changes.is_empty();
         self.stands_in = false;
-        self.release();
         next.generation
     }
 
     /// Nothing is held any more.
     fn release(&self) {
-        self.control.metrics.reload_held.set(0);
         self.control.reloads.hold(None);
+        self.control.metrics.reload_held.set(0);
     }
 
     /// Puts these revocations in force, whatever else waits.
@@ -290,12 +296,6 @@ impl Keeper {
                 age_seconds = age
             );
             control.audit.record(record::stale(true, age));
-        }
-    }
-
-    fn save(&mut self) {
-        if let Some(saved) = &mut self.saved {
-            saved.keep(&self.records, clock::unix());
         }
     }
 

@@ -62,7 +62,7 @@ enum Reason {
     Asked(Request),
     /// The kernel said that something changed, and that it came to rest.
     Noticed,
-    /// It is time.
+    /// It is time, or something may have changed before anybody listened.
     Due,
 }
 
@@ -76,8 +76,11 @@ pub(super) fn spawn(control: Arc<Control>, hangups: Rc<Notify>, begun: Begun) ->
     spawn_local(control.vital().keep(async move {
         let mut watch = Watch::new();
         loop {
-            watch.follow(seen.paths());
-            let reason = next_look(&control, &watch, &hangups).await;
+            let reason = if watch.follow(seen.paths()) {
+                Reason::Due
+            } else {
+                next_look(&control, &watch, &hangups).await
+            };
             seen = look(&control, &workshop, seen, reason).await;
         }
     }));

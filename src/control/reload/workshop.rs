@@ -53,7 +53,7 @@ fn work(mut keeper: Keeper, queue: &Receiver<Job>) {
     be_nice();
     keeper.begin();
     loop {
-        let job = if keeper.sweep() {
+        let job = if keeper.tidy() {
             match queue.recv_timeout(SWEEP) {
                 Ok(job) => job,
                 Err(RecvTimeoutError::Timeout) => continue,

@@ -1,12 +1,14 @@
 //! How the running sidecar hands entries over: to the log at once, and to the thread that writes.
 
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{SyncSender, TrySendError};
 
 use tracing::{error, info};
 
 use super::chain::{Link, Row};
 use super::entry::Entry;
+use crate::ledger::store;
 use crate::ledger::writer::Message;
 use crate::telemetry::metrics::Metrics;
 
@@ -20,6 +22,7 @@ pub struct Audit(Option<Door>);
 #[derive(Debug, Clone)]
 struct Door {
     writer: SyncSender<Message>,
+    path: Arc<Path>,
     metrics: Arc<Metrics>,
 }
 
@@ -58,11 +61,15 @@ impl Audit {
         Self(None)
     }
 
-    pub(in crate::ledger) fn on(writer: SyncSender<Message>, metrics: Arc<Metrics>) -> Self {
-        Self(Some(Door { writer, metrics }))
+    pub(in crate::ledger) fn on(writer: SyncSender<Message>, path: &Path, metrics: Arc<Metrics>) -> Self {
+        Self(Some(Door {
+            writer,
+            path: path.into(),
+            metrics,
+        }))
     }
 
-    /// Records an entry. Never waits.
+    /// Records an entry. Never waits, unless the process is at its end.
     pub fn record(&self, entry: Entry) {
         self.hand_over(entry, None);
     }
@@ -84,8 +91,12 @@ impl Audit {
             is_settled: false,
         };
         match &self.0 {
-            // What does not fit is dropped, and so given up.
-            Some(door) => drop(door.writer.try_send(Message::Entry(Box::new(pending)))),
+            Some(door) => match door.writer.try_send(Message::Entry(Box::new(pending))) {
+                // The thread has ended, and with it soon the process: there is nobody left to be kept waiting.
+                Err(TrySendError::Disconnected(Message::Entry(pending))) => pending.append(&door.path),
+                // What does not fit is dropped, and so given up.
+                Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(Message::Stop)) => {}
+            },
             None => {
                 pending.log(None);
                 pending.settle(Recorded::Logged);
@@ -103,6 +114,14 @@ impl Pending {
             metrics: Some(Arc::clone(metrics)),
             is_told: false,
             is_settled: false,
+        }
+    }
+
+    /// Without the thread.
+    fn append(self, path: &Path) {
+        // Where that fails, it is given up.
+        if let Ok(link) = store::append(path, &self.entry) {
+            self.chained(link);
         }
     }
 

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{Action, Actor, Audit, Entry, Recorded, Source, append};
 use crate::config::state::State;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, read};
 use crate::policy::limits::Balances;
 use crate::telemetry::metrics::Metrics;
 
@@ -78,7 +78,11 @@ fn commands_and_the_sidecar_append_to_one_chain_at_once() {
     });
     seqs.sort_unstable();
     assert!(seqs.into_iter().eq(1..=300), "everybody has a place of their own");
+    let late = sidecar.audit.clone();
     sidecar.close();
+    assert!(matches!(record(&late, entry(300)).recv_timeout(BOUND), Ok(Recorded::Chained(link)) if link.seq == 301));
+    let verdict = read::verify(&path, &[]).unwrap();
+    assert!(verdict.whole && verdict.rows == 301, "{verdict:?}");
     assert_eq!(metrics.audit_lost.get(), 0);
 }
 

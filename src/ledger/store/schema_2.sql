@@ -1,6 +1,6 @@
 -- What version 2 adds.
 
--- The audit trail. `hash` is SHA-256 over the row's other columns, written as one line of JSON (README, "The audit trail");
+-- The audit trail. `hash` is SHA-256 over the row's other columns, written as one line of JSON (docs/audit.md);
 -- `previous` is the hash of the row before. `meta` says how it begins ("audit_anchor": the last row that retention has
 -- removed, as "SEQ HASH") and how it ends ("audit_head": the last row).
 CREATE TABLE audit (

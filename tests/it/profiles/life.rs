@@ -5,10 +5,11 @@ use std::sync::mpsc::channel;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use tokio_tungstenite::tungstenite::Message;
 
 use super::replay::WEBSOCKET;
 use super::stage::Stage;
-use crate::harness::{Connection, Response, exchange, get, post, rows, wait_until};
+use crate::harness::{Connection, Response, WebSocketClient, block_on, exchange, get, post, rows, wait_until};
 use crate::keyring::argon2id;
 
 /// The rows that are shown here.
@@ -180,34 +181,32 @@ fn connxio_every_use_of_basic_authentication_is_audited() {
 fn gosendapi_rotation_stops_the_old_key_and_revocation_is_for_good() {
     let stage = Stage::set("gosendapi");
     let old = "gsk_live_example_backend_0123456789ab";
-    let new = "gsk_live_example_rotated_0123456789ab";
     let call = |key: &str| {
         exchange(
             stage.gate.ingress(),
             get("/v1/messages", &format!("X-API-Key: {key}\r\n")),
         )
     };
-    assert_eq!((call(old).status(), call(new).status()), (200, 401));
-    edit_keys(&stage, &crate::harness::sha256(old), &crate::harness::sha256(new));
+    assert_eq!(call(old).status(), 200);
+    let rotated = stage.gate.home.keygate(&["keys", "rotate", "backend-prod"]);
+    assert!(rotated.status.success(), "{}", String::from_utf8_lossy(&rotated.stderr));
+    let new = String::from_utf8(rotated.stdout).unwrap();
+    let new = new.trim_end();
     wait_for(200, || call(new));
     assert_eq!(call(old).status(), 401, "there is no time in which both are good");
     let (_, production) = stage.upstreams.iter().find(|(name, _)| name == "default").unwrap();
     let id = production.last_request().header("x-auth-key-id");
     assert_eq!(id.as_deref(), Some("key_backend"), "the key's id stays");
 
-    edit_keys(
-        &stage,
-        "name = \"backend-prod\"",
-        "name = \"backend-prod\"\nrevoked_at = 2026-01-01T00:00:00Z",
-    );
+    let before = std::fs::read(stage.gate.home.path("keys.toml")).unwrap();
+    let revoked = stage.gate.home.keygate(&["keys", "revoke", "backend-prod"]);
+    assert!(revoked.status.success(), "{}", String::from_utf8_lossy(&revoked.stderr));
     wait_for(401, || call(new));
-    edit_keys(
-        &stage,
-        "name = \"backend-prod\"",
-        "name = \"backend-prod\"\nactive = true\nnot_before = 2026-01-02T00:00:00Z",
-    );
-    stage.gate.wait_for_log("the edit", |line| line["generation"] == 4);
-    assert_eq!(call(new).status(), 401, "nothing else brings it back");
+    stage.gate.home.replace("keys.toml", before);
+    stage
+        .gate
+        .wait_for_log("the older file", |line| line["generation"] == 4);
+    assert_eq!(call(new).status(), 401, "not even its record brings it back");
 }
 
 #[test]
@@ -329,12 +328,24 @@ fn wa_gateway_keys_are_shown_once_and_stop_when_they_are_revoked() {
         )
     };
     wait_for(200, read);
-    assert_eq!(listen().status(), 101);
-    edit_keys(
-        &stage,
-        "name = \"listener\"",
-        "name = \"listener\"\nrevoked_at = 2026-01-01T00:00:00Z",
-    );
+    let address = stage.gate.ingress();
+    let authorization = format!("Bearer {key}");
+    let revoked = block_on(async {
+        let mut events = WebSocketClient::open(address, "/api/v1/realtime", &[("authorization", &authorization)])
+            .await
+            .unwrap();
+        events.send("one").await;
+        assert_eq!(events.text().await, "one");
+        let revoked = stage.gate.home.keygate(&["keys", "revoke", "listener"]);
+        match events.next().await {
+            Some(Ok(Message::Close(Some(close)))) => {
+                assert_eq!((u16::from(close.code), close.reason.as_str()), (1008, "key revoked"));
+            }
+            other => panic!("a close frame, not {other:?}"),
+        }
+        revoked
+    });
+    assert!(revoked.status.success(), "{}", String::from_utf8_lossy(&revoked.stderr));
     wait_for(401, read);
     assert_eq!(listen().status(), 401);
 }
