@@ -13,7 +13,7 @@ use std::collections::hash_map::Entry;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use crate::config::records::{self, Records, Tombstone};
+use crate::config::records::{Records, Tombstone};
 use crate::secret::Digest;
 
 /// What is revoked for good.
@@ -37,7 +37,7 @@ impl Revocations {
         records
             .keys
             .iter()
-            .filter_map(|key| tombstone_of(key))
+            .filter_map(|key| key.revocation())
             .for_each(|tombstone| revocations.add(&tombstone));
         revocations
     }
@@ -122,17 +122,6 @@ impl Revocations {
     pub fn secret_since(&self, fingerprint: &Digest) -> Option<i64> {
         self.secrets.get(fingerprint).copied()
     }
-}
-
-/// What a revoked record leaves behind.
-#[must_use]
-pub fn tombstone_of(key: &records::Key) -> Option<Tombstone> {
-    key.revoked_at.map(|revoked_at| Tombstone {
-        key: Some(key.id.clone()),
-        hashes: key.secrets.iter().map(|secret| secret.hash.fingerprint()).collect(),
-        revoked_at,
-        reason: key.revoked_reason.clone(),
-    })
 }
 
 /// The earliest counts.

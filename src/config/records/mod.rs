@@ -211,6 +211,24 @@ impl Key {
         }
     }
 
+    /// What it leaves behind when it is revoked as a whole.
+    #[must_use]
+    pub fn tombstone(&self, revoked_at: i64, reason: Option<&str>) -> Tombstone {
+        Tombstone {
+            key: Some(self.id.clone()),
+            hashes: self.secrets.iter().map(|secret| secret.hash.fingerprint()).collect(),
+            revoked_at,
+            reason: reason.map(str::to_owned),
+        }
+    }
+
+    /// What its record says, where that revokes it, now or later.
+    #[must_use]
+    pub fn revocation(&self) -> Option<Tombstone> {
+        self.revoked_at
+            .map(|revoked_at| self.tombstone(revoked_at, self.revoked_reason.as_deref()))
+    }
+
     /// The moment from which on it is not accepted any more: its own end, or that of its last secret, whichever comes
     /// first. Unix seconds.
     #[must_use]

@@ -26,17 +26,6 @@ pub struct Changed {
     pub tombstone: Option<Tombstone>,
 }
 
-/// What a key leaves behind when it is revoked as a whole.
-#[must_use]
-pub fn tombstone_of(key: &Key, revoked_at: i64, reason: Option<&str>) -> Tombstone {
-    Tombstone {
-        key: Some(key.id.clone()),
-        hashes: key.secrets.iter().map(|secret| secret.hash.fingerprint()).collect(),
-        revoked_at,
-        reason: reason.map(str::to_owned),
-    }
-}
-
 /// Revokes a key for good: its record says so, and a tombstone keeps its id and its hashes from ever being accepted
 /// again. One that is revoked already stays as it is, and gets the tombstone where that is missing.
 ///
@@ -58,7 +47,7 @@ pub fn revoke(
         None => (now_unix, reason),
     };
     let is_said = past(key.revoked_at).is_some();
-    let tombstone = (!record.is_buried(now_unix)).then(|| tombstone_of(key, since, reason));
+    let tombstone = (!record.is_buried(now_unix)).then(|| key.tombstone(since, reason));
     if is_said && tombstone.is_none() {
         return Ok(record.unchanged());
     }

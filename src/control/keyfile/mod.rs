@@ -25,7 +25,7 @@ mod tests;
 use std::path::PathBuf;
 
 pub use add::{Added, add};
-pub use change::{Changed, disable, enable, revoke, tombstone_of};
+pub use change::{Changed, disable, enable, revoke};
 pub use error::EditError;
 pub use find::{Found, find};
 pub use import::{Fate, ForeignKey, Import, Imported};

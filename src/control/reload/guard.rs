@@ -8,7 +8,6 @@ use std::collections::HashSet;
 use super::requests::Held;
 use crate::config::records::{Key, KeyState, Records, Tombstone};
 use crate::config::trust::ShrinkGuard;
-use crate::policy::revocations::tombstone_of;
 use crate::secret::Digest;
 
 /// How much smaller one set is than the one before.
@@ -58,7 +57,7 @@ pub(super) fn revoked(before: &Records, after: &Records) -> Vec<Tombstone> {
         .tombstones
         .iter()
         .filter(|tombstone| !known.contains(&parts(tombstone)));
-    let records = after.keys.iter().filter_map(|key| tombstone_of(key));
+    let records = after.keys.iter().filter_map(|key| key.revocation());
     tombstones.cloned().chain(records).collect()
 }
 
