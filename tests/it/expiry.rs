@@ -302,8 +302,8 @@ fn a_receiver_that_never_answers_holds_nothing_up_and_windows_follow_the_configu
         &format!("alerts = [\"1h\"]\n{webhook}"),
         &[ending("key_alpha", ALPHA, end)],
     );
-    let gate = Gate::start_in(home(), &setup);
-    silent.accept().unwrap();
+    let mut gate = Gate::start_in(home(), &setup);
+    let _connection = silent.accept().unwrap();
     gate.home.replace(
         "keys.toml",
         key_file(&[ending("key_alpha", ALPHA, end), ending("key_beta", BETA, end)]),
@@ -323,4 +323,11 @@ fn a_receiver_that_never_answers_holds_nothing_up_and_windows_follow_the_configu
     assert_eq!(gate.metric(&["keygate_keys_expiring{within=\"10m\"}"]), 0.0);
     let answer = exchange(gate.ingress(), get("/a", &presents(ALPHA)));
     assert_eq!(answer.status(), 200);
+
+    wait_until("both keys to be told of again", || {
+        (told(&gate).len() == 4).then_some(())
+    });
+    gate.terminate();
+    let end = gate.wait_for_log("what is left", |line| line["messages"].is_number());
+    assert_eq!(end["messages"], 3, "one under way, and two behind it");
 }

@@ -61,23 +61,46 @@ enum Reason {
     Status(StatusCode),
 }
 
+/// Messages on their way; says so where the process ends before they are delivered.
+struct Outbox {
+    control: Arc<Control>,
+    waiting: Receiver<Message>,
+    in_hand: usize,
+}
+
 /// Delivers everything that comes.
-pub(super) async fn follow(control: Arc<Control>, mut messages: Receiver<Message>) {
-    while let Some(message) = messages.recv().await {
-        let result = if control.deliver(&message).await {
-            "delivered"
-        } else {
-            "failed"
-        };
-        control
-            .metrics
-            .alert_deliveries
-            .get_or_create(&Outcome { result })
-            .inc();
+pub(super) async fn follow(control: Arc<Control>, waiting: Receiver<Message>) {
+    let mut outbox = Outbox {
+        control,
+        waiting,
+        in_hand: 0,
+    };
+    while let Some(message) = outbox.waiting.recv().await {
+        outbox.in_hand = 1;
+        let is_delivered = outbox.control.deliver(&message).await;
+        outbox.in_hand = 0;
+        outbox.control.count(if is_delivered { "delivered" } else { "failed" });
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        let messages = self.in_hand + self.waiting.len();
+        if messages > 0 {
+            warn!(
+                message = "webhooks are not sent any more, since the process ends; the log and the audit trail have what they say",
+                messages
+            );
+        }
     }
 }
 
 impl Control {
+    /// Counts what became of a message.
+    pub(super) fn count(&self, result: &'static str) {
+        self.metrics.alert_deliveries.get_or_create(&Outcome { result }).inc();
+    }
+
     /// Whether a message was delivered, in the end.
     async fn deliver(&self, message: &Message) -> bool {
         let Message { id, event, keys, .. } = message;

@@ -22,7 +22,6 @@ use crate::control::Control;
 use crate::ledger::audit::{Action, Actor, Entry, Source};
 use crate::policy::Policy;
 use crate::secret::Digest;
-use crate::telemetry::metrics::Outcome;
 
 /// A key ends soon.
 pub(super) const SOON: &str = "key.expiring";
@@ -138,8 +137,7 @@ impl Control {
             body: Bytes::from(body),
         };
         if deliveries.try_send(message).is_err() {
-            let result = "dropped";
-            self.metrics.alert_deliveries.get_or_create(&Outcome { result }).inc();
+            self.count("dropped");
             error!(
                 message = "a webhook is given up: too many wait already; the log and the audit trail have what it says",
                 event,

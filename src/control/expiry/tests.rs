@@ -223,6 +223,20 @@ fn counts_are_right_at_any_time() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_makes_no_wrong_count() {
+    let keys = [("a", Some(BEGIN + HOUR)), ("b", Some(BEGIN + 3 * DAY))];
+    let policy = policy("[\"1d\"]", &keys);
+    let mut watch = Watch::default();
+    assert_eq!(shown(&policy, &watch.look(&policy, BEGIN)), ["a within 1d"]);
+    assert_eq!(pass(&mut watch, &policy, BEGIN, BEGIN + HOUR).len(), 1);
+    assert_eq!(counts(&watch, BEGIN + HOUR), [0]);
+    assert!(watch.is_stale(BEGIN + HOUR - 1));
+    assert!(!watch.is_stale(BEGIN + HOUR));
+    drop(watch.look(&policy, BEGIN + 30 * 60));
+    assert_eq!(counts(&watch, BEGIN + 30 * 60), [1]);
+}
+
+#[test]
 fn other_windows_hold_from_the_next_generation_on() {
     let keys = [("a", Some(BEGIN + 2 * DAY))];
     let mut watch = Watch::default();

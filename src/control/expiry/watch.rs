@@ -96,9 +96,9 @@ impl Watch {
         self.news_of(&due, keyring, now)
     }
 
-    /// Whether it is time for another pass.
+    /// Whether it is time for another pass: also where somebody has set the clock back.
     pub(super) fn is_stale(&self, now: i64) -> bool {
-        now >= self.good_until
+        now >= self.good_until || now < self.told_until
     }
 
     /// When there may be something new; Unix seconds.
