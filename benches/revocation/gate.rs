@@ -67,7 +67,7 @@ impl Gate {
 
     /// Pushes a revocation; the status of the answer, once it is here.
     pub fn revoke(&self, key: &str) -> u16 {
-        let body = "{}";
+        let body = "{\"file\":false}";
         let request = format!(
             "POST /admin/v1/keys/{key}/revoke HTTP/1.1\r\nHost: admin\r\nAuthorization: Bearer {TOKEN}\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
