@@ -62,7 +62,9 @@ impl Keeper {
     /// Of the first generation.
     pub(super) fn new(control: Arc<Control>, begun: Begun) -> Self {
         let first = control.current.load();
-        tell::in_force(&control.metrics, &first);
+        let now = clock::unix();
+        tell::in_force(&control.metrics, first.generation, now);
+        tell::count(&control.metrics, &first, now);
         let started = Fixed::of(&first.config);
         control.reloads.put_in_force(&begun.records, &first.config);
         let state = first.config.state.as_ref();
@@ -226,18 +228,24 @@ impl Keeper {
     fn put_in_force(&mut self, by: &By, next: Policy, records: Arc<Records>, content: Digest) -> u64 {
         let (control, now) = (&self.control, clock::unix());
         // Another may have come meanwhile: one that revokes something.
-        let update = control.current.update(|previous| Some(next.after(previous, now)));
+        let update = control.current.update(|previous| {
+            let next = next.after(previous, now);
+            // Before the first request can meet it: nobody sees new keys beside an old alarm.
+            tell::in_force(&control.metrics, next.generation, now);
+            self.release();
+            if self.stands_in {
+                control.reloads.stand_in(None);
+                control.metrics.keys_last_good.set(0);
+            }
+            Some(next)
+        });
         let (before, next) = update.expect("what was compiled is put in force");
         control.retired.add(before);
         control.refetch.reconsider();
         next.balances().forget_ended(now);
-        // Who sees the new keys soon sees no old alarm beside them: the rest takes longer.
-        tell::in_force(&control.metrics, &next);
-        self.release();
+        tell::count(&control.metrics, &next, now);
         if self.stands_in {
             info!(message = "the key file is in force again");
-            control.reloads.stand_in(None);
-            control.metrics.keys_last_good.set(0);
         }
         let changes = Changes::between(&self.records, &records);
         tell::applied(&control.metrics, &next, &changes, content);

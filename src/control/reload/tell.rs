@@ -5,7 +5,6 @@ use std::path::Path;
 use tracing::{error, info, warn};
 
 use super::requests::Held;
-use crate::clock;
 use crate::config::last_good::StandIn;
 use crate::config::problem::Problems;
 use crate::config::records::{Changed, Changes, Kind, LISTED_MAX, Records};
@@ -14,14 +13,15 @@ use crate::secret::Digest;
 use crate::telemetry::log;
 use crate::telemetry::metrics::{Metrics, Outcome, State};
 
-/// A generation is in force.
-pub(super) fn in_force(metrics: &Metrics, policy: &Policy) {
-    let now = clock::unix();
-    metrics
-        .generation
-        .set(i64::try_from(policy.generation).unwrap_or(i64::MAX));
+/// A generation is put in force at `now` (Unix seconds).
+pub(super) fn in_force(metrics: &Metrics, generation: u64, now: i64) {
+    metrics.generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
     metrics.reload_failed.set(0);
     metrics.last_reload.set(now);
+}
+
+/// How many of its keys are in each state.
+pub(super) fn count(metrics: &Metrics, policy: &Policy, now: i64) {
     for (state, count) in policy.keyring().count_by_state(policy.revocations(), now) {
         metrics
             .keys
