@@ -179,7 +179,7 @@ impl Writer {
         } else {
             store.append(&self.waiting.entries())?
         };
-        for row in store.heard(links.first()) {
+        for row in store.heard(&links) {
             audit::log(&row, Some(&row.link()));
             self.last = Some(row.link());
         }

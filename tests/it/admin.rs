@@ -235,6 +235,26 @@ fn of_several_tokens_none_may_be_another() {
 }
 
 #[test]
+fn nothing_is_no_token_even_where_its_digest_is_configured() {
+    let gate = Gate::start(&Setup {
+        more: format!(
+            "[[admin.tokens]]\nname = \"ops\"\nrole = \"admin\"\nhash = \"{}\"\n",
+            sha256("")
+        ),
+        ..Setup::url("http://127.0.0.1:9")
+    });
+    let url = gate.admin_url("/admin/v1/status");
+    for header in ["X-Admin-Key;", "Authorization: Bearer ", "Authorization;"] {
+        let answer = curl(&["-H", header, &url]);
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (401, "admin_token_invalid"),
+            "{header}"
+        );
+    }
+}
+
+#[test]
 fn what_a_call_does_not_take_is_refused_in_words() {
     let gate = Gate::start(&Setup {
         more: tokens(&["admin"]),

@@ -27,7 +27,7 @@ pub(super) fn json(body: &impl Serialize) -> Answer {
     json_as(StatusCode::OK, body)
 }
 
-/// As [`json`], with another status.
+/// As [`json()`], with another status.
 pub(super) fn json_as(status: StatusCode, body: &impl Serialize) -> Answer {
     match serde_json::to_string_pretty(body) {
         Ok(text) => answer(status, "application/json", (text + "\n").into()),

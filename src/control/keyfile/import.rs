@@ -72,7 +72,7 @@ pub enum Fate {
 pub struct Imported {
     /// The file that was written, links followed.
     pub file: PathBuf,
-    /// Whether it was made.
+    /// Whether it was made, or would be.
     pub is_new: bool,
     /// How many keys are in the set now.
     pub keys: usize,
@@ -194,14 +194,15 @@ impl Import {
     pub fn finish(mut self, dry: bool, scope: &mut Scope) -> Result<Imported, EditError> {
         self.flush();
         let Self { set, text, .. } = self;
-        let Written { file, is_new, records } = if dry || text == set.file().text {
+        let is_more = text != set.file().text;
+        let Written { file, is_new, records } = if dry || !is_more {
             set.rehearse(text, scope)?
         } else {
             set.commit(text, scope)?
         };
         Ok(Imported {
             file,
-            is_new,
+            is_new: is_new && is_more,
             keys: records.keys.len(),
         })
     }

@@ -114,13 +114,18 @@ impl Store {
         trail::append(&mut self.database, entries)
     }
 
-    /// What other processes have appended to the audit trail since this was last asked, up to the row before `next`, or all.
-    pub(super) fn heard(&mut self, next: Option<&Link>) -> Vec<chain::Row> {
+    /// What other processes have appended to the audit trail since this was last asked: up to `own`, what this one has just
+    /// appended, or up to the end.
+    pub(super) fn heard(&mut self, own: &[Link]) -> Vec<chain::Row> {
+        let (last, next) = match (own.first(), own.last()) {
+            (Some(first), Some(last)) => (Some(first.seq - 1), Some(last.seq)),
+            (None, _) | (_, None) => (None, None),
+        };
         // What cannot be read now is read the next time.
-        let Ok((rows, head)) = trail::between(&self.database, self.heard, next) else {
+        let Ok((rows, end)) = trail::between(&self.database, self.heard, last) else {
             return Vec::new();
         };
-        self.heard = head;
+        self.heard = next.unwrap_or(end);
         rows
     }
 

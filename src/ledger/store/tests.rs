@@ -289,6 +289,22 @@ fn a_single_changed_byte_of_an_export_is_noticed() {
     assert!(!verify_export(twice.as_bytes(), &end).unwrap().whole);
 }
 
+#[test]
+fn rows_of_other_processes_are_heard_once_each() {
+    let trail = Trail::of(2);
+    let mut store = Store::open(&trail.path()).unwrap();
+    let heard =
+        |own: &[Link], store: &mut Store| -> Vec<i64> { store.heard(own).into_iter().map(|row| row.seq).collect() };
+    assert_eq!(heard(&[], &mut store), [0_i64; 0], "what was there before is old");
+    append(&trail.path(), &entry(2)).unwrap();
+    let own = store.append(&[&entry(3), &entry(4)]).unwrap();
+    // Between an append and a look there is time for another's.
+    append(&trail.path(), &entry(5)).unwrap();
+    assert_eq!(heard(&own, &mut store), [3]);
+    assert_eq!(heard(&[], &mut store), [6]);
+    assert_eq!(heard(&[], &mut store), [0_i64; 0]);
+}
+
 fn first_version() -> (TempDir, PathBuf) {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("keygate.db");

@@ -175,10 +175,12 @@ fn check(checker: &mut Checker<'_>, row: &Result<Row, Unreadable>) {
     }
 }
 
-/// Rows behind `seq` and before `next`, as far as they can be read, and the number of the last row of all.
-pub(super) fn between(database: &Connection, seq: i64, next: Option<&Link>) -> Result<(Vec<Row>, i64), Trouble> {
-    let head = place(database, HEAD)?.map_or(seq, |head| head.seq);
-    let last = next.map_or(head, |next| next.seq - 1);
+/// Rows behind `seq` up to `last`, or to the end, as far as they can be read; and the number of the last of them.
+pub(super) fn between(database: &Connection, seq: i64, last: Option<i64>) -> Result<(Vec<Row>, i64), Trouble> {
+    let last = match last {
+        Some(last) => last,
+        None => place(database, HEAD)?.map_or(seq, |head| head.seq),
+    };
     let mut rows = Vec::new();
     if last > seq {
         let first = seq.max(last.saturating_sub(HEARD_MAX));
@@ -188,7 +190,7 @@ pub(super) fn between(database: &Connection, seq: i64, next: Option<&Link>) -> R
             is_between
         })?;
     }
-    Ok((rows, head))
+    Ok((rows, last))
 }
 
 /// Whether a row is there as it was, or was removed because of its age.

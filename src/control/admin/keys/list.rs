@@ -7,9 +7,9 @@ use std::str::FromStr;
 use http::Request;
 use serde::Serialize;
 
+use super::look;
 use super::record::Lens;
 use super::shelf::Listing;
-use crate::clock;
 use crate::config::records::{Key, KeyState, View};
 use crate::control::admin::Desk;
 use crate::control::admin::answers::{self, Answer};
@@ -67,10 +67,10 @@ pub(in crate::control::admin) async fn list<B>(desk: &Desk, request: &Request<B>
     let filter = Filter::read(&query)?;
     let limit = query.get::<Limit>("limit")?.unwrap_or_default();
     let after = query.get::<Word>("after")?;
-    let listing = desk.shelf.listing(&desk.control).await?;
-    let policy = desk.control.current.load();
-    let lens = Lens::new(&listing, policy.revocations(), clock::unix());
-    Ok(answers::json(&page(&listing, &lens, &filter, limit.0, after.as_ref())))
+    let page = look(desk, move |listing, lens| {
+        page(listing, lens, &filter, limit.0, after.as_ref())
+    });
+    Ok(answers::json(&page.await?))
 }
 
 fn page(listing: &Listing, lens: &Lens<'_>, filter: &Filter, limit: usize, after: Option<&Word>) -> Page {

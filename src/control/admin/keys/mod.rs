@@ -15,6 +15,7 @@ mod trail;
 mod trouble;
 
 use http::Request;
+use tokio::task::spawn_blocking;
 
 pub(super) use change::{disable, enable};
 pub(super) use create::create;
@@ -24,6 +25,7 @@ pub(super) use rotate::rotate;
 pub(super) use shelf::Shelf;
 
 use self::record::Lens;
+use self::shelf::Listing;
 use super::Desk;
 use super::answers::{self, Answer};
 use super::problem::Problem;
@@ -39,10 +41,22 @@ pub(super) async fn show<B>(desk: &Desk, id: &str, request: &Request<B>) -> Resu
 
 /// The key with this id, as it is now.
 async fn view(desk: &Desk, id: &str) -> Result<View, Problem> {
+    let id = id.to_owned();
+    look(desk, move |_, lens| lens.find(&id)).await?.ok_or_else(unknown)
+}
+
+/// Looks at all records as they are now, where nobody waits: there may be a million.
+async fn look<T: Send + 'static>(
+    desk: &Desk,
+    at: impl FnOnce(&Listing, &Lens<'_>) -> T + Send + 'static,
+) -> Result<T, Problem> {
     let listing = desk.shelf.listing(&desk.control).await?;
     let policy = desk.control.current.load();
-    let lens = Lens::new(&listing, policy.revocations(), clock::unix());
-    lens.find(id).ok_or_else(unknown)
+    let looked = spawn_blocking(move || {
+        let lens = Lens::new(&listing, policy.revocations(), clock::unix());
+        at(&listing, &lens)
+    });
+    looked.await.map_err(|_| Problem::bug())
 }
 
 fn unknown() -> Problem {

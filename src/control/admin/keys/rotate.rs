@@ -20,9 +20,6 @@ use crate::control::keyfile::{self, Rotation};
 use crate::control::mint::Prefixes;
 use crate::ledger::audit::Action;
 
-/// For how long the old secret stays good where nobody says: a day.
-const OVERLAP: i64 = 86_400;
-
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wish {
@@ -48,7 +45,8 @@ pub(in crate::control::admin) async fn rotate(
 ) -> Result<Answer, Problem> {
     Query::read(request.uri(), &[])?;
     let wish: Wish = body::optional(request).await?;
-    let overlap = wish.overlap.map_or(OVERLAP, |overlap| overlap.0);
+    // As the command line does where nobody says: the old secret ends at once.
+    let overlap = wish.overlap.map_or(0, |overlap| overlap.0);
     view(desk, id).await?;
     let key = id.to_owned();
     let rotated = edit(desk, move |settings, place| {
