@@ -13,7 +13,7 @@ use crate::config::plans::{Limit, Scope as Sharing};
 use crate::config::quotas::{Per, Quota};
 
 const WORD: &str = "[!-~]{1,12}";
-const LABEL: &str = "[^\\p{C}]{1,12}";
+const LABEL: &str = "[^\\p{C}]{0,11}[^\\p{C}\\p{Z}]";
 
 fn time() -> impl Strategy<Value = i64> {
     NOW - 4_000_000_000..NOW + 40_000_000_000
