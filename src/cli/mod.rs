@@ -70,7 +70,7 @@ enum Verb {
     Status(status::Arguments),
     /// Say how keys were used: requests, refusals by code, bytes, and when each was last used.
     ///
-    /// As [state] remembers it, while a sidecar runs or not. A table on a terminal. Elsewhere one line per key, its columns
+    /// As the state remembers it, while a sidecar runs or not. A table on a terminal. Elsewhere one line per key, its columns
     /// separated by tabs and without a heading: key, organization, requests, refused, failed, bytes in, bytes out, refusals,
     /// last used, from, route; with --by, one line per piece of time that something was counted in, and no last use.
     #[command(after_help = usage::EXAMPLES)]

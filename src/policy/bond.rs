@@ -1,7 +1,7 @@
 //! What a request that runs rests on, and whether that still holds.
 //!
 //! A room of its own because a decision is made once, and what it let in may run for days: a tunnel, a stream, a long upload.
-//! Each new generation, and each end in time, is asked again by the same rules ([`super::rules`]), about the caller as it is
+//! Each new generation, and each end in time, is asked again by the same rules (`rules`), about the caller as it is
 //! now. What was spent is not spent again, and what a head could only say once (its length, its path) is not judged again.
 //!
 //! # Security

@@ -36,7 +36,7 @@ pub enum Command {
     /// List keys, without their secrets.
     ///
     /// A table on a terminal. Elsewhere one line per key, its columns separated by tabs and without a heading: id, name,
-    /// organization, environment, permissions, state, expires, hint, last use (where [state] remembers it).
+    /// organization, environment, permissions, state, expires, hint, last use (where the state remembers it).
     #[command(after_help = list::EXAMPLES)]
     List(list::List),
     /// Show one key, without its secret.
@@ -45,7 +45,7 @@ pub enum Command {
     /// Revoke a key for good.
     ///
     /// Goes two ways, and says how long each took. A running sidecar is told through its admin listener: it refuses the key at
-    /// once, ends what is open under it, remembers that in [state], and answers when nothing goes on. And the key file: the
+    /// once, ends what is open under it, remembers that in its state, and answers when nothing goes on. And the key file: the
     /// record stays and says so, and a tombstone behind it keeps the key's id and its secrets from ever being accepted again,
     /// even where somebody puts an older record back. One of the two is enough to exit 0; where the file is read-only, as a
     /// mounted Secret is, the sidecar is told all the same. Revoking a revoked key changes nothing and exits 0.
@@ -81,7 +81,7 @@ pub enum Command {
     Verify(verify::Verify),
     /// List keys that were not used for a while, and those that may do more than they were used for.
     ///
-    /// Looks at keys that are accepted now, and at what [state] remembers of their use. A table on a terminal. Elsewhere one
+    /// Looks at keys that are accepted now, and at what the state remembers of their use. A table on a terminal. Elsewhere one
     /// line per key, its columns separated by tabs and without a heading: id, name, organization, last used (or never), age
     /// (young: made since then), and the permissions of its record that no route asked it for.
     #[command(after_help = unused::EXAMPLES)]

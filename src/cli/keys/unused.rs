@@ -30,7 +30,7 @@ Examples:
 pub struct Unused {
     #[command(flatten)]
     place: Where,
-    /// The state file [default: that of [state] in the configuration].
+    /// The state file [default: `path` under `state` in the configuration].
     #[arg(long, value_name = "STATE")]
     state: Option<PathBuf>,
     /// Since when: 30d, or a date.

@@ -105,7 +105,7 @@ impl<'s> Gathering<'s> {
     }
 
     /// Adds all records of a file that holds what it held when `known` was read. What they clash with is not told well:
-    /// see [`Gathering::is_torn`].
+    /// `torn` says so, and all files are read again then.
     pub(super) fn add_known(&mut self, source: usize, known: &Records, origin: &Origin) {
         let mark = Mark {
             source,

@@ -1,11 +1,11 @@
 //! Reload: what an operator changed on disk becomes the next generation, whole or not at all.
 //!
 //! Looked at when the kernel says that something changed, every `keys.refresh`, on `SIGHUP`, and when an operator asks.
-//! Reading, checking, compiling and freeing happen on a thread of its own ([`workshop`]); the data path notices one swapped
+//! Reading, checking, compiling and freeing happen on a thread of its own (`workshop`); the data path notices one swapped
 //! pointer. Broken files change nothing but a log line for every problem and `keygate_reload_failed`. A file that is being
 //! written is broken, too, even where what is there so far would parse: changes are taken up when they have come to rest,
 //! and a key file that has lost all of its bytes is refused. A change that would drop a large share of the keys is *held*
-//! until somebody says that it is meant ([`guard`]).
+//! until somebody says that it is meant (`guard`).
 
 mod guard;
 mod keeper;
