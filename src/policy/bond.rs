@@ -191,7 +191,7 @@ impl Policy {
         }
         let standing = self.standing(found.key, by_prefix);
         self.still_meets(bond, route, &standing.caller, &standing.caller.permissions)?;
-        Ok(keyring.ends_at(found, revocations))
+        Ok(keyring.ends_at(found, secret, revocations))
     }
 
     fn holds_user(

@@ -273,13 +273,15 @@ impl Keyring {
         }
     }
 
-    /// When the found key stops being valid, in Unix seconds: what an open tunnel waits for. `None` is never.
+    /// When the found key, and the `secret` that was presented, stop being admitted, in Unix seconds: what an open tunnel waits
+    /// for. `None` is never.
     #[must_use]
-    pub fn ends_at(&self, found: Found, revocations: &Revocations) -> Option<i64> {
+    pub fn ends_at(&self, found: Found, secret: &Digest, revocations: &Revocations) -> Option<i64> {
         let key = self.key(found.key);
         [
             key.expires_at(),
             self.revoked_since(found, revocations),
+            revocations.secret_since(secret),
             self.moment(key.row.revoked_at),
             self.moment(self.hash_expiry(found.hash)),
         ]
