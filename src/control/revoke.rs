@@ -146,9 +146,17 @@ pub(super) fn spawn(control: &Arc<Control>) {
             let now = clock::unix().max(then);
             let news = revocations.news_since((&known, then), now);
             if !news.is_empty() {
-                following
-                    .follow(news, generation, (seen > 0).then_some(slow_after))
-                    .await;
+                // What is only said to be dead for longer than was known dies no second time.
+                let is_alive = |key: &str| known.key_since(key).is_none_or(|since| since > then);
+                let died = news
+                    .iter()
+                    .filter_map(|news| Some((news.key.clone()?, news.revoked_at)));
+                let died = match seen {
+                    // Nobody knows since when it has been in force.
+                    0 => Vec::new(),
+                    1.. => died.filter(|(key, _)| is_alive(key)).collect(),
+                };
+                following.follow(news, died, generation, slow_after).await;
             }
             (seen, known, then) = (generation, revocations, now);
             tokio::select! {
@@ -168,8 +176,8 @@ async fn announced(revocations: &Revocations, now: i64) {
 }
 
 impl Control {
-    /// Follows what is new in a generation; `slow_after` is there where it is known since when it is.
-    async fn follow(&self, news: Vec<Tombstone>, generation: u64, slow_after: Option<Duration>) {
+    /// Follows what is new in a generation, in which these keys have `died`, each at a point in time (Unix seconds).
+    async fn follow(&self, news: Vec<Tombstone>, died: Vec<(String, i64)>, generation: u64, slow_after: Duration) {
         if timeout(PATIENCE, self.current.enforced(generation)).await.is_err() {
             error!(
                 message = "a worker has not acted on the newest generation yet",
@@ -177,11 +185,7 @@ impl Control {
             );
         }
         let now = clock::unix_millis();
-        let keys = news
-            .iter()
-            .filter_map(|news| Some((news.key.as_deref()?, news.revoked_at)));
-        for (key, revoked_at) in keys.filter(|(key, _)| !self.has_pushed(key)) {
-            let Some(slow_after) = slow_after else { continue };
+        for (key, revoked_at) in died.into_iter().filter(|(key, _)| !self.has_pushed(key)) {
             let lag = now.saturating_sub(revoked_at.saturating_mul(1_000));
             let lag = Duration::from_millis(u64::try_from(lag).unwrap_or(0));
             self.metrics.revoked(Channel::File, lag);

@@ -5,8 +5,8 @@ use std::process::Output;
 use serde_json::Value;
 
 use crate::harness::{
-    ALPHA, BETA, Gate, Home, Setup, Upstream, WebSocketClient, block_on, curl, exchange, get, key, key_file, presents,
-    wait_until, websocket_server,
+    ALPHA, BETA, GAMMA, Gate, Home, Setup, Upstream, WebSocketClient, block_on, curl, exchange, get, key, key_file,
+    presents, wait_until, websocket_server,
 };
 
 fn setup(upstream: &Upstream) -> Setup {
@@ -170,6 +170,43 @@ fn what_the_file_announced_stays_revoked_once_its_moment_has_come_even_after_a_r
     gate.terminate();
     gate.start_again();
     assert_eq!((status(&gate, ALPHA), status(&gate, BETA)), (401, 200));
+}
+
+#[test]
+fn a_key_that_is_said_to_be_dead_for_longer_than_was_known_is_told_once() {
+    let upstream = Upstream::hello();
+    let mut gate = start(&setup(&upstream));
+    let lag = |gate: &Gate, channel: &str| {
+        gate.metric(&[
+            "keygate_revocation_lag_seconds_count",
+            &format!("channel=\"{channel}\""),
+        ])
+    };
+    let say = |gate: &Gate, moments: [&str; 3]| {
+        let generation = gate.metric(&["keygate_generation"]);
+        let keys = [("key_alpha", ALPHA), ("key_beta", BETA), ("key_gamma", GAMMA)];
+        let records = keys.iter().zip(moments).map(|((id, secret), moment)| match moment {
+            "" => key(id, secret, ""),
+            _ => key(id, secret, &format!("revoked_at = {moment}T00:00:00Z")),
+        });
+        gate.home.write("keys.toml", key_file(&records.collect::<Vec<_>>()));
+        wait_until("the new file", || {
+            (gate.metric(&["keygate_generation"]) > generation).then_some(())
+        });
+    };
+    push(&gate, "key_alpha");
+    assert_eq!(lag(&gate, "push"), 1.0);
+    gate.terminate();
+    gate.start_again();
+    // A process before this one has known of alpha.
+    say(&gate, ["2026-01-02", "2026-01-02", ""]);
+    say(&gate, ["2026-01-01", "2026-01-01", ""]);
+    say(&gate, ["2026-01-01", "2025-01-01", "2026-01-01"]);
+    let told = gate.wait_for_log("the last of them", |line| {
+        line["key_id"] == "key_gamma" && line["lag_seconds"].is_number()
+    });
+    assert_eq!(told["level"], "WARN", "{told}");
+    assert_eq!((lag(&gate, "file"), lag(&gate, "push")), (2.0, 0.0));
 }
 
 #[test]
