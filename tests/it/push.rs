@@ -189,6 +189,26 @@ fn a_key_file_that_cannot_be_changed_keeps_no_key_from_being_revoked() {
 }
 
 #[test]
+fn a_key_that_was_pushed_dead_gets_no_new_secret_and_is_not_turned_on() {
+    let upstream = Upstream::hello();
+    let gate = start(&setup(&upstream));
+    push(&gate, "key_alpha");
+    let before = std::fs::read(gate.home.path("keys.toml")).unwrap();
+    for what in ["rotate", "enable"] {
+        let answer = curl(&[
+            "--unix-socket",
+            &gate.home.text("admin.sock"),
+            "--json",
+            "{}",
+            &format!("http://localhost/admin/v1/keys/key_alpha/{what}"),
+        ]);
+        assert_eq!(answer.status, 409, "{}", answer.text());
+        assert!(answer.text().contains("key_revoked"), "{}", answer.text());
+    }
+    assert_eq!(std::fs::read(gate.home.path("keys.toml")).unwrap(), before);
+}
+
+#[test]
 fn a_push_is_on_record_with_the_key_as_it_was_and_as_it_is() {
     let upstream = Upstream::hello();
     let gate = start(&setup(&upstream));
