@@ -156,7 +156,7 @@ impl<'a> Walk<'a> {
             return Err(unknown);
         }
         Err(End::Ask(SlowCheck {
-            generation: policy.generation,
+            compiled: policy.number,
             digest: key.digest(),
             exhausted: self.exhausted(client.address),
             presented: Zeroizing::new(key.expose().to_vec()),
