@@ -105,6 +105,13 @@ impl Journal {
             serde_json::to_writer(&mut text, &Line::of(tombstone, by))?;
             text.push(b'\n');
         }
+        self.append(&text)
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", self.path.display())))?;
+        news.iter().for_each(|tombstone| held.add(tombstone));
+        Ok(())
+    }
+
+    fn append(&self, text: &[u8]) -> io::Result<()> {
         let is_new = !self.path.exists();
         let mut file = OpenOptions::new()
             .append(true)
@@ -112,7 +119,7 @@ impl Journal {
             .mode(0o600)
             .open(&self.path)?;
         let before = file.metadata()?.len();
-        let written = file.write_all(&text).and_then(|()| file.sync_all());
+        let written = file.write_all(text).and_then(|()| file.sync_all());
         if let Err(error) = written {
             // Half a line would keep the next start from reading what follows it.
             let _ = file.set_len(before);
@@ -121,7 +128,6 @@ impl Journal {
         if is_new && let Some(directory) = self.path.parent() {
             File::open(directory)?.sync_all()?;
         }
-        news.iter().for_each(|tombstone| held.add(tombstone));
         Ok(())
     }
 }

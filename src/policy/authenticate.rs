@@ -63,15 +63,15 @@ impl<'a> Walk<'a> {
         let (keyring, revocations) = (&self.policy.keyring, &*self.policy.revocations);
         self.record
             .found(|| told::end(keyring.ends_at(found, revocations), self.now.unix));
-        let secret = keyring.secret(found, key);
-        if let Err(invalid) = keyring.admits(found, &secret, revocations, self.now.unix) {
+        let names = keyring.names(found, key);
+        if let Err(invalid) = keyring.admits(found, &names, revocations, self.now.unix) {
             self.trail.dead = Some(standing);
             return Err(self.bad_key(Refusal::CredentialInvalid(invalid), client.address).into());
         }
         self.trail.standing = Some(standing);
         self.trail.proof = Some(Proof::Key {
             fingerprint: keyring.fingerprint(found),
-            secret,
+            names,
             by_prefix: by_prefix.map(|id| Arc::clone(&self.policy.environments[usize::from(id.0)])),
             until: keyring.ends_at(found, revocations),
         });

@@ -190,6 +190,27 @@ fn verification_says_which_row_is_not_as_it_was() {
 }
 
 #[test]
+fn an_export_that_leaves_a_row_out_says_so() {
+    for change in [
+        "UPDATE audit SET at = CAST(x'ff' AS TEXT) WHERE seq = 3",
+        "DELETE FROM audit WHERE seq = 3",
+    ] {
+        let home = four_rows();
+        tamper(&home.path("keygate.db"), change);
+        let output = home.keygate(&["audit", "export"]);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(
+            (
+                code(&output),
+                output.stdout.iter().filter(|byte| **byte == b'\n').count()
+            ),
+            (1, 3)
+        );
+        assert!(told.contains("row 3 is missing, or cannot be read"), "{change}: {told}");
+    }
+}
+
+#[test]
 fn an_export_is_verified_elsewhere_and_with_nothing_but_sha_256() {
     let home = four_rows();
     for command in [
