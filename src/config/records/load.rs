@@ -397,7 +397,10 @@ fn unreadable(path: &Path, error: &io::Error, report: &Report) {
             "may not be read".to_owned(),
             "let the user that runs Keygate read it: ls -l shows whose it is",
         ),
-        _ => (format!("cannot be read: {error}"), ""),
+        _ => (
+            format!("cannot be read: {error}"),
+            "put a regular file there, or a directory of *.toml and *.jsonl files",
+        ),
     };
     report.push(Problem::of_file(Severity::Error, path, what, help));
 }
