@@ -93,9 +93,7 @@ impl Journal {
             length: whole as u64,
             ..Held::default()
         };
-        tombstones
-            .iter()
-            .for_each(|tombstone| held.revocations.add(tombstone));
+        tombstones.iter().for_each(|tombstone| held.revocations.add(tombstone));
         let journal = Self {
             path,
             held: Mutex::new(held),
