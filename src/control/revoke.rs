@@ -23,6 +23,9 @@ use crate::telemetry::metrics::Channel;
 /// How long is waited for workers to act on a generation; they do so within milliseconds, unless one is stuck.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How often is looked whether the time of a revocation has come, at least: the clock may be set.
+const LOOK: Duration = Duration::from_mins(1);
+
 /// What came of a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pushed {
@@ -136,14 +139,21 @@ pub(super) fn spawn(control: &Arc<Control>) {
             let (generation, slow_after) = (policy.generation, policy.config.keys.slow_after);
             let revocations = Arc::clone(policy.revocations());
             drop(policy);
-            let news = revocations.news_since(&known, clock::unix());
+            let now = clock::unix();
+            let news = revocations.news_since(&known, now);
             if !news.is_empty() {
                 following
                     .follow(news, generation, (seen > 0).then_some(slow_after))
                     .await;
             }
-            (seen, known) = (generation, revocations);
-            following.current.changed(seen).await;
+            seen = generation;
+            // One whose time has not come is news when it does, though nothing is read then.
+            let next;
+            (known, next) = revocations.in_force(now);
+            let until = next.and_then(|next| u64::try_from(next.saturating_sub(now)).ok());
+            let until = until.map_or(LOOK, |seconds| LOOK.min(Duration::from_secs(seconds)));
+            // When it was only time, the next round finds the same generation.
+            let _ = timeout(until, following.current.changed(seen)).await;
         }
     }));
 }

@@ -96,6 +96,16 @@ impl Revocations {
         of_keys.chain(of_secrets).collect()
     }
 
+    /// What of it is in force at `now` (Unix seconds), and when the next will be.
+    #[must_use]
+    pub fn in_force(self: &Arc<Self>, now: i64) -> (Arc<Self>, Option<i64>) {
+        let all = self.keys.values().chain(self.secrets.values());
+        match all.filter(|since| **since > now).min() {
+            None => (Arc::clone(self), None),
+            Some(next) => (Self::default().after(self, now), Some(*next)),
+        }
+    }
+
     /// Whether nothing is revoked.
     #[must_use]
     pub fn is_empty(&self) -> bool {
