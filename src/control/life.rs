@@ -268,7 +268,10 @@ impl World {
     fn load(&mut self, next: impl FnOnce(&Path, Config, &Policy) -> Policy) {
         let config = read(self.home.path());
         self.policy = next(self.home.path(), config, &self.policy);
-        let news = self.policy.revocations().news_since(&Revocations::default(), self.now);
+        let news = self
+            .policy
+            .revocations()
+            .news_since((&Revocations::default(), self.now), self.now);
         self.journal.remember(&news, "file").unwrap();
         self.loaded = self.file.clone();
         self.dead.extend(self.file.dead.iter().cloned());

@@ -7,11 +7,12 @@
 //! A push is in force before it is remembered: where the disk cannot take it, the key is dead all the same, until the process
 //! ends, and whoever pushed is told so.
 
+use std::future::pending;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::task::{spawn_blocking, spawn_local};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
 use super::Control;
@@ -22,6 +23,8 @@ use crate::telemetry::metrics::Channel;
 
 /// How long is waited for workers to act on a generation; they do so within milliseconds, unless one is stuck.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The wall clock may be set: how long it is trusted to go on as it does.
+const TRUSTED: Duration = Duration::from_secs(10);
 
 /// What came of a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,12 +82,14 @@ impl Control {
         }
         let generation = self.current.version();
         let revoked_at = tombstone.revoked_at;
-        let (remembered, enforced) = tokio::join!(
-            self.remember(vec![tombstone], by.to_owned()),
-            timeout(PATIENCE, self.current.enforced(generation))
-        );
-        let took = Duration::from_nanos(clock::monotonic().saturating_sub(begun));
-        let enforced_in = enforced.is_ok().then_some(took);
+        let enforced = async {
+            let enforced = timeout(PATIENCE, self.current.enforced(generation)).await;
+            // Not how long the disk takes.
+            let took = Duration::from_nanos(clock::monotonic().saturating_sub(begun));
+            (took, enforced.is_ok())
+        };
+        let (remembered, (took, is_enforced)) = tokio::join!(self.remember(vec![tombstone], by.to_owned()), enforced);
+        let enforced_in = is_enforced.then_some(took);
         if since.is_none() {
             self.metrics.revoked(Channel::Push, took);
             info!(
@@ -126,26 +131,40 @@ impl Control {
     }
 }
 
-/// Follows what the files revoke: it is told once nothing of it goes on, and remembered.
+/// Follows what the files revoke: it is told once nothing of it goes on, and remembered. What they announce counts from its
+/// moment on, which is met by a timer: nobody has to write a file then.
 pub(super) fn spawn(control: &Arc<Control>) {
     let following = Arc::clone(control);
     spawn_local(control.vital().keep(async move {
-        let (mut seen, mut known) = (0, Arc::<Revocations>::default());
+        let (mut seen, mut known, mut then) = (0, Arc::<Revocations>::default(), i64::MIN);
         loop {
             let policy = following.current.load();
             let (generation, slow_after) = (policy.generation, policy.config.keys.slow_after);
             let revocations = Arc::clone(policy.revocations());
             drop(policy);
-            let news = revocations.news_since(&known, clock::unix());
+            // A clock that was set back tells nothing twice.
+            let now = clock::unix().max(then);
+            let news = revocations.news_since((&known, then), now);
             if !news.is_empty() {
                 following
                     .follow(news, generation, (seen > 0).then_some(slow_after))
                     .await;
             }
-            (seen, known) = (generation, revocations);
-            following.current.changed(seen).await;
+            (seen, known, then) = (generation, revocations, now);
+            tokio::select! {
+                () = following.current.changed(seen) => {}
+                () = announced(&known, now) => {}
+            }
         }
     }));
+}
+
+/// Returns when the next of what is announced may have come into force.
+async fn announced(revocations: &Revocations, now: i64) {
+    match revocations.next_after(now) {
+        Some(next) => sleep(clock::until(next).min(TRUSTED)).await,
+        None => pending().await,
+    }
 }
 
 impl Control {

@@ -60,6 +60,8 @@ pub enum End {
     Carried,
     /// It was refused, with this code.
     Refused(&'static str),
+    /// It was let through, and carried until what it rested on ended, with this code.
+    Withdrawn(&'static str),
     /// It was let through, but could not be carried to its end.
     Failed,
 }
@@ -212,6 +214,7 @@ impl Counts {
             End::Carried => {}
             End::Failed => self.failed += 1,
             End::Refused(code) => return self.add_refused(code, 1),
+            End::Withdrawn(code) => self.add_refused(code, 1),
         }
         self.last_use = Some(LastUse {
             at: call.at,

@@ -64,6 +64,11 @@ fn calls_are_counted_by_key_hour_and_end() {
     );
     assert_eq!(counted[1].1.last_use.as_ref().map(|last| last.at), Some(HOUR));
     assert_eq!(counted[2].1.last_use, None);
+    let mut page = Page::default();
+    page.count(&call(&b, End::Withdrawn("credential_invalid"), HOUR));
+    let [(_, cut)] = counts(page).try_into().unwrap();
+    assert_eq!(cut.refused.as_slice(), [("credential_invalid", 1)]);
+    assert_eq!(cut.last_use.map(|last| last.at), Some(HOUR), "it was carried");
 }
 
 #[test]

@@ -61,9 +61,9 @@ impl<'a> Walk<'a> {
         });
         self.record.ask(Rule::State);
         let (keyring, revocations) = (&self.policy.keyring, &*self.policy.revocations);
-        self.record
-            .found(|| told::end(keyring.ends_at(found, revocations), self.now.unix));
         let names = keyring.names(found, key);
+        let until = keyring.ends_at(found, &names, revocations);
+        self.record.found(|| told::end(until, self.now.unix));
         if let Err(invalid) = keyring.admits(found, &names, revocations, self.now.unix) {
             self.trail.dead = Some(standing);
             return Err(self.bad_key(Refusal::CredentialInvalid(invalid), client.address).into());
@@ -73,7 +73,7 @@ impl<'a> Walk<'a> {
             fingerprint: keyring.fingerprint(found),
             names,
             by_prefix: by_prefix.map(|id| Arc::clone(&self.policy.environments[usize::from(id.0)])),
-            until: keyring.ends_at(found, revocations),
+            until,
         });
         self.record.ask(Rule::Network);
         self.record.found(|| told::client(client));
@@ -156,7 +156,7 @@ impl<'a> Walk<'a> {
             return Err(unknown);
         }
         Err(End::Ask(SlowCheck {
-            generation: policy.generation,
+            compiled: policy.number,
             digest: key.digest(),
             exhausted: self.exhausted(client.address),
             presented: Zeroizing::new(key.expose().to_vec()),

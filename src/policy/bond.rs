@@ -109,14 +109,14 @@ impl Policy {
     }
 
     /// What a request that was let in rests on: nothing that could end, where nobody proved who they are. `headers` are
-    /// [`Policy::relied_on`].
+    /// [`Policy::relied_on`]; of `uri`, a credential in its query is left out.
     #[must_use]
     pub fn bond(
         &self,
         trail: &Trail,
         address: Option<IpAddr>,
         method: &Method,
-        uri: Uri,
+        uri: &Uri,
         headers: HeaderMap,
     ) -> Option<Bond> {
         Some(Bond {
@@ -124,7 +124,7 @@ impl Policy {
             standing: Arc::clone(trail.standing.as_ref()?),
             address,
             method: method.clone(),
-            uri,
+            uri: Uri::from(self.law.target(uri)),
             headers,
         })
     }
@@ -192,7 +192,7 @@ impl Policy {
         }
         let standing = self.standing(found.key, by_prefix);
         self.still_meets(bond, route, &standing.caller, &standing.caller.permissions)?;
-        Ok(keyring.ends_at(found, revocations))
+        Ok(keyring.ends_at(found, names, revocations))
     }
 
     fn holds_user(

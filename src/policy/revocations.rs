@@ -69,10 +69,12 @@ impl Revocations {
         }
     }
 
-    /// What is in force at `now` (Unix seconds) and was not in `earlier`.
+    /// What is in force at `now` (Unix seconds), and was not at `then` in `earlier`: it is new, or its time has come.
     #[must_use]
-    pub fn news_since(&self, earlier: &Self, now: i64) -> Vec<Tombstone> {
-        let is_news = |since: i64, before: Option<i64>| since <= now && before.is_none_or(|before| before > since);
+    pub fn news_since(&self, (earlier, then): (&Self, i64), now: i64) -> Vec<Tombstone> {
+        let is_known = |since: i64, before: i64| before <= since && before <= then;
+        let is_news =
+            |since: i64, before: Option<i64>| since <= now && before.is_none_or(|before| !is_known(since, before));
         let keys = self
             .keys
             .iter()
@@ -94,6 +96,13 @@ impl Revocations {
             reason: None,
         });
         of_keys.chain(of_secrets).collect()
+    }
+
+    /// When the first comes into force of what is not in force at `now`; Unix seconds.
+    #[must_use]
+    pub fn next_after(&self, now: i64) -> Option<i64> {
+        let all = self.keys.values().chain(self.secrets.values());
+        all.copied().filter(|since| *since > now).min()
     }
 
     /// Whether nothing is revoked.
@@ -169,6 +178,33 @@ mod tests {
             Arc::ptr_eq(&Revocations::default().after(&next, 20), &next),
             "nothing new"
         );
+    }
+
+    #[test]
+    fn news_are_what_came_and_what_has_come_into_force() {
+        let earlier = of(&[
+            tombstone(Some("a"), &[], 10),
+            tombstone(Some("b"), &[2], 30),
+            tombstone(Some("c"), &[], 50),
+        ]);
+        let ids = |news: Vec<Tombstone>| {
+            let mut ids: Vec<String> = news.into_iter().filter_map(|news| news.key).collect();
+            ids.sort();
+            ids
+        };
+        let known = (&earlier, 20);
+        assert!(earlier.news_since(known, 20).is_empty());
+        assert_eq!(ids(earlier.news_since(known, 30)), ["b"], "its time has come");
+        assert_eq!(earlier.news_since(known, 30).len(), 2, "and its secret's");
+        assert!(earlier.news_since((&earlier, 30), 30).is_empty(), "told once");
+        let later = of(&[
+            tombstone(Some("a"), &[], 5),
+            tombstone(Some("c"), &[], 7),
+            tombstone(Some("d"), &[], 8),
+        ]);
+        assert_eq!(ids(later.news_since(known, 20)), ["a", "c", "d"]);
+        assert_eq!(earlier.next_after(20), Some(30));
+        assert_eq!(earlier.next_after(50), None);
     }
 
     #[test]

@@ -59,6 +59,7 @@ pub(super) struct AccessLine {
     address: Option<IpAddr>,
     decision: &'static str,
     was_refused: bool,
+    was_carried: bool,
     reason: &'static str,
     status: u16,
     upstream: Upstream,
@@ -115,6 +116,7 @@ impl AccessLine {
             address: client.peer.address,
             decision: FORWARD,
             was_refused: false,
+            was_carried: false,
             reason: "",
             status: 0,
             upstream: Upstream::NotAsked,
@@ -166,6 +168,7 @@ impl AccessLine {
 
     /// The request goes to the upstream.
     pub(super) fn ask_upstream(&mut self) {
+        self.was_carried = true;
         if self.path.is_some() {
             self.upstream = Upstream::Asked(clock::monotonic());
         }
@@ -278,7 +281,7 @@ impl AccessLine {
         }
     }
 
-    /// Counts it under its key, if it has one. What was refused is no use of a key.
+    /// Counts it under its key, if it has one. What was refused is no use of a key, unless it was carried until its key died.
     fn account(&self) {
         let tally = &self.client.worker.tally;
         // Users have no records, and are more than can be remembered.
@@ -294,7 +297,9 @@ impl AccessLine {
         tally.count(&Call {
             key: &caller.id,
             organization: &caller.organization,
-            end: if self.was_refused {
+            end: if self.was_carried && self.exchange.withdrawn().is_some() {
+                End::Withdrawn(self.decision)
+            } else if self.was_refused {
                 End::Refused(self.decision)
             } else if matches!(self.decision, FORWARD | ANSWER) {
                 End::Carried

@@ -175,8 +175,9 @@ fn spend(permit: Box<Permit>, policy: &Policy, head: &mut request::Parts, line: 
         line.request_id.clone(),
         line.traceparent.clone(),
     );
-    let uri = std::mem::replace(&mut head.uri, Uri::from(target));
-    line.register(policy, policy.bond(&line.trail, address, &head.method, uri, relied_on));
+    let bond = policy.bond(&line.trail, address, &head.method, &head.uri, relied_on);
+    line.register(policy, bond);
+    head.uri = Uri::from(target);
     head.headers = headers;
     head.version = Version::HTTP_11;
     // What hyper left there concerns the client's connection only.

@@ -146,6 +146,33 @@ fn what_the_file_once_revoked_stays_revoked_when_an_older_file_comes_back_even_a
 }
 
 #[test]
+fn what_the_file_announced_stays_revoked_once_its_moment_has_come_even_after_a_restart() {
+    let upstream = Upstream::hello();
+    let records = |alpha: &str| key_file(&[key("key_alpha", ALPHA, alpha), key("key_beta", BETA, "")]);
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(4);
+    let soon = soon.strftime("%Y-%m-%dT%H:%M:%SZ");
+    let mut gate = start(&Setup {
+        records: records(&format!("revoked_at = {soon}")),
+        ..setup(&upstream)
+    });
+    assert_eq!(status(&gate, ALPHA), 200);
+    let lag = ["keygate_revocation_lag_seconds_count", "channel=\"file\""];
+    assert_eq!(gate.metric(&lag), 0.0);
+    let told = gate.wait_for_log("its moment", |line| line["message"] == "key revoked");
+    assert_eq!(told["key_id"], "key_alpha", "{told}");
+    assert_eq!(gate.metric(&lag), 1.0);
+    assert_eq!((status(&gate, ALPHA), status(&gate, BETA)), (401, 200));
+    // What was announced could have been taken back; what is in force cannot.
+    gate.home.write("keys.toml", records(""));
+    wait_until("the file that takes it back", || {
+        (gate.metric(&["keygate_generation"]) == 2.0).then_some(())
+    });
+    gate.terminate();
+    gate.start_again();
+    assert_eq!((status(&gate, ALPHA), status(&gate, BETA)), (401, 200));
+}
+
+#[test]
 fn keys_revoke_uses_both_channels_and_says_how_long_each_took() {
     let upstream = Upstream::hello();
     let gate = start(&setup(&upstream));

@@ -292,19 +292,19 @@ impl Keyring {
         }
     }
 
-    /// When the found key stops being valid, in Unix seconds: what an open tunnel waits for. `None` is never.
+    /// When the found key, and what was presented, of which these are the `names`, stop being admitted, in Unix seconds: what an
+    /// open tunnel waits for. `None` is never.
     #[must_use]
-    pub fn ends_at(&self, found: Found, revocations: &Revocations) -> Option<i64> {
+    pub fn ends_at(&self, found: Found, names: &[Digest], revocations: &Revocations) -> Option<i64> {
         let key = self.key(found.key);
-        [
+        let of_key = [
             key.expires_at(),
             self.revoked_since(found, revocations),
             self.moment(key.row.revoked_at),
             self.moment(self.hash_expiry(found.hash)),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        ];
+        let of_names = names.iter().map(|name| revocations.secret_since(name));
+        of_key.into_iter().chain(of_names).flatten().min()
     }
 
     /// Since when the found key, or the hash that matched, is revoked for good.

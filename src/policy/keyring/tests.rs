@@ -277,8 +277,27 @@ fn one_hash_of_a_rotation_ends_and_the_other_stays() {
     let none = Revocations::default();
     assert_eq!(keyring.state(old, &none, 150), Err(Invalid::Expired));
     assert_eq!(keyring.state(new, &none, 150), Ok(()));
-    assert_eq!(keyring.ends_at(old, &none), Some(100));
-    assert_eq!(keyring.ends_at(new, &none), Some(200));
+    let ends_at = |found, text: &str| keyring.ends_at(found, &keyring.names(found, &present(text)), &none);
+    assert_eq!(ends_at(old, "old"), Some(100));
+    assert_eq!(ends_at(new, "new"), Some(200));
+}
+
+/// The hash of the record is none that a tombstone could name by what is presented.
+#[test]
+fn a_key_ends_when_what_was_presented_is_announced_to_be_revoked() {
+    let keyring = keyring(vec![record("s", vec![argon2id("slow", "$argon2id$1")])]);
+    let found = keyring.slow_candidates(&present("slow-key"))[0].found;
+    let secret = keyring.names(found, &present("slow-key"));
+    let mut revocations = Revocations::default();
+    revocations.add(&records::Tombstone {
+        key: None,
+        hashes: vec![Digest::of(b"slow-key")],
+        revoked_at: 100,
+        reason: None,
+    });
+    assert_eq!(keyring.admits(found, &secret, &revocations, 99), Ok(()));
+    assert_eq!(keyring.ends_at(found, &secret, &revocations), Some(100));
+    assert_eq!(keyring.admits(found, &secret, &revocations, 100), Err(Invalid::Revoked));
 }
 
 #[test]

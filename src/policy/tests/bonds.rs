@@ -212,7 +212,7 @@ fn bond(policy: &Policy, call: &Call) -> Option<Bond> {
 fn bond_of(policy: &Policy, call: &Call, trail: &Trail) -> Option<Bond> {
     let relied_on = policy.relied_on(&call.headers);
     let address = Some("203.0.113.9".parse().expect("an address"));
-    policy.bond(trail, address, &call.method, call.uri.clone(), relied_on)
+    policy.bond(trail, address, &call.method, &call.uri, relied_on)
 }
 
 fn code(held: &Result<Option<i64>, Refusal>) -> &'static str {
@@ -318,6 +318,27 @@ fn a_secret_that_is_revoked_holds_in_no_form_of_hash() {
     let next = policy.revoking([&tombstone]).expect("news");
     assert_eq!(decide(&next, &call, at(NOW)).code(), "credential_invalid");
     assert_eq!(code(&next.holds(&bond, NOW)), "credential_invalid");
+}
+
+#[test]
+fn a_bond_keeps_no_credential_of_a_query() {
+    let config = "[ingress]\nlisten = [\"127.0.0.1:1\"]\n[upstreams.default]\nurl = \"http://127.0.0.1:2\"\n\
+                  [keys]\nfile = \"keys.toml\"\n[[credentials]]\nquery = \"key\"\n\
+                  [[routes]]\npath = \"/{*rest}\"\norganization = { query = \"org\" }\n";
+    let keys = format!(
+        "[[organizations]]\nid = \"acme\"\n[[keys]]\nid = \"key_alpha\"\nname = \"n\"\norganization = \"acme\"\n\
+         hash = \"sha256:{}\"\n",
+        hex::encode(Digest::of(KEY.as_bytes()).0)
+    );
+    let policy = Policy::first(load(config, &[("keys.toml", &keys)])).expect("routes");
+    let call = Call::new(&format!("GET /path?org=acme&key={KEY}&more=1"));
+    let bond = bond(&policy, &call).expect("a key");
+    let shown = format!("{bond:?}");
+    assert!(
+        shown.contains("/path?org=acme&more=1") && !shown.contains(KEY),
+        "{shown}"
+    );
+    assert_eq!(code(&policy.holds(&bond, NOW)), "forward");
 }
 
 #[test]

@@ -25,7 +25,7 @@ use crate::clock;
 use pump::{Broken, Pump};
 
 /// For frame boundaries and the peers' close frames, once Keygate has decided to end a tunnel; and for the rest of one
-/// direction, once the other has failed.
+/// direction, once the other has failed, unless it is to end sooner.
 const PARTING: Duration = Duration::from_secs(2);
 /// For frame boundaries and for what is still to be written, where the key has died.
 const BOUNDARY: Duration = Duration::from_millis(100);
@@ -251,7 +251,15 @@ where
         .await;
         if let Why::Failed(side, _) = why {
             // A side that takes nothing more may still have said something that the other side waits for.
-            drop(timeout(PARTING, self.hear_out(side)).await);
+            let hearing = async {
+                let mut hearing = pin!(self.hear_out(side));
+                tokio::select! {
+                    biased;
+                    farewell = close => drop(timeout(farewell.patience, hearing).await),
+                    () = &mut hearing => {}
+                }
+            };
+            drop(timeout(PARTING, hearing).await);
         }
         why
     }

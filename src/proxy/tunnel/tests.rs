@@ -221,6 +221,32 @@ async fn a_side_that_takes_nothing_more_is_still_heard_out() {
     assert_eq!(lasted, Duration::from_secs(1));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_side_that_is_heard_out_is_not_heard_for_longer_than_its_key_lives() {
+    let (mut client, client_end) = duplex(64);
+    let (mut upstream, reads) = duplex(64);
+    let (_, broken) = duplex(64);
+    let (close, closed) = oneshot::channel();
+    let farewell = Farewell::withdrawn(1008);
+    let peers = async {
+        client.write_all(b"never arrives").await.unwrap();
+        upstream.write_all(b"heard").await.unwrap();
+        assert_eq!(read_exactly(&mut client, 5).await, b"heard");
+        close.send(farewell).unwrap();
+        sleep(farewell.patience * 2).await;
+        // Nobody reads it any more.
+        drop(upstream.write_all(b"not heard").await);
+        read_rest(&mut client).await
+    };
+    let run = run(client_end, tokio::io::join(reads, broken), tunnel(Kind::Other), async {
+        closed.await.unwrap()
+    });
+    let ((end, heard), lasted) = timed(async { tokio::join!(run, peers) }).await;
+    assert_eq!(end.why, Why::Failed(Side::Upstream, ErrorKind::BrokenPipe));
+    assert_eq!(heard, b"");
+    assert_eq!(lasted, farewell.patience * 2);
+}
+
 /// Opens a frame: its header and half of its payload. The rest is the other half.
 const BEGUN: &[u8] = b"\x81\x08abcd";
 const REST: &[u8] = b"efgh";

@@ -1,5 +1,6 @@
 //! A key that dies takes with it what is open under it, whatever that is, and nothing else.
 
+mod accounts;
 mod calls;
 mod http1;
 mod http2;
