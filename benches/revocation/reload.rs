@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval_at, sleep};
 
 use super::clients::{ask, open, request};
 use super::gate::{Gate, record};
@@ -14,7 +15,7 @@ use super::{ALPHA, percentile, verdict};
 
 const KEYS: usize = 100_000;
 /// Connections that ask, each so often.
-const CONNECTIONS: usize = 32;
+const CONNECTIONS: u32 = 32;
 const PACE: Duration = Duration::from_millis(10);
 /// Windows of each kind, in turns.
 const ROUNDS: usize = 9;
@@ -38,21 +39,20 @@ struct Window(Instant, Instant);
 pub fn run() -> bool {
     println!("reloads of {KEYS} keys while {CONNECTIONS} connections ask every {PACE:?}");
     let upstream = Upstream::start();
-    let gate = Gate::start(upstream.address, &keys(0));
+    let gate = Arc::new(Gate::start(upstream.address, &keys(0)));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
         let until = tokio::sync::watch::channel(false);
         let load: Vec<JoinHandle<Vec<Answer>>> = (0..CONNECTIONS)
-            .map(|_| tokio::spawn(asks(gate.ingress, until.1.clone())))
+            .map(|number| tokio::spawn(asks(gate.ingress, number, until.1.clone())))
             .collect();
         sleep(REST * 2).await;
         let (mut reloads, mut calm) = (Vec::new(), Vec::new());
         for round in 1..=ROUNDS {
-            let next = keys(round);
-            gate.prepare(&next);
+            aside(&gate, move |gate| gate.prepare(&keys(round))).await;
             sleep(REST).await;
             let began = Instant::now();
-            gate.replace();
+            aside(&gate, Gate::replace).await;
             if !comes(gate.ingress, round).await {
                 println!("  the reload was not in force within {PATIENCE:?}");
                 return false;
@@ -70,6 +70,13 @@ pub fn run() -> bool {
         }
         report(&answers, &reloads, &calm)
     })
+}
+
+/// Away from the thread of the clients, whose waiting would be told as the program's.
+async fn aside(gate: &Arc<Gate>, act: impl FnOnce(&Gate) + Send + 'static) {
+    let gate = Arc::clone(gate);
+    let done = tokio::task::spawn_blocking(move || act(&gate)).await;
+    done.expect("files can be written");
 }
 
 /// Many keys, of which one is new each round.
@@ -91,10 +98,10 @@ fn new_key(round: usize) -> String {
     format!("kg_new_{round:024}")
 }
 
-/// Asks at a steady pace, whatever the answers take.
-async fn asks(address: SocketAddr, until: tokio::sync::watch::Receiver<bool>) -> Vec<Answer> {
+/// Asks at a steady pace, whatever the answers take; each client at its own moment.
+async fn asks(address: SocketAddr, number: u32, until: tokio::sync::watch::Receiver<bool>) -> Vec<Answer> {
     let request = request("/eight", ALPHA, "");
-    let mut pace = interval(PACE);
+    let mut pace = interval_at(tokio::time::Instant::now() + PACE * number / CONNECTIONS, PACE);
     pace.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut answers = Vec::new();
     let Ok(mut stream) = open(address).await else {

@@ -28,8 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(58);
 pub(super) struct Arguments {
     /// Also apply a change that is held because too many keys would go. DIGEST, as it was told, names the content that is
     /// meant; without it, that is what is held now. Needs the role admin.
-    #[arg(long, value_name = "DIGEST", num_args = 0..=1, default_missing_value = "")]
-    accept: Option<String>,
+    #[arg(long, value_name = "DIGEST", num_args = 0..=1, value_parser = digest)]
+    accept: Option<Option<String>>,
     #[command(flatten)]
     sidecar: Sidecar,
     /// Print JSON.
@@ -39,12 +39,20 @@ pub(super) struct Arguments {
     configuration: Configuration,
 }
 
+/// What names the content that is meant. An empty one, as from a variable that nobody has set, means nothing.
+fn digest(text: &str) -> Result<String, String> {
+    if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err("write the 64 hexadecimal digits that were told".to_owned())
+}
+
 impl Arguments {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let wish = match self.accept.as_deref() {
+        let wish = match &self.accept {
             None => json!({}),
-            Some("") => json!({ "accept": true }),
-            Some(digest) => json!({ "accept": true, "digest": digest.to_ascii_lowercase() }),
+            Some(None) => json!({ "accept": true }),
+            Some(Some(digest)) => json!({ "accept": true, "digest": digest }),
         };
         let client = self.sidecar.client(&self.configuration.config)?.patient(PATIENCE);
         let text = client.post("/admin/v1/reload", &wish)?;

@@ -8,6 +8,7 @@ use crate::app;
 use crate::config::Loaded;
 use crate::config::last_good::{self, Start};
 use crate::config::sources::Sources;
+use crate::control::reload;
 use crate::telemetry::log;
 
 pub(super) fn run(file: &Path) -> anyhow::Result<ExitCode> {
@@ -16,7 +17,7 @@ pub(super) fn run(file: &Path) -> anyhow::Result<ExitCode> {
         loaded: Loaded { config, warnings },
         stand_in,
     } = match last_good::start(file, &mut read) {
-        Ok(start) => start,
+        Ok(start) => reload::guarded(start),
         Err(problems) => {
             output::tell(problems);
             return Ok(ExitCode::from(2));

@@ -80,7 +80,7 @@ fn summary(status: &Status) -> String {
     };
     line("keys", &keys);
     if let Some(seen) = status.last_good {
-        let said = format!("the last good ones, of {}: the key file could not be used", date(seen));
+        let said = format!("the last good ones, of {}: the key file is not in force", date(seen));
         line("", &said);
     }
     line("", &format!("the key files were seen {} s ago", status.keys_age));

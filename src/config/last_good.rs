@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::problem::{Problem, Problems, Severity};
 use super::sources::Sources;
-use super::state::State;
+use super::state::{LAST_GOOD, State};
 use super::{Config, Loaded, load};
 
 /// What to start on.
@@ -27,6 +27,34 @@ pub struct StandIn {
     pub refused: Problems,
     /// When a key file with these keys was last seen; Unix seconds.
     pub seen: i64,
+    /// Whether the key file is valid, and is only held: too many keys would go.
+    pub held: bool,
+}
+
+impl Start {
+    /// On the keys that were last in force instead, where `judge` says why the key file's are not to be taken up, given those
+    /// and these. Where none were kept, nothing was in force that could be lost.
+    #[must_use]
+    pub fn unless(self, judge: impl FnOnce(&Config, &Config) -> Option<Problem>) -> Self {
+        let config = &self.loaded.config;
+        if self.stand_in.is_some() || config.state.is_none() {
+            return self;
+        }
+        let Ok(kept) = load::load_on_last_good(&config.file, &mut Sources::default()) else {
+            return self;
+        };
+        match judge(&kept.config, config) {
+            None => self,
+            Some(problem) => Self::on_kept(kept, Problems(vec![problem]), true),
+        }
+    }
+
+    fn on_kept(loaded: Loaded, refused: Problems, held: bool) -> Self {
+        let state = loaded.config.state.as_ref();
+        let seen = state.and_then(|state| seen(&state.last_good())).unwrap_or(0);
+        let stand_in = Some(StandIn { refused, seen, held });
+        Self { loaded, stand_in }
+    }
 }
 
 /// As [`load::load`], but on the keys that were last in force, where there are some and the key file cannot be read, is not
@@ -35,7 +63,7 @@ pub struct StandIn {
 /// # Errors
 /// As [`load::load`].
 pub fn start(file: &Path, sources: &mut Sources) -> Result<Start, Problems> {
-    let refused = match load::load(file, sources) {
+    let mut refused = match load::load(file, sources) {
         Ok(loaded) => match emptied(&loaded.config) {
             None => {
                 return Ok(Start { loaded, stand_in: None });
@@ -46,14 +74,13 @@ pub fn start(file: &Path, sources: &mut Sources) -> Result<Start, Problems> {
     };
     // What was read there is not what the operator mends.
     match load::load_on_last_good(file, &mut Sources::default()) {
-        Ok(loaded) => {
-            let state = loaded.config.state.as_ref();
-            let seen = state.and_then(|state| seen(&state.last_good())).unwrap_or(0);
-            let stand_in = Some(StandIn { refused, seen });
-            Ok(Start { loaded, stand_in })
+        Ok(loaded) => Ok(Start::on_kept(loaded, refused, false)),
+        // The configuration is wrong, or there is nothing to fall back on; or what there is cannot be used either.
+        Err(problems) => {
+            let of_kept = |problem: &Problem| problem.file.to_string_lossy().ends_with(LAST_GOOD);
+            refused.0.extend(problems.0.into_iter().filter(of_kept));
+            Err(refused)
         }
-        // The configuration is wrong, or there is nothing to fall back on.
-        Err(_) => Err(refused),
     }
 }
 

@@ -17,7 +17,7 @@ use super::sources::Sources;
 /// Every problem that was met, when at least one of them is an error.
 pub(super) fn load<T>(path: &Path, read: impl FnOnce(&Table<'_>, &Files) -> Option<T>) -> Result<Option<T>, Problems> {
     let whole_file = |what: &str, help: &str| Problems(vec![Problem::of_file(Severity::Error, path, what, help)]);
-    let bytes = std::fs::read(path).map_err(|error| {
+    let bytes = Sources::default().read(path).map_err(|error| {
         let (what, help) = files::unreadable(&error);
         whole_file(&what, &help)
     })?;

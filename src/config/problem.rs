@@ -16,6 +16,8 @@ const KEPT: usize = 1_000;
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
+    /// As a warning, for whoever asks: a running sidecar says it by other means, when it is time.
+    Advice,
     /// Works, but probably not as meant.
     Warning,
     /// Refused.
@@ -71,7 +73,7 @@ impl Problem {
 impl fmt::Display for Severity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Warning => "warning",
+            Self::Advice | Self::Warning => "warning",
             Self::Error => "error",
         })
     }

@@ -5,10 +5,12 @@
 //! tick of the file system's clock, so that the identity of a file that had just been changed says nothing.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use crate::clock;
 use crate::secret::Digest;
@@ -16,6 +18,10 @@ use crate::secret::Digest;
 /// How long ago a file must have been changed, in seconds, for another change to be sure to have another time. The coarsest
 /// file systems count in steps of two seconds.
 const TICK: i64 = 3;
+
+/// How large a file may be, in bytes: several times what the records of a million keys need. A file that is larger, or that
+/// grows while it is read, would take the memory of everything else.
+const LARGEST: u64 = 2 << 30;
 
 /// Files and directories, with what they held when they were read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -227,12 +233,46 @@ fn file(path: &Path) -> io::Result<Entry> {
 
 /// The identity is taken before the bytes, from the same open file: if it is written to meanwhile, the identity on disk is
 /// another one afterwards, and the next look reads it again.
+///
+/// Looked at before it is opened, because opening a device may have effects, and opened without waiting, because it may
+/// have become a pipe meanwhile: whatever lies there, reading comes to an end.
 fn read(path: &Path) -> io::Result<(Identity, Vec<u8>)> {
-    let mut file = File::open(path)?;
-    let identity = Identity::of(&file.metadata()?);
+    readable(&fs::metadata(path)?)?;
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)?;
+    let metadata = file.metadata()?;
+    readable(&metadata)?;
     let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    Ok((identity, bytes))
+    let expected = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
+    bytes.try_reserve_exact(expected)?;
+    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(too_large());
+    }
+    Ok((Identity::of(&metadata), bytes))
+}
+
+/// Whether what lies there can be read from its beginning to an end.
+fn readable(metadata: &Metadata) -> io::Result<()> {
+    let kind = metadata.file_type();
+    if kind.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !kind.is_file() {
+        let what = "it is a pipe, a socket or a device, not a regular file";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+    }
+    if metadata.len() > LARGEST {
+        return Err(too_large());
+    }
+    Ok(())
+}
+
+fn too_large() -> io::Error {
+    io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 2GiB")
 }
 
 fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
@@ -284,6 +324,31 @@ mod tests {
         };
         *digest = Digest::of(b"old");
         assert!(!sources.look_again().same_bytes(&sources));
+    }
+
+    #[test]
+    fn what_has_no_end_is_refused_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let (pipe, socket, huge) = (
+            directory.path().join("pipe"),
+            directory.path().join("socket"),
+            directory.path().join("huge"),
+        );
+        let mode = rustix::fs::Mode::RUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        fs::File::create(&huge).unwrap().set_len(LARGEST + 1).unwrap();
+        let mut sources = Sources::default();
+        for (path, kind) in [
+            (pipe.as_path(), io::ErrorKind::InvalidInput),
+            (&socket, io::ErrorKind::InvalidInput),
+            (Path::new("/dev/zero"), io::ErrorKind::InvalidInput),
+            (&huge, io::ErrorKind::FileTooLarge),
+            (directory.path(), io::ErrorKind::IsADirectory),
+        ] {
+            assert_eq!(sources.read(path).unwrap_err().kind(), kind, "{}", path.display());
+        }
+        assert!(sources.look_again().0.len() == sources.0.len(), "nor does looking wait");
     }
 
     #[test]

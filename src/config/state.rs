@@ -11,6 +11,9 @@ use super::{part, units};
 /// What is kept is kept for at least that long.
 const DAY: Duration = Duration::from_hours(24);
 
+/// How the file ends whose keys were last in force.
+pub(super) const LAST_GOOD: &str = ".keys.jsonl";
+
 /// The state file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
@@ -47,7 +50,7 @@ impl State {
     /// Where the keys are kept that were last in force.
     #[must_use]
     pub fn last_good(&self) -> PathBuf {
-        self.beside(".keys.jsonl")
+        self.beside(LAST_GOOD)
     }
 
     /// Where revocations are remembered.

@@ -15,13 +15,14 @@ use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::config::records::Tombstone;
+use crate::config::sources::Sources;
 use crate::config::state::State;
 use crate::policy::revocations::Revocations;
 use crate::secret::Digest;
@@ -30,8 +31,15 @@ use crate::secret::Digest;
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
-    /// What it holds.
-    held: Mutex<Revocations>,
+    held: Mutex<Held>,
+}
+
+/// What the journal holds.
+#[derive(Debug, Default)]
+struct Held {
+    revocations: Revocations,
+    /// Of how many bytes the file is, at least.
+    length: u64,
 }
 
 /// One line.
@@ -66,12 +74,12 @@ impl Journal {
     pub fn open(state: &State) -> Result<(Self, Vec<Tombstone>), JournalError> {
         let path = state.revocations();
         let refused = |error| JournalError::File(path.clone(), error);
-        let text = match std::fs::read(&path) {
+        let text = match Sources::default().read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(refused(error)),
         };
-        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let whole = whole_lines(&text);
         if whole < text.len() {
             let file = OpenOptions::new().write(true).open(&path).map_err(refused)?;
             file.set_len(whole as u64).map_err(refused)?;
@@ -81,8 +89,11 @@ impl Journal {
         let read = (1..).zip(lines).filter(|(_, line)| !line.trim_ascii().is_empty());
         let read = read.map(|(number, line)| read_line(line).ok_or_else(|| JournalError::Line(path.clone(), number)));
         let tombstones: Vec<Tombstone> = read.collect::<Result<_, _>>()?;
-        let mut held = Revocations::default();
-        tombstones.iter().for_each(|tombstone| held.add(tombstone));
+        let mut held = Held {
+            length: whole as u64,
+            ..Held::default()
+        };
+        tombstones.iter().for_each(|tombstone| held.revocations.add(tombstone));
         let journal = Self {
             path,
             held: Mutex::new(held),
@@ -96,15 +107,59 @@ impl Journal {
     /// What the system says; nothing may be taken for remembered then.
     pub fn remember(&self, tombstones: &[Tombstone], by: &str) -> io::Result<()> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let news: Vec<&Tombstone> = tombstones.iter().filter(|tombstone| !held.covers(tombstone)).collect();
+        let told = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", self.path.display()));
+        self.restore(&mut held).map_err(told)?;
+        let news = tombstones
+            .iter()
+            .filter(|tombstone| !held.revocations.covers(tombstone));
+        let news: Vec<Tombstone> = news.cloned().collect();
         if news.is_empty() {
             return Ok(());
         }
-        let mut text = Vec::new();
-        for tombstone in &news {
-            serde_json::to_writer(&mut text, &Line::of(tombstone, by))?;
-            text.push(b'\n');
+        self.append(&mut held, &news, by).map_err(told)?;
+        news.iter().for_each(|tombstone| held.revocations.add(tombstone));
+        Ok(())
+    }
+
+    /// Writes the file anew where it was removed, or cut, since it was last written to; whether it was.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn mend(&self) -> io::Result<bool> {
+        self.restore(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn restore(&self, held: &mut Held) -> io::Result<bool> {
+        if self.length()? >= held.length {
+            return Ok(false);
         }
+        let left = match Sources::default().read(&self.path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        // Somebody else's lines may be among them.
+        let mut text = left[..whole_lines(&left)].to_vec();
+        let all = held
+            .revocations
+            .news_since((&Revocations::default(), i64::MIN), i64::MAX);
+        text.extend(lines(&all, "journal")?);
+        let directory = self.directory();
+        let mut temporary = tempfile::Builder::new()
+            .prefix(".keygate-")
+            .suffix(".tmp")
+            .tempfile_in(directory)?;
+        temporary.write_all(&text)?;
+        temporary.as_file().sync_all()?;
+        temporary.persist(&self.path).map_err(|error| error.error)?;
+        File::open(directory)?.sync_all()?;
+        held.length = text.len() as u64;
+        Ok(true)
+    }
+
+    /// On disk when it returns, or else not there.
+    fn append(&self, held: &mut Held, tombstones: &[Tombstone], by: &str) -> io::Result<()> {
+        let text = lines(tombstones, by)?;
         let is_new = !self.path.exists();
         let mut file = OpenOptions::new()
             .append(true)
@@ -118,12 +173,40 @@ impl Journal {
             let _ = file.set_len(before);
             return Err(error);
         }
-        if is_new && let Some(directory) = self.path.parent() {
-            File::open(directory)?.sync_all()?;
+        if is_new {
+            File::open(self.directory())?.sync_all()?;
         }
-        news.iter().for_each(|tombstone| held.add(tombstone));
+        held.length = before + text.len() as u64;
         Ok(())
     }
+
+    /// Of how many bytes the file is now.
+    fn length(&self) -> io::Result<u64> {
+        match std::fs::metadata(&self.path) {
+            Ok(metadata) => Ok(metadata.len()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn directory(&self) -> &Path {
+        let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        parent.unwrap_or(Path::new("."))
+    }
+}
+
+/// How much of it is whole lines.
+fn whole_lines(text: &[u8]) -> usize {
+    text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1)
+}
+
+fn lines(tombstones: &[Tombstone], by: &str) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    for tombstone in tombstones {
+        serde_json::to_writer(&mut text, &Line::of(tombstone, by))?;
+        text.push(b'\n');
+    }
+    Ok(text)
 }
 
 impl Line {
@@ -176,8 +259,6 @@ impl std::error::Error for JournalError {}
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
-    use std::path::Path;
-
     use super::*;
 
     fn state(directory: &Path) -> State {
@@ -229,6 +310,31 @@ mod tests {
         std::fs::write(&journal.path, [b"{}\n", &whole[..]].concat()).unwrap();
         let error = Journal::open(&state(directory.path())).unwrap_err();
         assert!(error.to_string().contains("line 1 "), "{error}");
+    }
+
+    #[test]
+    fn a_journal_that_is_removed_or_cut_is_written_anew_with_all_that_it_held() {
+        let directory = tempfile::tempdir().unwrap();
+        let (journal, _) = Journal::open(&state(directory.path())).unwrap();
+        journal.remember(&[tombstone("a"), tombstone("b")], "file").unwrap();
+        assert!(!journal.mend().unwrap());
+        let whole = std::fs::read(&journal.path).unwrap();
+        let again = || Journal::open(&state(directory.path())).unwrap().0;
+        let knows = |key: &str| again().held.lock().unwrap().revocations.covers(&tombstone(key));
+        for left in [None, Some(0), Some(10), Some(whole.len() - 1)] {
+            match left {
+                None => std::fs::remove_file(&journal.path).unwrap(),
+                Some(left) => std::fs::write(&journal.path, &whole[..left]).unwrap(),
+            }
+            assert!(journal.mend().unwrap(), "{left:?}");
+            assert!(knows("a") && knows("b"), "{left:?}");
+        }
+        std::fs::remove_file(&journal.path).unwrap();
+        journal.remember(&[tombstone("c")], "file").unwrap();
+        assert!(["a", "b", "c"].into_iter().all(knows));
+        std::fs::remove_file(&journal.path).unwrap();
+        journal.remember(&[tombstone("a")], "file").unwrap();
+        assert!(knows("a"), "what it has told already is there, too");
     }
 
     #[test]

@@ -61,17 +61,17 @@ impl<'a> Walk<'a> {
         });
         self.record.ask(Rule::State);
         let (keyring, revocations) = (&self.policy.keyring, &*self.policy.revocations);
-        let secret = keyring.secret(found, key);
-        let until = keyring.ends_at(found, &secret, revocations);
+        let names = keyring.names(found, key);
+        let until = keyring.ends_at(found, &names, revocations);
         self.record.found(|| told::end(until, self.now.unix));
-        if let Err(invalid) = keyring.admits(found, &secret, revocations, self.now.unix) {
+        if let Err(invalid) = keyring.admits(found, &names, revocations, self.now.unix) {
             self.trail.dead = Some(standing);
             return Err(self.bad_key(Refusal::CredentialInvalid(invalid), client.address).into());
         }
         self.trail.standing = Some(standing);
         self.trail.proof = Some(Proof::Key {
             fingerprint: keyring.fingerprint(found),
-            secret,
+            names,
             by_prefix: by_prefix.map(|id| Arc::clone(&self.policy.environments[usize::from(id.0)])),
             until,
         });
@@ -156,7 +156,7 @@ impl<'a> Walk<'a> {
             return Err(unknown);
         }
         Err(End::Ask(SlowCheck {
-            generation: policy.generation,
+            compiled: policy.number,
             digest: key.digest(),
             exhausted: self.exhausted(client.address),
             presented: Zeroizing::new(key.expose().to_vec()),

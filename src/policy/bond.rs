@@ -6,7 +6,7 @@
 //!
 //! # Security
 //! The credential itself is not kept: a key is found again by its id and the fingerprint of the hash that matched, its secret
-//! among those that are revoked by its digest. Headers are kept only as far as a rule looked at them when the request came: a
+//! among those that are revoked by its digests. Headers are kept only as far as a rule looked at them when the request came: a
 //! rule that looks at another header since then finds it missing, and is not met.
 
 use std::net::IpAddr;
@@ -16,6 +16,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
 use super::caller::Caller;
 use super::head::{ClientHead, Peer};
+use super::keyring::Names;
 use super::permissions::Permissions;
 use super::permit::Trail;
 use super::refusal::{Invalid, Refusal};
@@ -34,7 +35,7 @@ pub enum Proof {
         /// Of the hash that matched.
         fingerprint: Digest,
         /// Of what was presented: what is revoked stays so in any form of hash.
-        secret: Digest,
+        names: Names,
         /// The environment that the key's prefix names.
         by_prefix: Option<Arc<str>>,
         /// Not any more from then on; Unix seconds.
@@ -145,10 +146,10 @@ impl Policy {
             (Enforcement::Enforce, Access::Key | Access::User | Access::KeyOrUser) => match &bond.proof {
                 Proof::Key {
                     fingerprint,
-                    secret,
+                    names,
                     by_prefix,
                     until: _,
-                } => self.holds_key(bond, route, (fingerprint, secret), by_prefix.as_deref(), now),
+                } => self.holds_key(bond, route, (fingerprint, names), by_prefix.as_deref(), now),
                 Proof::Token {
                     issuer,
                     permissions,
@@ -162,7 +163,7 @@ impl Policy {
         &self,
         bond: &Bond,
         route: &Route,
-        (fingerprint, secret): (&Digest, &Digest),
+        (fingerprint, names): (&Digest, &[Digest]),
         by_prefix: Option<&str>,
         now: i64,
     ) -> Result<Option<i64>, Refusal> {
@@ -173,7 +174,7 @@ impl Policy {
         let before = &bond.standing.caller;
         let found = keyring.refind(&before.id, fingerprint);
         let found = found.ok_or(Refusal::CredentialInvalid(Invalid::Unknown))?;
-        let state = keyring.admits(found, secret, revocations, now);
+        let state = keyring.admits(found, names, revocations, now);
         state.map_err(Refusal::CredentialInvalid)?;
         let record = keyring.key(found.key);
         if !record.grant().allows_source(bond.address) {
@@ -191,7 +192,7 @@ impl Policy {
         }
         let standing = self.standing(found.key, by_prefix);
         self.still_meets(bond, route, &standing.caller, &standing.caller.permissions)?;
-        Ok(keyring.ends_at(found, secret, revocations))
+        Ok(keyring.ends_at(found, names, revocations))
     }
 
     fn holds_user(

@@ -85,6 +85,8 @@ pub struct Policy {
 
 /// What is compiled from the files.
 pub struct Parts {
+    /// Tells them from all others of the process: generations that only revoke something share theirs.
+    number: u64,
     /// What it was compiled from; of its records, only the names of their files are left.
     pub config: Config,
     /// The shape of refusals and failures.
@@ -211,6 +213,7 @@ impl Policy {
         // There may be a million, and they say nothing that has not been compiled.
         config.records = Arc::new(config.records.only_files());
         let parts = Parts {
+            number: generation,
             answers: answer::Answers::compile(&config.errors, &config.credentials.counting_everywhere())
                 .with_routes(routes_with_sources(&config)),
             law: Arc::new(law(&config, &places)),

@@ -10,8 +10,8 @@ use crate::secret::Digest;
 
 /// Which records a presented key could belong to, and the key itself, to be asked on a blocking thread.
 pub struct SlowCheck {
-    /// The generation that asks; a verdict is worth nothing in another.
-    pub generation: u64,
+    /// Which compiled keys are meant; a verdict is worth nothing for others.
+    pub compiled: u64,
     /// What stands for the key in caches.
     pub digest: Digest,
     /// Seconds to wait when this source has no bad keys left to present: then nothing may be computed for it, and only a

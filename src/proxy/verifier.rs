@@ -1,7 +1,7 @@
 //! Slow hashes, off the data path: argon2id on a few threads of their own, each verdict remembered.
 //!
 //! # Security
-//! - The cache is keyed by the key's digest and the generation: a new generation asks again. It is never the only carrier of
+//! - The cache is keyed by the key's digest and the compiled keys: where they are read anew, it asks again. It is never the only carrier of
 //!   an expiry: a verdict only says *which record* a key belongs to, and the decision checks that record each time.
 //! - The queue is bounded; a flood of guesses is answered 503 (or, by policy, 429 before it gets here), not with memory.
 
@@ -63,7 +63,7 @@ impl Verifier {
     /// [`Refusal::CredentialFailuresExceeded`] when it would have to be computed for a source that has no bad keys left to
     /// present; [`Failure::VerifierBusy`] when as many checks as may wait are waiting.
     pub(super) async fn verify(&self, check: SlowCheck) -> Result<Verdict, Stop> {
-        let asked = (check.generation, check.digest);
+        let asked = (check.compiled, check.digest);
         if let Some(known) = self.verdicts.get(&asked) {
             return Ok(known);
         }

@@ -44,6 +44,14 @@ pub fn checksum_ok(key: &[u8]) -> bool {
             .is_some_and(|(body, end)| checksum(body) == *end)
 }
 
+/// Whether a key or an admin token that Keygate has made stands somewhere in a text: what people write goes into files and logs.
+#[must_use]
+pub fn is_in(text: &str) -> bool {
+    let is_of_key = |character: char| character.is_ascii_alphanumeric() || matches!(character, '_' | '-');
+    let mut words = text.split(|character| !is_of_key(character));
+    words.any(|word| checksum_ok(word.as_bytes()))
+}
+
 /// What people recognise a key by: its prefix, `…`, and its last four characters, as in `kg_…x7Qd`.
 ///
 /// Never more than that, and without the last four when fewer than sixteen characters would stay hidden, or when `key`

@@ -76,6 +76,7 @@ pub fn problem(problem: &Problem) {
     let (option, help) = (said(&problem.path), said(&problem.help));
     match problem.severity {
         Severity::Error => error!(message = %problem.what, %file, line, column, option, help),
+        Severity::Advice => {}
         Severity::Warning => warn!(message = %problem.what, %file, line, column, option, help),
     }
 }

@@ -98,6 +98,42 @@ fn what_the_configuration_does_not_have_makes_no_key() {
 }
 
 #[test]
+fn a_list_is_no_body_and_a_secret_is_no_text() {
+    let upstream = Upstream::hello();
+    let gate = Gate::start(&setup(&upstream));
+    let before = std::fs::read(gate.home.path("keys.toml")).unwrap();
+    let (status, made) = call(
+        &gate,
+        "POST",
+        "/admin/v1/keys",
+        Some(&json!({ "name": "a", "organization": "42" })),
+    );
+    assert_eq!(status, 201, "{made}");
+    let after = std::fs::read(gate.home.path("keys.toml")).unwrap();
+    assert_ne!(before, after);
+    let secret = made["secret"].as_str().unwrap();
+    for (path, body) in [
+        ("/admin/v1/keys", json!(["a", "42"])),
+        ("/admin/v1/keys/key_alpha/revoke", json!([])),
+        (
+            "/admin/v1/keys/key_alpha/revoke",
+            json!({ "reason": format!("leaked: {secret}") }),
+        ),
+        ("/admin/v1/keys", json!({ "name": secret, "organization": "42" })),
+    ] {
+        let (status, told) = call(&gate, "POST", path, Some(&body));
+        assert_eq!(
+            (status, told["code"].as_str()),
+            (400, Some("request_invalid")),
+            "{told}"
+        );
+        assert!(!told.to_string().contains(secret), "{told}");
+    }
+    assert_eq!(std::fs::read(gate.home.path("keys.toml")).unwrap(), after);
+    assert_eq!(status_of(&gate, ALPHA), 200);
+}
+
+#[test]
 fn lists_are_filtered_and_come_in_pages_that_skip_nothing() {
     let upstream = Upstream::hello();
     let mut records: Vec<String> = (0..25)

@@ -96,6 +96,9 @@ fn a_change_that_is_held_is_let_through_by_an_admin_who_means_it() {
         errors.contains("admin_role_denied") && errors.contains("role admin"),
         "{errors}"
     );
+    // As from a variable that nobody has set: not what is held, whatever that is.
+    let nothing = reload(&gate.home, None, &["--accept", ""]);
+    assert_eq!(nothing.status.code(), Some(2), "{}", text(&nothing.stderr));
     let other = "0".repeat(64);
     assert_eq!(reload(&gate.home, None, &["--accept", &other]).status.code(), Some(1));
     let applied = reload(&gate.home, None, &["--accept", digest]);

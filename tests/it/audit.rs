@@ -78,6 +78,8 @@ fn commands_and_the_sidecar_write_one_trail_and_leave_each_other_alone() {
         );
         done(&gate.home, &["keys", "enable", "key_beta"]);
     }
+    // Each pair may come and go between two looks at the file; this one stays.
+    done(&gate.home, &["keys", "disable", "key_beta"]);
     wait_until("the requests to be counted", || {
         (rows(&file, "SELECT sum(requests) FROM usage") == ["40"]).then_some(())
     });
@@ -86,7 +88,7 @@ fn commands_and_the_sidecar_write_one_trail_and_leave_each_other_alone() {
     });
     let verdict = json(&gate.home, &["audit", "verify", "--json"]);
     assert_eq!(verdict["whole"], true, "{verdict}");
-    assert_eq!(rows(&file, "SELECT count(*) FROM audit WHERE source = 'cli'"), ["80"]);
+    assert_eq!(rows(&file, "SELECT count(*) FROM audit WHERE source = 'cli'"), ["81"]);
     assert_eq!(errors(&gate), Vec::<Value>::new(), "nobody took the other for a vandal");
     assert_eq!(gate.metric(&["keygate_state_flush_failures_total "]), 0.0);
     assert_eq!(gate.metric(&["keygate_state_corrupt "]), 0.0);
@@ -186,6 +188,27 @@ fn verification_says_which_row_is_not_as_it_was() {
         let verdict: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!((code(&output), &verdict["whole"]), (1, &Value::Bool(false)));
         assert!(verdict["flaws"][0]["seq"].is_i64() && verdict["flaws"][0]["what"].is_string());
+    }
+}
+
+#[test]
+fn an_export_that_leaves_a_row_out_says_so() {
+    for change in [
+        "UPDATE audit SET at = CAST(x'ff' AS TEXT) WHERE seq = 3",
+        "DELETE FROM audit WHERE seq = 3",
+    ] {
+        let home = four_rows();
+        tamper(&home.path("keygate.db"), change);
+        let output = home.keygate(&["audit", "export"]);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(
+            (
+                code(&output),
+                output.stdout.iter().filter(|byte| **byte == b'\n').count()
+            ),
+            (1, 3)
+        );
+        assert!(told.contains("row 3 is missing, or cannot be read"), "{change}: {told}");
     }
 }
 

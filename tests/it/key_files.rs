@@ -13,28 +13,28 @@ use crate::harness::{
 
 const TOKEN: &str = "kga_a-token-for-tests-only";
 
-fn status(gate: &Gate, presented: &str) -> u16 {
+pub(crate) fn status(gate: &Gate, presented: &str) -> u16 {
     exchange(gate.ingress(), get("/", &presents(presented))).status()
 }
 
-fn only(records: &[(&str, &str)]) -> String {
+pub(crate) fn only(records: &[(&str, &str)]) -> String {
     key_file(&records.iter().map(|(id, plain)| key(id, plain, "")).collect::<Vec<_>>())
 }
 
 /// One line of JSON Lines.
-fn line(id: &str, plain: &str) -> String {
+pub(crate) fn line(id: &str, plain: &str) -> String {
     let hash = sha256(plain);
     format!("{{\"id\":\"{id}\",\"name\":\"n\",\"organization\":\"acme\",\"hash\":\"{hash}\"}}\n")
 }
 
 /// An organization, and as many keys as said, that nobody presents, in JSON Lines.
-fn many(keys: std::ops::Range<usize>) -> String {
+pub(crate) fn many(keys: std::ops::Range<usize>) -> String {
     keys.map(|number| line(&format!("key_{number:05}"), &format!("kg_nobody{number:05}")))
         .collect()
 }
 
 #[track_caller]
-fn wait_for(gate: &Gate, admitted: &str, refused: &str) {
+pub(crate) fn wait_for(gate: &Gate, admitted: &str, refused: &str) {
     wait_until("the new generation", || {
         (status(gate, admitted) == 200 && status(gate, refused) == 401).then_some(())
     });
@@ -42,7 +42,7 @@ fn wait_for(gate: &Gate, admitted: &str, refused: &str) {
 
 /// Waits until the files on disk have been refused.
 #[track_caller]
-fn wait_refused(gate: &Gate, what: &str) {
+pub(crate) fn wait_refused(gate: &Gate, what: &str) {
     wait_until(what, || (gate.metric(&["keygate_reload_failed "]) == 1.0).then_some(()));
 }
 
@@ -53,7 +53,7 @@ fn wait_applied(gate: &Gate, what: &str) {
 
 /// Waits until a metric has a value: what is told follows what is in force.
 #[track_caller]
-fn wait_metric(gate: &Gate, parts: &[&str], value: f64) {
+pub(crate) fn wait_metric(gate: &Gate, parts: &[&str], value: f64) {
     wait_until(&format!("{parts:?} to be {value}"), || {
         (gate.metric(parts) == value).then_some(())
     });
@@ -78,7 +78,7 @@ fn in_directory(keys: &str, more: &str) -> (Upstream, Gate) {
 }
 
 /// What `GET /admin/v1/status` says.
-fn admin_status(gate: &Gate) -> Value {
+pub(crate) fn admin_status(gate: &Gate) -> Value {
     let request = format!(
         "GET /admin/v1/status HTTP/1.1\r\nHost: admin\r\nAuthorization: Bearer {TOKEN}\r\nConnection: close\r\n\r\n"
     );
@@ -88,7 +88,7 @@ fn admin_status(gate: &Gate) -> Value {
 }
 
 /// What `POST /admin/v1/reload` says.
-fn ask_reload(gate: &Gate, body: &str) -> Value {
+pub(crate) fn ask_reload(gate: &Gate, body: &str) -> Value {
     let length = body.len();
     let request = format!(
         "POST /admin/v1/reload HTTP/1.1\r\nHost: admin\r\nAuthorization: Bearer {TOKEN}\r\nConnection: close\r\n\
@@ -99,7 +99,7 @@ fn ask_reload(gate: &Gate, body: &str) -> Value {
     serde_json::from_str(&answer.text()).unwrap()
 }
 
-fn token() -> String {
+pub(crate) fn token() -> String {
     format!(
         "[[admin.tokens]]\nname = \"ops\"\nrole = \"admin\"\nhash = \"{}\"\n",
         sha256(TOKEN)
@@ -324,6 +324,41 @@ fn a_directory_in_its_place_changes_nothing_and_the_file_that_is_back_is_in_forc
 
 /// Half of them are renames, half are written in place, so that what is read is often cut short.
 #[test]
+fn a_pipe_a_socket_or_a_device_in_its_place_changes_nothing_and_the_file_that_is_back_is_in_force() {
+    let upstream = Upstream::hello();
+    let gate = Gate::start(&Setup::before(&upstream));
+    let (file, next) = (gate.home.path("keys.toml"), gate.home.path("next"));
+    let mut keys = [BETA, ALPHA].into_iter().cycle();
+    let put: [&dyn Fn(); 3] = [
+        &|| {
+            assert!(
+                std::process::Command::new("mkfifo")
+                    .arg(&next)
+                    .status()
+                    .unwrap()
+                    .success()
+            )
+        },
+        &|| drop(std::os::unix::net::UnixListener::bind(&next).unwrap()),
+        &|| symlink("/dev/zero", &next).unwrap(),
+    ];
+    let mut in_force = ALPHA;
+    for put in put {
+        put();
+        std::fs::rename(&next, &file).unwrap();
+        wait_refused(&gate, "what is not a file");
+        assert_eq!(status(&gate, in_force), 200);
+        let other = keys.next().unwrap();
+        // Not through the pipe, which nobody reads.
+        gate.home.write("next", only(&[("key_next", other)]));
+        std::fs::rename(&next, &file).unwrap();
+        wait_for(&gate, other, in_force);
+        wait_applied(&gate, "the file that is back");
+        in_force = other;
+    }
+}
+
+#[test]
 fn of_10_000_rapid_changes_the_last_is_in_force_and_a_key_that_is_in_all_of_them_never_fails() {
     const CHANGES: usize = 10_000;
     let upstream = Upstream::tcp(|it| it.answer("200 OK", "", "hello"));
@@ -494,92 +529,6 @@ fn keys_that_are_revoked_or_have_ended_may_go_and_the_guard_can_be_turned_off() 
 }
 
 #[test]
-fn permissions_close_when_the_key_file_has_not_been_valid_for_their_time_and_open_when_it_is() {
-    let upstream = Upstream::hello();
-    let gate = Gate::start(&Setup {
-        keys: "refresh = \"100ms\"\nmax_stale = { send = \"1s\", \"*\" = \"1h\" }".to_owned(),
-        more:
-            "[[routes]]\npath = \"/send\"\npermission = \"send\"\n[[routes]]\npath = \"/read\"\npermission = \"read\"\n"
-                .to_owned(),
-        ..Setup::before(&upstream)
-    });
-    let asked = |path: &str| exchange(gate.ingress(), get(path, &presents(ALPHA)));
-    let good = std::fs::read(gate.home.path("keys.toml")).unwrap();
-    assert_eq!(asked("/send").status(), 200);
-    gate.home.write("keys.toml", "broken [");
-    let stale = wait_until("the permission to close", || {
-        let answer = asked("/send");
-        (answer.status() == 503).then_some(answer)
-    });
-    assert!(stale.text().contains("keys_stale"), "{}", stale.text());
-    assert!(stale.header("retry-after").is_some());
-    assert_eq!(asked("/read").status(), 200, "it has more time");
-    assert!(gate.metric(&["keygate_keys_age_seconds "]) > 1.0);
-    gate.wait_for_log("the alarm", |line| line.to_string().contains("permissions close"));
-    gate.home.write("keys.toml", good);
-    wait_until("it to open", || (asked("/send").status() == 200).then_some(()));
-    wait_until("the age to be small", || {
-        (gate.metric(&["keygate_keys_age_seconds "]) <= 1.0).then_some(())
-    });
-}
-
-/// A gate with a state, which has kept its keys.
-fn with_state() -> (Upstream, Gate) {
-    let upstream = Upstream::hello();
-    let gate = Gate::start(&Setup {
-        more: format!("[state]\npath = \"keygate.db\"\n{}", token()),
-        ..Setup::before(&upstream)
-    });
-    let kept = gate.home.path("keygate.db.keys.jsonl");
-    wait_until("the keys to be kept", || kept.exists().then_some(()));
-    (upstream, gate)
-}
-
-#[test]
-fn a_start_on_a_broken_key_file_goes_on_with_the_last_good_keys_and_says_so() {
-    use std::os::unix::fs::MetadataExt as _;
-    for (what, broken) in [("broken", Some("broken [")), ("empty", Some("")), ("gone", None)] {
-        let (_upstream, mut gate) = with_state();
-        gate.home
-            .write("keys.toml", only(&[("key_alpha", ALPHA), ("key_beta", BETA)]));
-        wait_until("the second key", || (status(&gate, BETA) == 200).then_some(()));
-        let kept = gate.home.path("keygate.db.keys.jsonl");
-        wait_until("it to be kept", || {
-            std::fs::read_to_string(&kept)
-                .unwrap()
-                .contains("key_beta")
-                .then_some(())
-        });
-        assert_eq!(std::fs::metadata(&kept).unwrap().mode() & 0o777, 0o600);
-        match broken {
-            Some(text) => drop(gate.home.write("keys.toml", text)),
-            None => std::fs::remove_file(gate.home.path("keys.toml")).unwrap(),
-        }
-        gate.signal("TERM");
-        gate.start_again();
-        assert_eq!(
-            [ALPHA, BETA, GAMMA].map(|key| status(&gate, key)),
-            [200, 200, 401],
-            "{what}"
-        );
-        gate.wait_for_log("the alarm", |line| {
-            line["level"] == "ERROR" && line.to_string().contains("started on the last good keys")
-        });
-        wait_metric(&gate, &["keygate_keys_last_good "], 1.0);
-        wait_metric(&gate, &["keygate_reload_failed "], 1.0);
-        assert!(admin_status(&gate)["last_good"].is_i64(), "{what}");
-        if what != "empty" {
-            let checked = gate.home.keygate(&["check", "--config", "config.toml"]);
-            assert_eq!(checked.status.code(), Some(2), "{what}: a check is about the files");
-        }
-        gate.home.write("keys.toml", only(&[("key_gamma", GAMMA)]));
-        wait_for(&gate, GAMMA, ALPHA);
-        wait_metric(&gate, &["keygate_keys_last_good "], 0.0);
-        assert_eq!(admin_status(&gate)["last_good"], Value::Null);
-    }
-}
-
-#[test]
 fn the_status_of_a_sidecar_is_told_while_its_key_file_is_broken() {
     let upstream = Upstream::hello();
     let home = Home::new();
@@ -601,38 +550,4 @@ fn the_status_of_a_sidecar_is_told_while_its_key_file_is_broken() {
         said.contains("the files on disk were refused") && said.contains("1 active"),
         "{said}"
     );
-}
-
-#[test]
-fn what_is_kept_for_the_next_start_holds_no_key_in_plain_text() {
-    let upstream = Upstream::hello();
-    let gate = Gate::start(&Setup {
-        keys: "allow_plaintext_keys = true".to_owned(),
-        more: "[state]\npath = \"keygate.db\"\n".to_owned(),
-        records: key_file(&[format!(
-            "[[keys]]\nid = \"key_alpha\"\nname = \"n\"\norganization = \"acme\"\nkey = \"{ALPHA}\"\n"
-        )]),
-        ..Setup::before(&upstream)
-    });
-    let kept = gate.home.path("keygate.db.keys.jsonl");
-    let text = wait_until("the keys to be kept", || std::fs::read_to_string(&kept).ok());
-    assert!(text.contains("key_alpha") && !text.contains(ALPHA), "{text}");
-}
-
-#[test]
-fn a_broken_configuration_ends_the_start_whatever_was_kept() {
-    let (_upstream, mut gate) = with_state();
-    gate.terminate();
-    let config = std::fs::read_to_string(gate.home.path("config.toml")).unwrap();
-    gate.home.write("config.toml", format!("{config}\n[unknown]\nx = 1\n"));
-    let ended = gate.home.keygate(&["run", "--config", "config.toml"]);
-    assert_eq!(ended.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&ended.stderr).contains("unknown"));
-
-    // So does a broken key file where nothing was kept.
-    gate.home.write("config.toml", config);
-    gate.home.write("keys.toml", "broken [");
-    std::fs::remove_file(gate.home.path("keygate.db.keys.jsonl")).unwrap();
-    let ended = gate.home.keygate(&["run", "--config", "config.toml"]);
-    assert_eq!(ended.status.code(), Some(2));
 }

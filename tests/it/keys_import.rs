@@ -240,3 +240,34 @@ fn what_is_revoked_for_good_is_not_brought_back() {
     );
     assert!(!accepts(&desk, "keys.toml", &secret));
 }
+
+#[test]
+fn a_key_that_is_good_here_and_revoked_in_the_export_is_told() {
+    let desk = Desk::new();
+    let (good, dead) = ("old_plain_key_number_one_0001", "old_plain_key_number_two_0002");
+    desk.write(
+        "export.csv",
+        &format!("key,name,tenant\n{good},good,acme\n{dead},dead,acme\n"),
+    );
+    assert_eq!(desk.keys("import export.csv --file keys.toml").code, 0);
+    assert_eq!(desk.keys("revoke dead --file keys.toml").code, 0);
+    desk.write(
+        "export.csv",
+        &format!("key,name,tenant,revoked\n{good},good,acme,true\n{dead},dead,acme,true\n"),
+    );
+    let before = desk.read("keys.toml");
+    let done = desk.keys("import export.csv --file keys.toml --json");
+    assert_eq!((done.code, json(&done)["known"].as_u64()), (0, Some(2)), "{}", done.err);
+    assert_eq!(
+        json(&done)["outlived"],
+        serde_json::json!([2]),
+        "the other is dead here, too"
+    );
+    assert_eq!(desk.read("keys.toml"), before);
+    let done = desk.keys("import export.csv --file keys.toml");
+    assert!(
+        done.err.contains("the key in line 2 is revoked, and here it is good"),
+        "{}",
+        done.err
+    );
+}

@@ -245,6 +245,65 @@ fn a_key_file_that_cannot_be_changed_keeps_no_key_from_being_revoked() {
     assert!(told.contains("push   in force after "), "{told}");
     assert!(told.contains("file   not changed: "), "{told}");
     assert_eq!((status(&gate, ALPHA), status(&gate, BETA)), (401, 200));
+    let again = json(&gate.home.keygate(&["keys", "revoke", "key_alpha", "--json"]));
+    assert_eq!(
+        (again["changed"].as_bool(), &again["file"]),
+        (Some(false), &Value::Null)
+    );
+}
+
+#[test]
+fn a_key_that_was_pushed_dead_gets_no_new_secret_and_is_not_turned_on() {
+    let upstream = Upstream::hello();
+    let gate = start(&setup(&upstream));
+    push(&gate, "key_alpha");
+    let before = std::fs::read(gate.home.path("keys.toml")).unwrap();
+    for what in ["rotate", "enable"] {
+        let answer = curl(&[
+            "--unix-socket",
+            &gate.home.text("admin.sock"),
+            "--json",
+            "{}",
+            &format!("http://localhost/admin/v1/keys/key_alpha/{what}"),
+        ]);
+        assert_eq!(answer.status, 409, "{}", answer.text());
+        assert!(answer.text().contains("key_revoked"), "{}", answer.text());
+    }
+    assert_eq!(std::fs::read(gate.home.path("keys.toml")).unwrap(), before);
+}
+
+#[test]
+fn a_push_is_on_record_with_the_key_as_it_was_and_as_it_is() {
+    let upstream = Upstream::hello();
+    let gate = start(&setup(&upstream));
+    push(&gate, "key_alpha");
+    let listed = wait_until("the row", || {
+        let listed = gate
+            .home
+            .keygate(&["audit", "list", "--action", "key.revoke", "--json"]);
+        let listed = json(&listed)["entries"].clone();
+        (!listed.as_array()?.is_empty()).then_some(listed)
+    });
+    let detail = &listed[0]["detail"];
+    assert_eq!(
+        (&detail["before"]["state"], &detail["after"]["state"]),
+        (&Value::from("active"), &Value::from("revoked")),
+        "{listed}"
+    );
+    assert_eq!(detail["after"]["id"], "key_alpha", "{listed}");
+}
+
+#[test]
+fn a_secret_in_the_place_of_an_id_goes_nowhere() {
+    let upstream = Upstream::hello();
+    let gate = start(&setup(&upstream));
+    // One that Keygate has not made is known by its hash.
+    let done = gate.home.keygate(&["keys", "revoke", ALPHA]);
+    let told = text(&done.stderr);
+    assert_eq!(done.status.code(), Some(2), "{told}");
+    assert!(told.contains("looks like a key itself"), "{told}");
+    assert!(!told.contains(ALPHA) && !told.contains("push"), "{told}");
+    assert_eq!(status(&gate, ALPHA), 200);
 }
 
 #[test]

@@ -235,6 +235,14 @@ fn a_new_token_is_printed_once_with_the_lines_that_let_it_in() {
     });
     let admin = format!("http://{}", gate.admin());
     told(&status(&gate.home, Some(made), &["--admin", &admin]));
+    let output = home.keygate(&["admin", "new-token", "--name", "ops", "--role", "admin", "--json"]);
+    let made: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let hash = sha256(made["token"].as_str().unwrap());
+    assert_eq!(
+        (&made["role"], &made["hash"]),
+        (&"admin".into(), &hash.into()),
+        "{made}"
+    );
     assert_eq!(
         home.keygate(&["admin", "new-token", "--name", "a b"]).status.code(),
         Some(2)

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use serde_json::json;
 
 use crate::cli::failure::BadInput;
 use crate::cli::output::{deliver, tell};
@@ -30,6 +31,9 @@ pub(in crate::cli) struct NewToken {
     /// everything.
     #[arg(long, value_enum, default_value = "viewer")]
     role: RoleWord,
+    /// Print one JSON object instead of the token alone: name, role, token, hash.
+    #[arg(long)]
+    json: bool,
 }
 
 /// A role, as an argument.
@@ -59,13 +63,17 @@ impl NewToken {
             ));
         }
         let token = generate(PREFIX);
-        let digest = Digest::of(token.expose().as_bytes());
-        deliver(&format!("{}\n", token.expose()))?;
+        let hash = format!("sha256:{}", hex::encode(Digest::of(token.expose().as_bytes()).0));
+        let role = self.role.role();
+        if self.json {
+            let object = json!({ "name": self.name, "role": role.to_string(), "token": token.expose(), "hash": hash });
+            deliver(&format!("{object}\n"))?;
+        } else {
+            deliver(&format!("{}\n", token.expose()))?;
+        }
         tell(format_args!(
-            "The token is shown this once. Add to the configuration:\n\n[[admin.tokens]]\nname = \"{}\"\nrole = \"{}\"\nhash = \"sha256:{}\"",
-            self.name,
-            self.role.role(),
-            hex::encode(digest.0)
+            "The token is shown this once. Add to the configuration:\n\n[[admin.tokens]]\nname = \"{}\"\nrole = \"{}\"\nhash = \"{}\"",
+            self.name, role, hash
         ));
         Ok(ExitCode::SUCCESS)
     }

@@ -7,6 +7,7 @@ use clap::Args;
 
 use crate::cli::output::tell;
 use crate::cli::state_file::StateFile;
+use crate::ledger::audit::Link;
 use crate::ledger::read;
 
 pub(super) const EXAMPLES: &str = "\
@@ -30,12 +31,15 @@ impl Export {
         let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
         let mut outcome = Ok(());
         let mut rows = 0_u64;
-        let mut last = None;
+        let mut last: Option<Link> = None;
+        let mut gap = None;
         read::export(&self.place.find()?, self.after, |row| {
             outcome = serde_json::to_writer(&mut out, row)
                 .map_err(io::Error::from)
                 .and_then(|()| out.write_all(b"\n"));
             rows += 1;
+            let expected = last.as_ref().map(|last| last.seq.saturating_add(1));
+            gap = gap.or(expected.filter(|expected| *expected != row.seq));
             last = Some(row.link());
             outcome.is_ok()
         })?;
@@ -47,6 +51,12 @@ impl Export {
         match last {
             Some(last) => tell(format_args!("rows: {rows}, the last is {}:{}", last.seq, last.hash)),
             None => tell("There is no such entry."),
+        }
+        if let Some(gap) = gap {
+            tell(format_args!(
+                "warning: row {gap} is missing, or cannot be read: `keygate audit verify` says more"
+            ));
+            return Ok(ExitCode::FAILURE);
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -8,6 +8,10 @@ use std::time::Duration;
 
 use crate::config::units;
 use crate::control::mint::is_prefix;
+use crate::secret::generated::is_in;
+
+/// What is written here stands in files and logs, where no key may.
+const SECRET: &str = "this holds a key: name it by its id";
 
 /// When a key ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +80,9 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
 
 /// Visible ASCII: ids, permissions, subscriptions.
 pub(super) fn word(text: &str) -> Result<String, String> {
+    if is_in(text) {
+        return Err(SECRET.to_owned());
+    }
     if (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Ok(text.to_owned());
     }
@@ -84,6 +91,9 @@ pub(super) fn word(text: &str) -> Result<String, String> {
 
 /// One line for people.
 pub(super) fn label(text: &str) -> Result<String, String> {
+    if is_in(text) {
+        return Err(SECRET.to_owned());
+    }
     if text.len() <= 256 && !text.trim().is_empty() && !text.contains(char::is_control) {
         return Ok(text.to_owned());
     }
@@ -101,6 +111,7 @@ pub(super) fn prefix(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::generated::generate;
 
     #[test]
     fn expiries_are_read() {
@@ -124,6 +135,15 @@ mod tests {
         assert_eq!(Expiry::After(5).at(10), Some(15));
         assert_eq!(Expiry::At(5).at(10), Some(5));
         assert_eq!(Expiry::Never.at(10), None);
+    }
+
+    #[test]
+    fn no_key_is_taken_for_a_text() {
+        let key = generate("kg_");
+        assert!(word(key.expose()).is_err());
+        assert!(label(&format!("leaked: {}.", key.expose())).is_err());
+        assert!(label("leaked: kg_…x7Qd, in a public repository").is_ok());
+        assert!(word("key_01kf0hj0800000000000000000000000000000000").is_ok());
     }
 
     #[test]

@@ -13,8 +13,9 @@ use crate::cli::admin::client::Sidecar;
 use crate::cli::output::{print, tell};
 use crate::cli::progress::{EDITING, READING, patiently};
 use crate::clock;
-use crate::control::keyfile::{self, Changed};
+use crate::control::keyfile::{self, Changed, EditError};
 use crate::ledger::audit::Action;
+use crate::secret::generated::checksum_ok;
 
 pub(super) const REVOKE_EXAMPLES: &str = "\
 Examples:
@@ -45,22 +46,28 @@ impl Revoke {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         let now = clock::unix();
         // The sidecar knows ids; where the file says nothing about a name, it is taken for one.
-        let found = self.find(now);
+        let found = self.find(now)?;
         let id = found.as_deref().unwrap_or(&self.target.key);
         let push = push::revoke(&self.sidecar, &self.target.place, id, self.reason.as_deref())?;
         let begun = clock::monotonic();
         let in_file = self.in_file(now);
         let took = Duration::from_nanos(clock::monotonic().saturating_sub(begun));
-        self.report(&push, (in_file, took), now)
+        self.report(id, &push, (in_file, took), now)
     }
 
-    fn find(&self, now: i64) -> Option<String> {
-        let store = Store::open(&self.target.place, now).ok()?;
-        let found = patiently(READING, || {
-            keyfile::find(&store.place(), &self.target.key, &mut store.scope.clone(), now)
+    /// The key's id, as the file has it. What is no id but a secret, or the name of several keys, goes nowhere.
+    fn find(&self, now: i64) -> anyhow::Result<Option<String>> {
+        let found = Store::open(&self.target.place, now).map(|store| {
+            patiently(READING, || {
+                keyfile::find(&store.place(), &self.target.key, &mut store.scope.clone(), now)
+            })
         });
-        let found = found.ok()?;
-        Some(found.key.id.clone())
+        match found {
+            Ok(Ok(found)) => Ok(Some(found.key.id.clone())),
+            Ok(Err(error @ (EditError::Secret | EditError::Ambiguous { .. }))) => Err(error.into()),
+            Ok(Err(_)) | Err(_) if checksum_ok(self.target.key.as_bytes()) => Err(EditError::Secret.into()),
+            Ok(Err(_)) | Err(_) => Ok(None),
+        }
     }
 
     fn in_file(&self, now: i64) -> anyhow::Result<(Store, Changed)> {
@@ -72,7 +79,7 @@ impl Revoke {
         Ok((store, done))
     }
 
-    fn report(&self, push: &Push, (in_file, took): InFile, now: i64) -> anyhow::Result<ExitCode> {
+    fn report(&self, id: &str, push: &Push, (in_file, took): InFile, now: i64) -> anyhow::Result<ExitCode> {
         let took_ms = took.as_secs_f64() * 1e3;
         match in_file {
             Ok((store, done)) => {
@@ -85,16 +92,17 @@ impl Revoke {
                 let problem = format!("{error:#}");
                 if self.target.json {
                     let object = json!({
-                        "id": self.target.key,
+                        "id": id,
                         "done": "revoked",
-                        "changed": true,
+                        "changed": push.changed(),
                         "push": push.json(),
                         "file": null,
                         "file_problem": problem,
                     });
                     print(&format!("{object:#}\n"))?;
                 } else {
-                    print(&format!("{}  revoked\n", self.target.key))?;
+                    let already = if push.changed() { "" } else { "already " };
+                    print(&format!("{id}  {already}revoked\n"))?;
                     tell_push(push);
                     tell(format_args!("file   not changed: {problem}"));
                     tell("note: revoke it there too, where the file comes from; until then only this sidecar knows");
@@ -154,11 +162,12 @@ impl Target {
             trail::record(store, action, done, now_unix);
         }
         let view = &done.after;
+        let changed = done.written || channels.is_some_and(|channels| channels.push.changed());
         let text = if self.json {
             let mut object = json!({
                 "id": view.id,
                 "done": word,
-                "changed": done.written,
+                "changed": changed,
                 "state": view.state.word(),
                 "file": done.file.display().to_string(),
                 "before": done.before,
@@ -170,7 +179,7 @@ impl Target {
             }
             format!("{object:#}\n")
         } else {
-            let already = if done.written { "" } else { "already " };
+            let already = if changed { "" } else { "already " };
             format!("{}  {}  {already}{word}\n", view.id, view.name)
         };
         print(&text)?;

@@ -25,6 +25,8 @@ pub(super) enum Push {
 /// What the sidecar says.
 #[derive(Deserialize)]
 pub(super) struct Answer {
+    /// Whether it was not revoked before.
+    changed: bool,
     push: Option<Channel>,
 }
 
@@ -73,16 +75,28 @@ impl Push {
         }
     }
 
+    /// Whether it is in force, and was not before.
+    pub(super) fn changed(&self) -> bool {
+        match self {
+            Self::Done(answer) => answer.push.is_some() && answer.changed,
+            Self::NoSidecar | Self::Failed(_) => false,
+        }
+    }
+
     /// For programs.
     pub(super) fn json(&self) -> Value {
         match self {
-            Self::Done(Answer { push: Some(channel) }) => json!({
+            Self::Done(Answer {
+                push: Some(channel), ..
+            }) => json!({
                 "in_force": true,
                 "ms": channel.ms,
                 "durable": channel.durable,
                 "problem": channel.durable_problem,
             }),
-            Self::Done(Answer { push: None }) => json!({ "in_force": false, "problem": "the sidecar has no such key" }),
+            Self::Done(Answer { push: None, .. }) => {
+                json!({ "in_force": false, "problem": "the sidecar has no such key" })
+            }
             Self::Failed(problem) => json!({ "in_force": false, "problem": problem }),
             Self::NoSidecar => Value::Null,
         }
@@ -91,7 +105,9 @@ impl Push {
     /// For people; nothing where there was nobody to ask.
     pub(super) fn told(&self) -> Option<String> {
         match self {
-            Self::Done(Answer { push: Some(channel) }) => {
+            Self::Done(Answer {
+                push: Some(channel), ..
+            }) => {
                 let after = match channel.ms {
                     Some(ms) => format!("in force after {ms} ms"),
                     None => "in force; a worker has not said yet that nothing goes on".to_owned(),
@@ -103,7 +119,7 @@ impl Push {
                 };
                 Some(after + &remembered)
             }
-            Self::Done(Answer { push: None }) => Some("the sidecar has no such key".to_owned()),
+            Self::Done(Answer { push: None, .. }) => Some("the sidecar has no such key".to_owned()),
             Self::Failed(problem) => Some(format!("not done: {problem}")),
             Self::NoSidecar => None,
         }

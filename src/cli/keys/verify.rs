@@ -209,7 +209,7 @@ fn judge(
     let verdict = match (
         keyring.admits(
             found,
-            &keyring.secret(found, presented),
+            &keyring.names(found, presented),
             &Revocations::of(records),
             now_unix,
         ),

@@ -331,6 +331,11 @@ impl<'d> Item<'d> {
         self.place.warning(what, help);
     }
 
+    /// Reports something that only whoever asks wants to hear.
+    pub fn advice(&self, what: impl Into<String>, help: impl Into<String>) {
+        self.place.advice(what, help);
+    }
+
     fn elements(&self, nodes: &'d [Node<'d>]) -> Vec<Item<'d>> {
         nodes
             .iter()

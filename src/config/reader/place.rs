@@ -50,6 +50,11 @@ impl<'d> Place<'d> {
         self.say(Severity::Warning, what.into(), help.into());
     }
 
+    /// Reports something that only whoever asks wants to hear.
+    pub fn advice(&self, what: impl Into<String>, help: impl Into<String>) {
+        self.say(Severity::Advice, what.into(), help.into());
+    }
+
     /// Reports that something is not there. Says nothing in a file with syntax errors, where it may only have been
     /// misread.
     pub fn missing(&self, what: impl Into<String>, help: impl Into<String>) {

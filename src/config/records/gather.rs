@@ -7,8 +7,9 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::record::{KeyDraft, OrganizationDraft};
-use super::{Hash, Key, Origin, Records, SHARED_LEAD_MAX, Tombstone};
+use super::graves::Graves;
+use super::record::{KeyDraft, OrganizationDraft, TombstoneDraft};
+use super::{Hash, Key, KeyState, Origin, Records, SHARED_LEAD_MAX, Scope};
 use crate::config::document::{Source, Span};
 use crate::config::problem::{Problem, Report, Severity};
 use crate::config::reader::{Item, list, nearest};
@@ -39,6 +40,9 @@ pub(super) struct Gathering<'s> {
     sources: &'s [Source<'s>],
     report: &'s Report,
     key_limit: usize,
+    /// Unix seconds.
+    now: i64,
+    graves: Graves<Mark>,
     records: Records,
     organizations: HashMap<String, (u32, Mark)>,
     keys: HashMap<String, Mark>,
@@ -62,11 +66,13 @@ struct Warnings {
 
 impl<'s> Gathering<'s> {
     /// Nothing yet. `sources` are the files that records will come from.
-    pub(super) fn new(sources: &'s [Source<'s>], report: &'s Report, key_limit: usize) -> Self {
+    pub(super) fn new(sources: &'s [Source<'s>], report: &'s Report, scope: &Scope) -> Self {
         Self {
             sources,
             report,
-            key_limit,
+            key_limit: scope.key_limit,
+            now: scope.now_unix,
+            graves: Graves::default(),
             records: Records::default(),
             organizations: HashMap::new(),
             keys: HashMap::new(),
@@ -190,8 +196,14 @@ impl<'s> Gathering<'s> {
     }
 
     /// Adds a tombstone. One that says the same as another is none too many.
-    pub(super) fn add_tombstone(&mut self, tombstone: Option<Tombstone>) {
-        self.records.tombstones.extend(tombstone);
+    pub(super) fn add_tombstone(&mut self, source: usize, draft: TombstoneDraft<'_>) {
+        let Some(tombstone) = draft.tombstone else { return };
+        if tombstone.revoked_at <= self.now {
+            let key = draft.key.as_ref().map(|item| mark(source, item));
+            let hashes: Vec<Mark> = draft.hashes.iter().map(|item| mark(source, item)).collect();
+            self.graves.add(&tombstone, key, &hashes);
+        }
+        self.records.tombstones.push(tombstone);
     }
 
     /// Adds a key from a source.
@@ -274,9 +286,11 @@ impl<'s> Gathering<'s> {
             }
         }
         self.torn |= self.refuse_crowded_leads();
-        self.summarise(&self.plaintext, "keys stand in plain text");
-        self.summarise(&self.ends_soon, "keys end within 14 days");
-        self.summarise(&self.broad, "keys are good for more than is advised");
+        let dead = self.warn_of_the_dead();
+        self.summarise(Severity::Warning, &dead, "records are of keys that are dead for good");
+        self.summarise(Severity::Warning, &self.plaintext, "keys stand in plain text");
+        self.summarise(Severity::Advice, &self.ends_soon, "keys end within 14 days");
+        self.summarise(Severity::Warning, &self.broad, "keys are good for more than is advised");
         (!self.torn).then_some(self.records)
     }
 
@@ -315,7 +329,7 @@ impl<'s> Gathering<'s> {
         if let Some(item) = &draft.ends_soon
             && self.ends_soon.may_say()
         {
-            item.warning(
+            item.advice(
                 "is within 14 days",
                 "make the next key with `keygate keys new` and hand it over before then",
             );
@@ -330,10 +344,54 @@ impl<'s> Gathering<'s> {
         }
     }
 
-    fn summarise(&self, warnings: &Warnings, what: &str) {
+    /// Warns about records that look alive and never will be: a tombstone names them.
+    fn warn_of_the_dead(&self) -> Warnings {
+        let mut warnings = Warnings::default();
+        if self.graves.is_empty() {
+            return warnings;
+        }
+        for key in &self.records.keys {
+            match key.state(self.now) {
+                KeyState::Active | KeyState::NotYetValid | KeyState::Disabled => {}
+                KeyState::Expired | KeyState::Revoked => continue,
+            }
+            if let Some(grave) = self.graves.of_key(&key.id) {
+                let help = "remove this record, and make another key with `keygate keys new`";
+                let what = "is the id of a key that is dead for good";
+                self.warn_of_grave(&mut warnings, self.keys.get(&key.id), grave, what, help);
+                continue;
+            }
+            let living = key.secrets.iter();
+            let living = living.filter(|secret| secret.expires_at.is_none_or(|end| end > self.now));
+            for secret in living {
+                if let Some(grave) = self.graves.of_secret(&secret.hash) {
+                    let help = "remove it, and give the key another secret with `keygate keys rotate`";
+                    let what = "is of a secret that is dead for good";
+                    let place = self.hashes.get(&fingerprint(&secret.hash));
+                    self.warn_of_grave(&mut warnings, place, grave, what, help);
+                }
+            }
+        }
+        warnings
+    }
+
+    /// Says so where both places are known: what was taken over unread has been told about.
+    fn warn_of_grave(&self, warnings: &mut Warnings, place: Option<&Mark>, grave: Mark, what: &str, help: &str) {
+        let Some(place) = place.filter(|place| !place.is_unread()) else {
+            return;
+        };
+        if warnings.may_say() {
+            let (source, grave) = (&self.sources[place.source], shown(self.sources, grave));
+            let what = format!("{what}: its tombstone is at {grave}");
+            let problem = source.problem(Severity::Warning, place.span, String::new(), what, help.to_owned());
+            self.report.push(problem);
+        }
+    }
+
+    fn summarise(&self, severity: Severity, warnings: &Warnings, what: &str) {
         if let (Some(source), 1..) = (self.sources.first(), warnings.withheld) {
             self.report.push(Problem::of_file(
-                Severity::Warning,
+                severity,
                 source.file(),
                 format!("{} more {what}", warnings.withheld),
                 "`keygate keys list` shows all keys",

@@ -200,7 +200,7 @@ pub fn read_file(path: PathBuf, sources: &mut Sources, report: &Report) -> Optio
 #[must_use]
 pub fn parse(files: &[File], scope: &mut Scope, report: &Report) -> Records {
     let sources: Vec<Source<'_>> = files.iter().map(|file| Source::new(&file.path, &file.text)).collect();
-    let mut gathering = Gathering::new(&sources, report, scope.key_limit);
+    let mut gathering = Gathering::new(&sources, report, scope);
     for (index, source) in sources.iter().enumerate() {
         gathering.begin(index);
         parse_file(index, source, &mut gathering, scope, report);
@@ -219,7 +219,7 @@ fn parse_parts(parts: &[Part<'_>], known: Option<&Records>, scope: &mut Scope, r
             Part::Known(origin) => Source::new(&origin.path, ""),
         })
         .collect();
-    let mut gathering = Gathering::new(&sources, report, scope.key_limit);
+    let mut gathering = Gathering::new(&sources, report, scope);
     for (index, (part, source)) in parts.iter().zip(&sources).enumerate() {
         gathering.begin(index);
         match (part, known) {
@@ -246,7 +246,7 @@ fn parse_toml(index: usize, source: &Source<'_>, gathering: &mut Gathering<'_>, 
     let keys = root.get("keys");
     let tombstones = root.get("tombstones");
     for table in tombstones.and_then(|item| item.tables()).unwrap_or_default() {
-        gathering.add_tombstone(record::read_tombstone(&table, scope));
+        gathering.add_tombstone(index, record::read_tombstone(&table, scope));
     }
     for table in organizations.and_then(|item| item.tables()).unwrap_or_default() {
         gathering.add_organization(index, record::read_organization(&table, scope));
@@ -283,7 +283,7 @@ fn parse_json_lines(
                             return;
                         }
                         Kind::Key => gathering.add_key(index, record::read_key(&table, scope)),
-                        Kind::Tombstone => gathering.add_tombstone(record::read_tombstone(&table, scope)),
+                        Kind::Tombstone => gathering.add_tombstone(index, record::read_tombstone(&table, scope)),
                         Kind::Organization => {
                             gathering.add_organization(index, record::read_organization(&table, scope));
                         }
@@ -397,7 +397,10 @@ fn unreadable(path: &Path, error: &io::Error, report: &Report) {
             "may not be read".to_owned(),
             "let the user that runs Keygate read it: ls -l shows whose it is",
         ),
-        _ => (format!("cannot be read: {error}"), ""),
+        _ => (
+            format!("cannot be read: {error}"),
+            "put a regular file there, or a directory of *.toml and *.jsonl files",
+        ),
     };
     report.push(Problem::of_file(Severity::Error, path, what, help));
 }

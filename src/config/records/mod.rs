@@ -8,6 +8,7 @@
 
 mod diff;
 mod gather;
+mod graves;
 mod hash;
 mod jsonl;
 mod load;

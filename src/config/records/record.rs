@@ -87,8 +87,18 @@ pub(super) fn read_organization<'d>(table: &Table<'d>, scope: &mut Scope) -> Org
     }
 }
 
-/// Reads a tombstone; `None` when something in it is wrong.
-pub(super) fn read_tombstone(table: &Table<'_>, scope: &mut Scope) -> Option<Tombstone> {
+/// A tombstone that has been read.
+pub(super) struct TombstoneDraft<'d> {
+    /// The tombstone; `None` when something in it is wrong.
+    pub(super) tombstone: Option<Tombstone>,
+    /// Where its `key` stands.
+    pub(super) key: Option<Item<'d>>,
+    /// Where each of its `hashes` stands.
+    pub(super) hashes: Vec<Item<'d>>,
+}
+
+/// Reads a tombstone.
+pub(super) fn read_tombstone<'d>(table: &Table<'d>, scope: &mut Scope) -> TombstoneDraft<'d> {
     let key = table.get("key");
     let hashes = table.get("hashes");
     let revoked_at = table.require("revoked_at", "write since when: revoked_at = 2026-01-15T10:00:00Z");
@@ -99,9 +109,11 @@ pub(super) fn read_tombstone(table: &Table<'_>, scope: &mut Scope) -> Option<Tom
             "write the id of a key that is dead as a whole, the hashes of its secrets, or both",
         );
     }
-    let key = optional(key, |item| visible(&item, ID_BYTES_MAX).map(str::to_owned));
+    let mut places = Vec::new();
+    let id = optional(key.clone(), |item| visible(&item, ID_BYTES_MAX).map(str::to_owned));
     let hashes = optional(hashes, |item| {
         let items = short_list(&item)?;
+        places.clone_from(&items);
         let read: Vec<Digest> = items
             .iter()
             .filter_map(|item| hash::read_dead(item, &mut scope.peppers))
@@ -110,12 +122,19 @@ pub(super) fn read_tombstone(table: &Table<'_>, scope: &mut Scope) -> Option<Tom
     });
     let revoked_at = revoked_at.and_then(|item| item.datetime());
     let reason = optional(reason, |item| reason_text(&item));
-    Some(Tombstone {
-        key: key?,
-        hashes: hashes?.unwrap_or_default(),
-        revoked_at: revoked_at?,
-        reason: reason?.map(str::to_owned),
-    })
+    let tombstone = || {
+        Some(Tombstone {
+            key: id?,
+            hashes: hashes?.unwrap_or_default(),
+            revoked_at: revoked_at?,
+            reason: reason?.map(str::to_owned),
+        })
+    };
+    TombstoneDraft {
+        tombstone: tombstone(),
+        key,
+        hashes: places,
+    }
 }
 
 /// Reads a key.

@@ -42,6 +42,10 @@ pub(super) async fn optional<T: DeserializeOwned + Default>(request: Request<Inc
 }
 
 fn read<T: DeserializeOwned>(body: &[u8], say: impl FnOnce(&serde_json::Error) -> String) -> Result<T, Problem> {
+    // A list would be taken for the members in their order.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(Problem::invalid("The body is a list: this takes an object."));
+    }
     serde_json::from_slice(body)
         .map_err(|error| Problem::invalid(format!("The body is not what this takes: {}.", say(&error))))
 }

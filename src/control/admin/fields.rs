@@ -15,7 +15,10 @@ use serde::{Deserialize, Deserializer};
 
 use crate::config::names;
 use crate::ledger::read::By;
+use crate::secret::generated::is_in;
 
+/// What is written here stands in files and logs, where no key may.
+const SECRET: &str = "it holds a key";
 /// How many characters a text for people has at most.
 const LABEL_CHARACTERS_MAX: usize = 64;
 /// How many characters a reason has at most.
@@ -100,6 +103,9 @@ impl FromStr for Word {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if is_in(text) {
+            return Err(SECRET);
+        }
         if (1..=WORD_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Ok(Self(text.to_owned()));
         }
@@ -111,6 +117,9 @@ impl FromStr for Label {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if is_in(text) {
+            return Err(SECRET);
+        }
         let begins = text.chars().next().is_some_and(|first| !first.is_whitespace());
         if begins && text.chars().count() <= LABEL_CHARACTERS_MAX && !text.contains(char::is_control) {
             return Ok(Self(text.to_owned()));
@@ -123,6 +132,9 @@ impl FromStr for Reason {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if is_in(text) {
+            return Err(SECRET);
+        }
         if text.chars().count() <= REASON_CHARACTERS_MAX && !text.contains(char::is_control) {
             let text = text.trim();
             return Ok(Self((!text.is_empty()).then(|| text.to_owned())));

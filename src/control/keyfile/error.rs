@@ -172,7 +172,7 @@ impl fmt::Display for EditError {
                 place.file.display(),
                 place.root.display()
             ),
-            Self::Unknown { which, .. } => write!(f, "there is no key with the id or name {which}"),
+            Self::Unknown { which, .. } => write!(f, "there is no key with the id or name {}", which.escape_debug()),
             Self::Ambiguous { name, count, .. } => write!(f, "{count} keys have the name {name}"),
             Self::Secret => f.write_str("there is no key with this id or name: it looks like a key itself"),
             Self::Elsewhere { id, file } => write!(f, "the record of {id} is in {}", file.display()),

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::error::EditError;
 use super::{Place, set};
 use crate::config::reader::nearest;
-use crate::config::records::{Dead, File, Key, Records, Scope, View, locate};
+use crate::config::records::{Dead, File, Hash, Key, Records, Scope, View, locate};
+use crate::secret::Digest;
 use crate::secret::generated::checksum_ok;
 
 /// How many ids are listed where a name is that of several keys.
@@ -45,7 +46,7 @@ pub(super) fn position(records: &Records, which: &str) -> Result<usize, EditErro
     let named: Vec<usize> = (0..keys.len()).filter(|&at| keys[at].name == which).collect();
     match named.as_slice() {
         [one] => Ok(*one),
-        [] if checksum_ok(which.as_bytes()) => Err(EditError::Secret),
+        [] if checksum_ok(which.as_bytes()) || is_secret(records, which) => Err(EditError::Secret),
         [] => {
             let known: Vec<&str> = keys
                 .iter()
@@ -62,6 +63,13 @@ pub(super) fn position(records: &Records, which: &str) -> Result<usize, EditErro
             ids: several.iter().take(LISTED_MAX).map(|&at| keys[at].id.clone()).collect(),
         }),
     }
+}
+
+/// Whether this is the secret of a key, which need not be one that Keygate made.
+fn is_secret(records: &Records, text: &str) -> bool {
+    let hash = Hash::Sha256(Digest::of(text.as_bytes()));
+    let mut secrets = records.keys.iter().flat_map(|key| &key.secrets);
+    secrets.any(|secret| secret.hash == hash)
 }
 
 /// Which of the files holds a key's record. Where the place names a file of a directory, it must be that one.

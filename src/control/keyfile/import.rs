@@ -6,13 +6,14 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::Place;
 use super::error::EditError;
 use super::render::{self, NewOrganization};
 use super::set::{self, Locked, Written};
 use crate::config::problem::{Problem, Severity};
-use crate::config::records::{self, Dead, Notation, Scope};
+use crate::config::records::{self, Dead, Key, Notation, Scope};
 use crate::secret::Digest;
 
 /// A key that was made elsewhere. Its texts are judged when it is added.
@@ -63,6 +64,8 @@ pub enum Fate {
     Added,
     /// A record has its hash already.
     Known,
+    /// So it is, and is good here, though the export says that it is revoked.
+    Outlived,
     /// A tombstone names its hash or its id: it is revoked for good.
     Dead,
 }
@@ -108,6 +111,10 @@ impl Import {
         let set = set::lock(place, scope)?;
         let records = &set.records;
         let dead = Dead::of(records);
+        let dead_ids: HashSet<String> = dead.keys().map(str::to_owned).collect();
+        let is_dead = |key: &&Arc<Key>| key.revoked_at.is_some() || dead_ids.contains(&key.id);
+        let revoked = records.keys.iter().filter(is_dead);
+        let revoked = revoked.flat_map(|key| key.secrets.iter().map(|secret| secret.hash.fingerprint()));
         Ok(Self {
             is_crlf: set.file().text.contains("\r\n"),
             text: set.file().text.clone(),
@@ -119,8 +126,8 @@ impl Import {
                 .flat_map(|key| key.secrets.iter().map(|secret| secret.hash.fingerprint()))
                 .collect(),
             known_ids: records.keys.iter().map(|key| key.id.clone()).collect(),
-            dead: dead.hashes().collect(),
-            dead_ids: dead.keys().map(str::to_owned).collect(),
+            dead: dead.hashes().chain(revoked).collect(),
+            dead_ids: dead_ids.clone(),
             lines: HashMap::new(),
             ids: HashMap::new(),
             pending: Vec::new(),
@@ -150,7 +157,9 @@ impl Import {
             }
         }
         if fingerprints.iter().any(|fingerprint| self.known.contains(fingerprint)) {
-            return Ok(Fate::Known);
+            let is_dead = fingerprints.iter().any(|fingerprint| self.dead.contains(fingerprint));
+            let is_outlived = key.revoked_at.is_some() && !is_dead;
+            return Ok(if is_outlived { Fate::Outlived } else { Fate::Known });
         }
         if self.dead_ids.contains(&key.id) || fingerprints.iter().any(|fingerprint| self.dead.contains(fingerprint)) {
             return Ok(Fate::Dead);

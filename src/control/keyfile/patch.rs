@@ -123,10 +123,10 @@ impl<'t> Patch<'t> {
         Some(match self.record.shape {
             Shape::Section => {
                 let line_end = self.text[end..].find('\n').map_or(self.text.len(), |at| end + at + 1);
-                let newline = if self.text[..line_end].ends_with("\r\n") {
-                    "\r\n"
-                } else {
-                    "\n"
+                // The last line of a file may have no end of its own.
+                let newline = match self.text[..line_end].rfind('\n') {
+                    Some(at) if self.text[..at].ends_with('\r') => "\r\n",
+                    Some(_) | None => "\n",
                 };
                 let start = self.text[..field.key.start].rfind('\n').map_or(0, |at| at + 1);
                 let margin = &self.text[start..field.key.start];

@@ -4,8 +4,10 @@
 //! key that says why it goes may go.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use super::requests::Held;
+use crate::config::problem::{Problem, Severity};
 use crate::config::records::{Key, KeyState, Records, Tombstone};
 use crate::config::trust::ShrinkGuard;
 use crate::secret::Digest;
@@ -36,6 +38,16 @@ impl Shrinkage {
     /// Whether it is more than is let through unasked.
     pub(super) fn is_refused(self, guard: ShrinkGuard) -> bool {
         self.dropped >= guard.at_least && self.dropped * 100 > self.of * usize::from(guard.percent)
+    }
+
+    /// The same for people, at the start.
+    pub(super) fn problem(self, file: &Path) -> Problem {
+        let what = format!(
+            "would drop {} of {} keys that were last in force",
+            self.dropped, self.of
+        );
+        let help = "mend it, or say that it is meant: `keygate reload --accept`";
+        Problem::of_file(Severity::Error, file, what, help)
     }
 
     /// The same for people, of the content with this digest.

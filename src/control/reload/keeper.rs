@@ -41,6 +41,8 @@ pub(super) struct Keeper {
     stale: bool,
     /// Whether what was read last is valid.
     valid: bool,
+    /// Whether it has been told that revocations are gone from the disk.
+    journal_lost: bool,
 }
 
 /// What is read of it.
@@ -79,6 +81,7 @@ impl Keeper {
             stands_in: begun.stand_in.is_some(),
             stale: false,
             valid: true,
+            journal_lost: false,
         };
         match begun.stand_in {
             None => keeper.freshen(),
@@ -115,7 +118,29 @@ impl Keeper {
             saved.keep(&self.records, clock::unix());
         }
         self.unsaved = false;
+        self.mend_journal();
         self.control.retired.sweep()
+    }
+
+    /// What was revoked has to be there at the next start, whatever somebody does to the file.
+    fn mend_journal(&mut self) {
+        let Some(journal) = &self.control.journal else { return };
+        match journal.mend() {
+            Ok(false) => self.journal_lost = false,
+            Ok(true) => {
+                self.journal_lost = false;
+                error!(message = "revocations were gone from the disk (removed, or cut): written down anew");
+            }
+            Err(_) if self.journal_lost => {}
+            Err(error) => {
+                self.journal_lost = true;
+                error!(
+                    message = "revocations are gone from the disk, and cannot be written down: the next process will not know of \
+                               them unless the key file says so",
+                    %error
+                );
+            }
+        }
     }
 
     /// Looks whether the files hold something else.

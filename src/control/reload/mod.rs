@@ -26,12 +26,14 @@ use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 use tracing::error;
 
+use self::guard::Shrinkage;
 use self::keeper::{Keeper, Reading};
 use self::requests::Request;
 use self::workshop::Workshop;
 use super::Control;
 use super::watch::Watch;
-use crate::config::last_good::StandIn;
+use crate::clock;
+use crate::config::last_good::{StandIn, Start};
 use crate::config::records::Records;
 use crate::config::sources::Sources;
 
@@ -54,8 +56,21 @@ pub struct Begun {
     pub stand_in: Option<StandIn>,
 }
 
+/// What to start on: as a reload would be, a start that would drop a large share of the keys that were last in force is held.
+#[must_use]
+pub fn guarded(start: Start) -> Start {
+    start.unless(|kept, next| {
+        let guard = next.keys.shrink_guard?;
+        let shrinkage = Shrinkage::between(&kept.records, &next.records, clock::unix());
+        let is_refused = shrinkage.is_refused(guard);
+        is_refused.then(|| shrinkage.problem(&next.keys.file))
+    })
+}
+
 /// Why the files are looked at.
 enum Reason {
+    /// The start was on the keys that were last in force, and not on theirs.
+    Held,
     /// `SIGHUP`: they are read, changed or not.
     HangUp,
     /// An operator wants it, and waits for what comes of it.
@@ -72,9 +87,13 @@ enum Reason {
 /// When the thread that does the work cannot be had.
 pub(super) fn spawn(control: Arc<Control>, hangups: Rc<Notify>, begun: Begun) -> io::Result<()> {
     let mut seen = begun.read.clone();
+    let is_held = begun.stand_in.as_ref().is_some_and(|stand_in| stand_in.held);
     let workshop = Workshop::start(Keeper::new(Arc::clone(&control), begun))?;
     spawn_local(control.vital().keep(async move {
         let mut watch = Watch::new();
+        if is_held {
+            seen = look(&control, &workshop, seen, Reason::Held).await;
+        }
         loop {
             let reason = if watch.follow(seen.paths()) {
                 Reason::Due
@@ -118,6 +137,12 @@ async fn look(control: &Control, workshop: &Workshop, seen: Sources, reason: Rea
 /// As [`look`]; `None` where it ended by a bug.
 async fn look_at(workshop: &Workshop, seen: Sources, reason: Reason) -> Option<Sources> {
     let now = match reason {
+        Reason::Held => {
+            let done = workshop
+                .run(|keeper| keeper.reload(&By::FILE, Reading::All, None))
+                .await?;
+            return Some(done.read);
+        }
         Reason::HangUp => {
             let done = workshop
                 .run(|keeper| keeper.reload(&By::SIGNAL, Reading::All, None))
@@ -139,7 +164,7 @@ async fn look_at(workshop: &Workshop, seen: Sources, reason: Reason) -> Option<S
             }
             match reason {
                 Reason::Due => come_to_rest(workshop, now).await?,
-                Reason::HangUp | Reason::Asked(_) | Reason::Noticed => now,
+                Reason::Held | Reason::HangUp | Reason::Asked(_) | Reason::Noticed => now,
             }
         }
     };

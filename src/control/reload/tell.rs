@@ -118,14 +118,23 @@ pub(super) fn revoked(metrics: &Metrics, policy: &Policy, revocations: usize) {
 
 /// The keys are not those of the key file, which cannot be used.
 pub(super) fn stand_in(metrics: &Metrics, stand_in: &StandIn, now: i64) {
-    metrics.reload_failed.set(1);
+    metrics.reload_failed.set(i64::from(!stand_in.held));
     metrics.keys_last_good.set(1);
     stand_in.refused.0.iter().for_each(log::problem);
-    error!(
-        message = "started on the last good keys, because the key file cannot be used; it is watched, and taken up when it is \
-                   mended",
-        age_seconds = now.saturating_sub(stand_in.seen).max(0)
-    );
+    let age_seconds = now.saturating_sub(stand_in.seen).max(0);
+    if stand_in.held {
+        error!(
+            message =
+                "started on the last good keys, because the key file would drop too many of them (keys.shrink_guard)",
+            age_seconds
+        );
+    } else {
+        error!(
+            message = "started on the last good keys, because the key file cannot be used; it is watched, and taken up when it \
+                       is mended",
+            age_seconds
+        );
+    }
 }
 
 /// What cannot take effect now.

@@ -163,10 +163,9 @@ impl<'a> Compiler<'a> {
             created_at: organization.created_at,
             metadata: organization.metadata.clone(),
         });
-        let peppers = self
-            .pepper_used
-            .iter()
-            .filter_map(|&used| Some((used, peppers.get(usize::from(used))?.secret.clone())));
+        let numbered = (0..).zip(peppers.iter().map(|pepper| pepper.secret.clone()));
+        let (peppers, idle): (Vec<(u16, _)>, Vec<_>) =
+            numbered.partition(|(number, _)| self.pepper_used.contains(number));
         Keyring {
             table: table(&self.hashes),
             hashes: self.hashes.into_boxed_slice(),
@@ -178,7 +177,8 @@ impl<'a> Compiler<'a> {
             text: self.text.into_boxed_str(),
             grants: self.grants.into_boxed_slice(),
             organizations: organizations.collect(),
-            peppers: peppers.collect(),
+            peppers: peppers.into(),
+            idle_peppers: idle.into_iter().map(|(_, secret)| secret).collect(),
         }
     }
 }

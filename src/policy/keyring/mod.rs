@@ -55,7 +55,12 @@ pub struct Keyring {
     organizations: Box<[Organization]>,
     /// The peppers that some key uses.
     peppers: Box<[(u16, Secret)]>,
+    /// The others: what is revoked for good may have been hashed under them.
+    idle_peppers: Box<[Secret]>,
 }
+
+/// What a secret is called in every fast form of hash: its SHA-256, and its HMAC-SHA-256 under each pepper.
+pub type Names = SmallVec<[Digest; 2]>;
 
 /// Index of a key: its position in [`Records::keys`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -142,7 +147,7 @@ struct Row {
 }
 
 impl Keyring {
-    /// Builds the index. Peppers that no key names are left out: nothing is computed under them.
+    /// Builds the index. Nothing is looked up under peppers that no key names.
     ///
     /// # Panics
     ///
@@ -228,27 +233,41 @@ impl Keyring {
         candidates
     }
 
-    /// Whether what was presented, and found, may be used at `now` (Unix seconds). `secret` is its [`Keyring::secret`]: one that
-    /// is revoked stays so when it comes back in another form of hash.
+    /// Whether what was presented, and found, may be used at `now` (Unix seconds). `names` are its [`Keyring::names`]: a secret
+    /// that is revoked stays so when it comes back in another form of hash.
     ///
     /// # Errors
     ///
     /// As [`Keyring::state`].
-    pub fn admits(&self, found: Found, secret: &Digest, revocations: &Revocations, now: i64) -> Result<(), Invalid> {
+    pub fn admits(&self, found: Found, names: &[Digest], revocations: &Revocations, now: i64) -> Result<(), Invalid> {
         self.state(found, revocations, now)?;
-        match revocations.secret_since(secret) {
-            Some(since) if since <= now => Err(Invalid::Revoked),
-            Some(_) | None => Ok(()),
+        let is_dead = |name: &Digest| revocations.secret_since(name).is_some_and(|since| since <= now);
+        if names.iter().any(is_dead) {
+            return Err(Invalid::Revoked);
         }
+        Ok(())
     }
 
-    /// The SHA-256 digest of what was presented, and found. Where it was found by that very digest, nothing is computed.
+    /// What the secret that was presented, and found, is called in every fast form of hash. The one that it was found by is
+    /// not computed again.
     #[must_use]
-    pub fn secret(&self, found: Found, presented: &Presented<'_>) -> Digest {
-        match found.hash {
-            Slot::Digest(slot) if self.hashes[slot as usize].pepper.is_none() => self.hashes[slot as usize].digest,
-            Slot::Digest(_) | Slot::Slow(_) => presented.digest(),
+    pub fn names(&self, found: Found, presented: &Presented<'_>) -> Names {
+        let (by, pepper) = match found.hash {
+            Slot::Digest(slot) => {
+                let row = &self.hashes[slot as usize];
+                (Some(row.digest), row.pepper)
+            }
+            Slot::Slow(_) => (None, None),
+        };
+        let keyed = |secret: &Secret| Digest::keyed(secret, presented.expose());
+        let plain = by.filter(|_| pepper.is_none());
+        let mut names = Names::from_iter([plain.unwrap_or_else(|| presented.digest())]);
+        for (number, secret) in &self.peppers {
+            let known = by.filter(|_| pepper == Some(*number));
+            names.push(known.unwrap_or_else(|| keyed(secret)));
         }
+        names.extend(self.idle_peppers.iter().map(keyed));
+        names
     }
 
     /// Whether the found key may be used at `now` (Unix seconds), beside what is revoked for good. As
@@ -273,21 +292,19 @@ impl Keyring {
         }
     }
 
-    /// When the found key, and the `secret` that was presented, stop being admitted, in Unix seconds: what an open tunnel waits
-    /// for. `None` is never.
+    /// When the found key, and what was presented, of which these are the `names`, stop being admitted, in Unix seconds: what an
+    /// open tunnel waits for. `None` is never.
     #[must_use]
-    pub fn ends_at(&self, found: Found, secret: &Digest, revocations: &Revocations) -> Option<i64> {
+    pub fn ends_at(&self, found: Found, names: &[Digest], revocations: &Revocations) -> Option<i64> {
         let key = self.key(found.key);
-        [
+        let of_key = [
             key.expires_at(),
             self.revoked_since(found, revocations),
-            revocations.secret_since(secret),
             self.moment(key.row.revoked_at),
             self.moment(self.hash_expiry(found.hash)),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        ];
+        let of_names = names.iter().map(|name| revocations.secret_since(name));
+        of_key.into_iter().chain(of_names).flatten().min()
     }
 
     /// Since when the found key, or the hash that matched, is revoked for good.

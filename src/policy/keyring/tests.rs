@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::config::records::{self, Hash, Hashed, KeyState};
+use crate::config::records::{self, Hash, Hashed, KeyState, Tombstone};
 use crate::policy::revocations::Revocations;
 
 fn sha256(key: &str) -> Hashed {
@@ -126,13 +126,50 @@ fn hmac_digests_are_found_under_their_pepper_only() {
     let keys = vec![record("a", vec![hmac]), record("b", vec![sha256("kg_b")])];
 
     let keyring = Keyring::compile(&records(keys.clone()), &peppers, &Sets::default());
-    assert_eq!(keyring.peppers.len(), 1, "only the pepper in use is kept");
+    assert_eq!(keyring.peppers.len(), 1, "nothing is looked up under the other");
     assert_eq!(found_id(&keyring, "kg_a"), Some("a"));
     assert_eq!(found_id(&keyring, "kg_b"), Some("b"));
 
     let swapped = [pepper("unused", "second"), pepper("2026", "first")];
     let keyring = Keyring::compile(&records(keys), &swapped, &Sets::default());
     assert_eq!(found_id(&keyring, "kg_a"), None);
+}
+
+#[test]
+fn a_revoked_secret_stays_dead_in_every_form_of_hash() {
+    let pepper = |id: &str| Pepper {
+        id: id.to_owned(),
+        secret: Secret::new(id.repeat(8)),
+    };
+    let peppers = [pepper("2025"), pepper("2026")];
+    let hmac = |number: u16| Hashed {
+        hash: Hash::HmacSha256 {
+            pepper: number,
+            digest: Digest::keyed(&peppers[usize::from(number)].secret, b"kg_a"),
+        },
+        expires_at: None,
+    };
+    let forms = || [sha256("kg_a"), hmac(0), hmac(1)];
+    for revoked in forms() {
+        let mut revocations = Revocations::default();
+        revocations.add(&Tombstone {
+            key: None,
+            hashes: vec![revoked.hash.fingerprint()],
+            revoked_at: 10,
+            reason: None,
+        });
+        for put_back in forms() {
+            let records = records(vec![record("other", vec![put_back]), record("b", vec![sha256("kg_b")])]);
+            let keyring = Keyring::compile(&records, &peppers, &Sets::default());
+            let admits = |key: &str, now| {
+                let found = keyring.find(&present(key)).expect("it is there");
+                keyring.admits(found, &keyring.names(found, &present(key)), &revocations, now)
+            };
+            assert_eq!(admits("kg_a", 9), Ok(()));
+            assert_eq!(admits("kg_a", 10), Err(Invalid::Revoked));
+            assert_eq!(admits("kg_b", 10), Ok(()));
+        }
+    }
 }
 
 #[test]
@@ -240,7 +277,7 @@ fn one_hash_of_a_rotation_ends_and_the_other_stays() {
     let none = Revocations::default();
     assert_eq!(keyring.state(old, &none, 150), Err(Invalid::Expired));
     assert_eq!(keyring.state(new, &none, 150), Ok(()));
-    let ends_at = |found, text: &str| keyring.ends_at(found, &keyring.secret(found, &present(text)), &none);
+    let ends_at = |found, text: &str| keyring.ends_at(found, &keyring.names(found, &present(text)), &none);
     assert_eq!(ends_at(old, "old"), Some(100));
     assert_eq!(ends_at(new, "new"), Some(200));
 }
@@ -250,7 +287,7 @@ fn one_hash_of_a_rotation_ends_and_the_other_stays() {
 fn a_key_ends_when_what_was_presented_is_announced_to_be_revoked() {
     let keyring = keyring(vec![record("s", vec![argon2id("slow", "$argon2id$1")])]);
     let found = keyring.slow_candidates(&present("slow-key"))[0].found;
-    let secret = keyring.secret(found, &present("slow-key"));
+    let secret = keyring.names(found, &present("slow-key"));
     let mut revocations = Revocations::default();
     revocations.add(&records::Tombstone {
         key: None,

@@ -69,7 +69,8 @@ pub struct Import {
     /// Check everything and write nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Print one JSON object: rows, added, known, revoked, passed_over, file, dry_run.
+    /// Print one JSON object: rows, added, known, revoked, outlived (the lines of keys that are good here and revoked in the
+    /// export), passed_over, file, dry_run.
     #[arg(long)]
     json: bool,
 }
@@ -81,6 +82,8 @@ struct Tally {
     added: u64,
     known: u64,
     dead: u64,
+    /// The lines of keys that are good here, and revoked in the export.
+    outlived: Vec<u64>,
 }
 
 impl Import {
@@ -152,6 +155,10 @@ impl Import {
         match run.add(&key, line, scope) {
             Ok(Fate::Added) => tally.added += 1,
             Ok(Fate::Known) => tally.known += 1,
+            Ok(Fate::Outlived) => {
+                tally.known += 1;
+                tally.outlived.push(line);
+            }
             Ok(Fate::Dead) => tally.dead += 1,
             Err(problems) => {
                 for problem in problems {
@@ -232,6 +239,7 @@ impl Import {
             added,
             known,
             dead,
+            outlived,
         } = tally;
         if self.json {
             let object = json!({
@@ -239,12 +247,23 @@ impl Import {
                 "added": added,
                 "known": known,
                 "revoked": dead,
+                "outlived": outlived,
                 "passed_over": passed_over,
                 "file": done.file.display().to_string(),
                 "dry_run": self.dry_run,
             });
             print(&format!("{object}\n"))?;
             return Ok(());
+        }
+        if let Some(first) = outlived.first() {
+            let more = match outlived.len() {
+                1 => String::new(),
+                count => format!(", and {} more", count - 1),
+            };
+            tell(format_args!(
+                "warning: the export says that the key in line {first} is revoked{more}, and here it is good: \
+                 `keygate keys revoke` ends it"
+            ));
         }
         let would = if self.dry_run { "would be " } else { "" };
         print(&format!("{added} {would}added, {known} already there\n"))?;

@@ -423,3 +423,43 @@ fn lines_that_are_not_records_are_named_with_their_place() {
     );
     assert!(said(&[("k.jsonl", &deep)]).contains("does not parse: is nested too deeply"));
 }
+
+#[test]
+fn a_record_of_what_is_dead_for_good_is_warned_about_with_both_places() {
+    let hash = hex::encode(Digest::of(b"dead").0);
+    let key = |id: &str, hash: &str, more: &str| {
+        format!("{{\"id\":\"{id}\",\"name\":\"n\",\"organization\":\"42\",\"hash\":\"sha256:{hash}\"{more}}}\n")
+    };
+    let other = digits("7");
+    let organization = "{\"id\":\"42\"}\n";
+    let by_id = |at: &str| format!("[[tombstones]]\nkey = \"k\"\nrevoked_at = {at}\n");
+    let by_hash = |at: &str| format!("[[tombstones]]\nhashes = [\"sha256:{hash}\"]\nrevoked_at = {at}\n");
+    let (past, future) = ("2026-01-01T00:00:00Z", "2999-01-01T00:00:00Z");
+    let cases = [
+        (
+            by_id(past),
+            "",
+            "a.jsonl:2:7: warning: is the id of a key that is dead for good: its tombstone is at b.toml:2:7",
+        ),
+        (
+            by_hash(past),
+            "",
+            "warning: is of a secret that is dead for good: its tombstone is at b.toml:2:11",
+        ),
+        (by_id(future), "", ""),
+        (by_hash(future), "", ""),
+        (by_id(past), ",\"revoked_at\":\"2026-01-01T00:00:00Z\"", ""),
+        (by_hash(past), ",\"expires_at\":\"2026-01-02T00:00:00Z\"", ""),
+    ];
+    for (tombstone, more, expected) in cases {
+        let records = format!("{organization}{}{}", key("k", &hash, more), key("other", &other, ""));
+        let all = said(&[("a.jsonl", &records), ("b.toml", &tombstone)]);
+        if expected.is_empty() {
+            assert_eq!(all, "", "{tombstone}{more}");
+        } else {
+            assert!(all.contains(expected), "{tombstone}{more}\n{all}");
+            assert!(all.contains("help: remove"), "{all}");
+            assert_eq!(all.matches("dead for good").count(), 1, "{all}");
+        }
+    }
+}

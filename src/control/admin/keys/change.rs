@@ -10,7 +10,7 @@ use super::trouble::{invalid, refused};
 use super::{trail, view};
 use crate::clock;
 use crate::config::key_settings::KeySettings;
-use crate::config::records::{Scope, View};
+use crate::config::records::{KeyState, Scope, View};
 use crate::control::admin::answers::{self, Answer};
 use crate::control::admin::guard::Identity;
 use crate::control::admin::problem::Problem;
@@ -40,7 +40,16 @@ pub(in crate::control::admin) async fn disable(
     id: &str,
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
-    switch(desk, identity, id, request, Action::KeyDisable, keyfile::disable).await
+    let anything = |_: &View| Ok(());
+    switch(
+        desk,
+        identity,
+        id,
+        request,
+        Action::KeyDisable,
+        (anything, keyfile::disable),
+    )
+    .await
 }
 
 pub(in crate::control::admin) async fn enable(
@@ -49,8 +58,30 @@ pub(in crate::control::admin) async fn enable(
     id: &str,
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
-    switch(desk, identity, id, request, Action::KeyEnable, keyfile::enable).await
+    switch(
+        desk,
+        identity,
+        id,
+        request,
+        Action::KeyEnable,
+        (living, keyfile::enable),
+    )
+    .await
 }
+
+/// What has been revoked by a push is dead, whatever the file knows of it.
+pub(super) fn living(key: &View) -> Result<(), Problem> {
+    match key.state {
+        KeyState::Revoked => Err(refused(&EditError::Revoked { id: key.id.clone() })),
+        KeyState::Active | KeyState::NotYetValid | KeyState::Expired | KeyState::Disabled => Ok(()),
+    }
+}
+
+/// Whether the key, as it is now, may be changed so.
+type May = fn(&View) -> Result<(), Problem>;
+
+/// How the file of a key is changed.
+type Change = fn(&Place, &str, &mut Scope, i64) -> Result<Changed, EditError>;
 
 async fn switch(
     desk: &Desk,
@@ -58,12 +89,12 @@ async fn switch(
     id: &str,
     request: Request<Incoming>,
     action: Action,
-    change: fn(&Place, &str, &mut Scope, i64) -> Result<Changed, EditError>,
+    (may, change): (May, Change),
 ) -> Result<Answer, Problem> {
     Query::read(request.uri(), &[])?;
     let Nothing {} = body::optional(request).await?;
     // An id, and never a name.
-    view(desk, id).await?;
+    may(&view(desk, id).await?)?;
     let key = id.to_owned();
     let changed = edit(desk, move |settings, place| {
         let now = clock::unix();

@@ -14,6 +14,8 @@ mod shelf;
 mod trail;
 mod trouble;
 
+use std::sync::Arc;
+
 use http::Request;
 use tokio::task::spawn_blocking;
 
@@ -32,6 +34,7 @@ use super::problem::Problem;
 use super::query::Query;
 use crate::clock;
 use crate::config::records::View;
+use crate::policy::revocations::Revocations;
 
 /// `GET /admin/v1/keys/{id}`
 pub(super) async fn show<B>(desk: &Desk, id: &str, request: &Request<B>) -> Result<Answer, Problem> {
@@ -45,15 +48,30 @@ async fn view(desk: &Desk, id: &str) -> Result<View, Problem> {
     look(desk, move |_, lens| lens.find(&id)).await?.ok_or_else(unknown)
 }
 
+/// The key with this id, as it is when so much is revoked.
+async fn view_under(desk: &Desk, id: &str, revocations: Arc<Revocations>) -> Option<View> {
+    let id = id.to_owned();
+    let seen = look_under(desk, revocations, move |_, lens| lens.find(&id)).await;
+    seen.ok().flatten()
+}
+
 /// Looks at all records as they are now, where nobody waits: there may be a million.
 async fn look<T: Send + 'static>(
     desk: &Desk,
     at: impl FnOnce(&Listing, &Lens<'_>) -> T + Send + 'static,
 ) -> Result<T, Problem> {
+    let revocations = Arc::clone(desk.control.current.load().revocations());
+    look_under(desk, revocations, at).await
+}
+
+async fn look_under<T: Send + 'static>(
+    desk: &Desk,
+    revocations: Arc<Revocations>,
+    at: impl FnOnce(&Listing, &Lens<'_>) -> T + Send + 'static,
+) -> Result<T, Problem> {
     let listing = desk.shelf.listing(&desk.control).await?;
-    let policy = desk.control.current.load();
     let looked = spawn_blocking(move || {
-        let lens = Lens::new(&listing, policy.revocations(), clock::unix());
+        let lens = Lens::new(&listing, &revocations, clock::unix());
         at(&listing, &lens)
     });
     looked.await.map_err(|_| Problem::bug())

@@ -3,6 +3,7 @@
 //! The push does not need the file: where that is read-only, or broken, the key is dead all the same, and the answer says what
 //! is left to do.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::change::edit;
-use super::{trail, unknown, view};
+use super::{trail, unknown, view, view_under};
 use crate::clock;
 use crate::config::records::View;
 use crate::config::records::write::date_time;
@@ -79,6 +80,7 @@ pub(in crate::control::admin) async fn revoke(
     let wish: Wish = body::optional(request).await?;
     let reason = wish.reason.and_then(|reason| reason.0);
     let by = identity.actor.to_string();
+    let earlier = Arc::clone(desk.control.current.load().revocations());
     let pushed = desk.control.revoke(id, reason.clone(), &by).await;
     let begun = clock::monotonic();
     let changed = match wish.file {
@@ -94,10 +96,14 @@ pub(in crate::control::admin) async fn revoke(
     let is_news = pushed.as_ref().is_some_and(|pushed| !pushed.was_revoked);
     let written = matches!(&changed, Some(Ok(changed)) if changed.written);
     if is_news || written {
-        let changes = changed.as_ref().and_then(|changed| changed.as_ref().ok());
+        let (before, after) = match &changed {
+            Some(Ok(changed)) => (Some(changed.before.clone()), Some(changed.after.clone())),
+            // The record is as it was; what the push has changed is told by what is revoked.
+            Some(Err(_)) | None => (view_under(desk, id, earlier).await, view(desk, id).await.ok()),
+        };
         let detail = json!({
-            "before": changes.map(|changed| &changed.before),
-            "after": changes.map(|changed| &changed.after),
+            "before": before,
+            "after": after,
             "reason": reason,
             "pushed": pushed.is_some(),
             "durable": pushed.as_ref().map(|pushed| pushed.remembered == Remembered::Yes),

@@ -5,7 +5,7 @@ use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::change::edit;
+use super::change::{edit, living};
 use super::{trail, view};
 use crate::clock;
 use crate::config::records::View;
@@ -47,7 +47,7 @@ pub(in crate::control::admin) async fn rotate(
     let wish: Wish = body::optional(request).await?;
     // As the command line does where nobody says: the old secret ends at once.
     let overlap = wish.overlap.map_or(0, |overlap| overlap.0);
-    view(desk, id).await?;
+    living(&view(desk, id).await?)?;
     let key = id.to_owned();
     let rotated = edit(desk, move |settings, place| {
         let now = clock::unix();

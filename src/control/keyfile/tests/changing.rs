@@ -105,6 +105,11 @@ fn a_key_is_turned_off_and_on_again() {
             before: format!("{record}active = true # for now\nowner = 'x'").leak(),
             after: format!("{record}active = false # for now\nowner = 'x'").leak(),
         },
+        Case {
+            name: "keys.toml",
+            before: record.trim_end().replace('\n', "\r\n").leak(),
+            after: format!("{record}active = false\n").replace('\n', "\r\n").leak(),
+        },
     ];
     check(&off, |place, scope| {
         let done = disable(place, "n", scope, NOW)?;
