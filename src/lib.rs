@@ -25,8 +25,8 @@
 //!
 //! ```text
 //! accept ▸ TLS ▸ screen ▸ parse ▸ hygiene ▸ route ▸ extract credential ▸ look up ▸ state ▸ network ▸ environment
-//! ▸ permission ▸ subscription ▸ tenant ▸ required headers ▸ concurrency ▸ rate ▸ quota ▸ strip ▸ inject ▸ forward ▸ relay
-//! ▸ account
+//! ▸ permission ▸ subscription ▸ tenant ▸ required headers ▸ concurrency ▸ rate ▸ quota ▸ strip ▸ inject ▸ register ▸ forward
+//! ▸ relay ▸ account
 //! ```
 //!
 //! - `proxy::ingress::serve` shows it on one screen; [`policy::Policy::decide_ingress`] is the decision in the middle.
@@ -37,7 +37,9 @@
 //! - The same walk explains itself ([`policy::Policy::explain`]), rule by rule, without spending anything.
 //! - Header order is a law in one function, [`policy::header_law`]: remove hop-by-hop → strip → inject.
 //! - Configuration, keys and certificates are one generation, compiled off the data path and swapped at once. A request uses
-//!   one generation from start to end. What limits have counted survives the swap.
+//!   one generation from start to end. What limits have counted survives the swap, and what is revoked stays so.
+//! - What runs stands in its worker's register with what it rests on, a [`Bond`](policy::bond::Bond); each generation that comes,
+//!   and each end in time, is asked whether that still holds ([`policy::Policy::holds`]), and what does not is cut.
 //!
 //! # Threads
 //!
