@@ -77,8 +77,13 @@ pub fn start(file: &Path, sources: &mut Sources) -> Result<Start, Problems> {
         Ok(loaded) => Ok(Start::on_kept(loaded, refused, false)),
         // The configuration is wrong, or there is nothing to fall back on; or what there is cannot be used either.
         Err(problems) => {
-            let of_kept = |problem: &Problem| problem.file.to_string_lossy().ends_with(LAST_GOOD);
-            refused.0.extend(problems.0.into_iter().filter(of_kept));
+            let errors = problems.0.into_iter();
+            let errors: Vec<Problem> = errors.filter(|problem| problem.severity == Severity::Error).collect();
+            let is_of_kept = |problem: &Problem| problem.file.to_string_lossy().ends_with(LAST_GOOD);
+            // What is wrong with the configuration may be all that is wrong with what was kept.
+            if errors.iter().all(is_of_kept) {
+                refused.0.extend(errors);
+            }
             Err(refused)
         }
     }

@@ -226,6 +226,25 @@ fn an_unknown_field_changes_nothing_and_is_told_with_its_place() {
 }
 
 #[test]
+fn what_refuses_a_reload_is_not_buried_under_warnings() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (_upstream, gate) = in_directory("", &format!("{}[state]\npath = \"keygate.db\"\n", token()));
+    for number in 0..12 {
+        let name = format!("keys/a{number}.jsonl");
+        gate.home.write(&name, format!("{{\"id\":\"o{number}\"}}\n"));
+        std::fs::set_permissions(gate.home.path(&name), std::fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    gate.home.write("keys/z.toml", "broken [");
+    let said = ask_reload(&gate, "{}");
+    let problems = said["problems"].as_array().unwrap();
+    assert_eq!(problems.len(), 1, "{said}");
+    assert!(problems[0].to_string().contains("z.toml:1:"), "{said}");
+    gate.wait_for_log("the entry of the audit trail", |line| {
+        line["action"] == "reload.refused" && line["detail"].to_string().contains("z.toml")
+    });
+}
+
+#[test]
 fn a_directory_that_kubernetes_swaps_is_in_force_whole_before_and_whole_after() {
     let upstream = Upstream::hello();
     let home = Home::new();

@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue};
 use serde::Serialize;
 
 use super::guard::Denied;
-use crate::config::problem::{Problems, Severity};
+use crate::config::problem::Problems;
 
 /// How many problems of files an answer tells; the log tells more.
 const PROBLEMS_MAX: usize = 100;
@@ -81,7 +81,7 @@ impl Problem {
     /// 409: files do not load.
     pub(super) fn files(code: &'static str, detail: &'static str, problems: &Problems) -> Self {
         let mut problem = Self::conflict(code, detail);
-        let errors = problems.0.iter().filter(|one| one.severity == Severity::Error);
+        let errors = problems.errors();
         problem.problems = errors.take(PROBLEMS_MAX).map(FileProblem::of).collect();
         problem
     }

@@ -176,7 +176,7 @@ impl Keeper {
                 tell::refused(&self.control.metrics, &self.control.current.load(), &problems);
                 self.control.audit.record(record::refused(by, &problems));
                 Outcome::Refused {
-                    problems: problems.0.iter().map(ToString::to_string).collect(),
+                    problems: problems.errors().map(ToString::to_string).collect(),
                 }
             });
         Done { read, outcome }

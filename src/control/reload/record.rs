@@ -27,7 +27,7 @@ pub(super) fn applied(by: &By, generation: u64, changes: &Changes, content: Dige
 
 /// The files were not valid.
 pub(super) fn refused(by: &By, refused: &Problems) -> Entry {
-    let detail = json!({ "problems": problems(refused), "count": refused.0.len() });
+    let detail = json!({ "problems": problems(refused), "count": refused.errors().count() });
     entry(by, Action::ReloadRefused, detail)
 }
 
@@ -36,7 +36,7 @@ fn problems(problems: &Problems) -> Vec<Value> {
         let (line, column) = problem.position.unzip();
         json!({ "file": problem.file, "line": line, "column": column, "path": problem.path, "what": problem.what })
     };
-    problems.0.iter().take(PROBLEMS_MAX).map(said).collect()
+    problems.errors().take(PROBLEMS_MAX).map(said).collect()
 }
 
 /// The files would drop many keys.

@@ -155,7 +155,7 @@ pub(super) fn refused(metrics: &Metrics, policy: &Policy, problems: &Problems) {
     error!(
         message = "reload refused, the last good generation stays in force",
         generation = policy.generation,
-        problems = problems.0.len()
+        problems = problems.errors().count()
     );
 }
 
