@@ -31,11 +31,20 @@ const LOG_PAGES: i32 = 256;
 /// Files up to this size are checked as a whole when they are opened; larger ones where they are read.
 const CHECKED_BYTES: u64 = 64 << 20;
 
-/// Which version the tables in a database are of; 0 where there are none yet.
+/// Which version the tables in a database are of; 0 where there are none yet. All of it is seen at one moment: another process may
+/// just be making the tables.
 ///
 /// # Errors
 /// When it is something else's, damaged, or of a version that is not known.
 pub(super) fn identify(database: &Connection, path: &Path) -> Result<usize, Trouble> {
+    if database.is_autocommit() {
+        let _moment = database.unchecked_transaction()?;
+        return identify_now(database, path);
+    }
+    identify_now(database, path)
+}
+
+fn identify_now(database: &Connection, path: &Path) -> Result<usize, Trouble> {
     let pragma = |name| database.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
     let (application, version) = (pragma("application_id")?, pragma("user_version")?);
     let tables: i64 = database.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
