@@ -74,21 +74,14 @@ impl Journal {
     pub fn open(state: &State) -> Result<(Self, Vec<Tombstone>), JournalError> {
         let path = state.revocations();
         let refused = |error| JournalError::File(path.clone(), error);
-        let text = match Sources::default().read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(refused(error)),
-        };
+        let text = bytes(&path).map_err(refused)?;
         let whole = whole_lines(&text);
         if whole < text.len() {
             let file = OpenOptions::new().write(true).open(&path).map_err(refused)?;
             file.set_len(whole as u64).map_err(refused)?;
             file.sync_all().map_err(refused)?;
         }
-        let lines = text[..whole].split_inclusive(|byte| *byte == b'\n');
-        let read = (1..).zip(lines).filter(|(_, line)| !line.trim_ascii().is_empty());
-        let read = read.map(|(number, line)| read_line(line).ok_or_else(|| JournalError::Line(path.clone(), number)));
-        let tombstones: Vec<Tombstone> = read.collect::<Result<_, _>>()?;
+        let tombstones = read_lines(&path, &text[..whole])?;
         let mut held = Held {
             length: whole as u64,
             ..Held::default()
@@ -133,11 +126,7 @@ impl Journal {
         if self.length()? >= held.length {
             return Ok(false);
         }
-        let left = match Sources::default().read(&self.path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error),
-        };
+        let left = bytes(&self.path)?;
         // Somebody else's lines may be among them.
         let mut text = left[..whole_lines(&left)].to_vec();
         let all = held
@@ -193,6 +182,31 @@ impl Journal {
         let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
         parent.unwrap_or(Path::new("."))
     }
+}
+
+/// What is remembered beside the state, for a command that only looks.
+///
+/// # Errors
+/// See [`JournalError`].
+pub fn read(state: &State) -> Result<Vec<Tombstone>, JournalError> {
+    let path = state.revocations();
+    let text = bytes(&path).map_err(|error| JournalError::File(path.clone(), error))?;
+    read_lines(&path, &text[..whole_lines(&text)])
+}
+
+/// Nothing, where there is no file.
+fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    match Sources::default().read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        read => read,
+    }
+}
+
+fn read_lines(path: &Path, text: &[u8]) -> Result<Vec<Tombstone>, JournalError> {
+    let lines = text.split_inclusive(|byte| *byte == b'\n');
+    let read = (1..).zip(lines).filter(|(_, line)| !line.trim_ascii().is_empty());
+    read.map(|(number, line)| read_line(line).ok_or_else(|| JournalError::Line(path.to_owned(), number)))
+        .collect()
 }
 
 /// How much of it is whole lines.

@@ -86,6 +86,22 @@ fn a_push_closes_what_is_open_before_it_answers_and_the_file_is_left_alone() {
     assert!(gate.metric(&["keygate_revocation_lag_seconds_count", "push"]) >= 1.0);
     let again = push(&gate, "key_alpha");
     assert_eq!(again["changed"], false, "{again}");
+
+    // Commands know of it, though the file does not.
+    let shown = json(&gate.home.keygate(&["keys", "show", "key_alpha", "--json"]));
+    assert_eq!(shown["state"], "revoked", "{shown}");
+    for command in ["rotate", "enable"] {
+        let done = gate.home.keygate(&["keys", command, "key_alpha"]);
+        assert_eq!(
+            (done.status.code(), text(&done.stdout)),
+            (Some(1), String::new()),
+            "{command}"
+        );
+    }
+    let revoked = gate.home.keygate(&["keys", "revoke", "key_alpha"]);
+    assert!(revoked.status.success(), "{}", text(&revoked.stderr));
+    let file = std::fs::read(gate.home.path("keys.toml")).unwrap();
+    assert!(text(&file).contains("[[tombstones]]"), "now the file says it, too");
 }
 
 #[test]

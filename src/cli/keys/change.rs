@@ -71,7 +71,9 @@ impl Revoke {
     }
 
     fn in_file(&self, now: i64) -> anyhow::Result<(Store, Changed)> {
-        let store = Store::open(&self.target.place, now)?;
+        let mut store = Store::open(&self.target.place, now)?;
+        // Whatever a sidecar remembers, the file is to say it.
+        store.scope.remembered.clear();
         let reason = self.reason.as_deref();
         let done = patiently(EDITING, || {
             keyfile::revoke(&store.place(), &self.target.key, reason, &mut store.scope.clone(), now)

@@ -10,10 +10,12 @@ use crate::cli::progress::{READING, patiently};
 use crate::config::key_settings::KeySettings;
 use crate::config::keys::Pepper;
 use crate::config::problem::Report;
-use crate::config::records::{self, Records, Scope};
+use crate::config::records::{self, Records, Scope, Tombstone};
 use crate::config::sources::Sources;
+use crate::config::state::State;
 use crate::control::keyfile::Place;
 use crate::control::mint::Prefixes;
+use crate::ledger::journal;
 use crate::ledger::read::{self, LastUse};
 
 /// The configuration of a command that was not told another.
@@ -29,6 +31,21 @@ pub(super) struct Store {
     root: PathBuf,
     /// Which file is meant, when it was named.
     file: Option<PathBuf>,
+}
+
+/// What a sidecar was told to revoke, where the files may not say so yet. Whoever may not read that is told, and sees what the
+/// files say.
+fn remembered(state: Option<&Path>) -> Vec<Tombstone> {
+    let state = state.map(|path| State {
+        path: path.to_owned(),
+        ..State::default()
+    });
+    let read = state.as_ref().map(journal::read).transpose();
+    let read = read.unwrap_or_else(|error| {
+        tell(format_args!("note: {error}"));
+        None
+    });
+    read.unwrap_or_default()
 }
 
 impl Store {
@@ -50,7 +67,8 @@ impl Store {
             ));
         }
         let settings = KeySettings::load(config)?;
-        let scope = settings.scope(now_unix);
+        let mut scope = settings.scope(now_unix);
+        scope.remembered = remembered(settings.state.as_deref());
         let root = match &place.file {
             Some(file) if !settings.keys.file.is_dir() => file.clone(),
             Some(_) | None => settings.keys.file.clone(),

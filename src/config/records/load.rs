@@ -206,7 +206,7 @@ pub fn parse(files: &[File], scope: &mut Scope, report: &Report) -> Records {
         parse_file(index, source, &mut gathering, scope, report);
         gathering.end();
     }
-    gathering.finish().unwrap_or_default()
+    with_remembered(gathering.finish().unwrap_or_default(), scope)
 }
 
 /// As [`parse`], with records of `known` in place of files that have not been read; `None` where one of these records is part
@@ -229,7 +229,13 @@ fn parse_parts(parts: &[Part<'_>], known: Option<&Records>, scope: &mut Scope, r
         }
         gathering.end();
     }
-    gathering.finish()
+    gathering.finish().map(|records| with_remembered(records, scope))
+}
+
+/// What is remembered stands behind what the files say.
+fn with_remembered(mut records: Records, scope: &Scope) -> Records {
+    records.tombstones.extend(scope.remembered.iter().cloned());
+    records
 }
 
 fn parse_file(index: usize, source: &Source<'_>, gathering: &mut Gathering<'_>, scope: &mut Scope, report: &Report) {

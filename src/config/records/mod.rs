@@ -7,6 +7,7 @@
 //! is different in one set than in another is told by `diff`.
 
 mod diff;
+mod fields;
 mod gather;
 mod graves;
 mod hash;
@@ -27,11 +28,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use diff::{Changed, Changes, Kind, LISTED_MAX};
+pub(super) use fields::networks as read_networks;
 pub(super) use hash::read_sha256;
 pub use load::{File, Known, Notation, files, load, load_again, parse, read, read_file};
 pub use locate::{Field, Located, Shape, locate};
 pub use one::read_line;
-pub(super) use record::networks as read_networks;
 pub use scope::{Catalogue, Names, Scope};
 pub use view::{Dead, SecretView, View};
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::Tombstone;
 use crate::config::environments::Environment;
 use crate::config::keys::{Advice, Keys};
 use crate::config::permissions::covers;
@@ -109,6 +110,8 @@ pub struct Scope {
     pub advise: Advice,
     /// How many keys there may be.
     pub key_limit: usize,
+    /// What is known to be dead besides what the files say.
+    pub remembered: Vec<Tombstone>,
     /// Unix seconds: what "soon" is counted from.
     pub now_unix: i64,
 }
@@ -125,6 +128,7 @@ impl Scope {
             allow_plaintext: keys.allow_plaintext,
             advise: keys.advise,
             key_limit,
+            remembered: Vec::new(),
             now_unix,
         }
     }
@@ -140,6 +144,7 @@ impl Scope {
             allow_plaintext,
             advise,
             key_limit,
+            remembered: _,
             now_unix: _,
         } = self;
         let known = |catalogue: &Option<Catalogue>| catalogue.as_ref().map(|it| it.known.clone());
@@ -163,6 +168,7 @@ impl Scope {
             allow_plaintext: true,
             advise: Advice::default(),
             key_limit: usize::MAX,
+            remembered: Vec::new(),
             now_unix,
         }
     }

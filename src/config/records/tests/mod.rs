@@ -33,6 +33,7 @@ fn scope() -> Scope {
         advise: Advice::default(),
         key_limit: 1_000,
         now_unix: NOW,
+        remembered: Vec::new(),
     }
 }
 
