@@ -5,7 +5,7 @@
 //! tick of the file system's clock, so that the identity of a file that had just been changed says nothing.
 
 use std::collections::BTreeMap;
-use std::fs::{self, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 use crate::clock;
-use crate::secret::Digest;
+use crate::secret::{Digest, Digesting};
 
 /// How long ago a file must have been changed, in seconds, for another change to be sure to have another time. The coarsest
 /// file systems count in steps of two seconds.
@@ -22,6 +22,9 @@ const TICK: i64 = 3;
 /// How large a file may be, in bytes: several times what the records of a million keys need. A file that is larger, or that
 /// grows while it is read, would take the memory of everything else.
 const LARGEST: u64 = 2 << 30;
+
+/// How much is read in one call: the kernel does not leave one in the middle for those who wait for the processor.
+const AT_ONCE: usize = 256 << 10;
 
 /// Files and directories, with what they held when they were read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -224,11 +227,39 @@ impl Identity {
 }
 
 fn file(path: &Path) -> io::Result<Entry> {
-    let (identity, bytes) = read(path)?;
+    let (identity, file) = open(path)?;
+    let mut digesting = Digesting::default();
+    parts(file, |part| digesting.add(part))?;
     Ok(Entry::File {
         identity,
-        digest: Digest::of(&bytes),
+        digest: digesting.end(),
     })
+}
+
+fn read(path: &Path) -> io::Result<(Identity, Vec<u8>)> {
+    let (identity, file) = open(path)?;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(usize::try_from(identity.size).unwrap_or(usize::MAX))?;
+    parts(file, |part| bytes.extend_from_slice(part))?;
+    Ok((identity, bytes))
+}
+
+/// All of a file, part by part.
+fn parts(mut file: File, mut take: impl FnMut(&[u8])) -> io::Result<()> {
+    let (mut part, mut length) = (vec![0; AT_ONCE], 0);
+    loop {
+        let read = match file.read(&mut part) {
+            Ok(0) => return Ok(()),
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        length += read as u64;
+        if length > LARGEST {
+            return Err(too_large());
+        }
+        take(&part[..read]);
+    }
 }
 
 /// The identity is taken before the bytes, from the same open file: if it is written to meanwhile, the identity on disk is
@@ -236,7 +267,7 @@ fn file(path: &Path) -> io::Result<Entry> {
 ///
 /// Looked at before it is opened, because opening a device may have effects, and opened without waiting, because it may
 /// have become a pipe meanwhile: whatever lies there, reading comes to an end.
-fn read(path: &Path) -> io::Result<(Identity, Vec<u8>)> {
+fn open(path: &Path) -> io::Result<(Identity, File)> {
     readable(&fs::metadata(path)?)?;
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = OpenOptions::new()
@@ -245,14 +276,7 @@ fn read(path: &Path) -> io::Result<(Identity, Vec<u8>)> {
         .open(path)?;
     let metadata = file.metadata()?;
     readable(&metadata)?;
-    let mut bytes = Vec::new();
-    let expected = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
-    bytes.try_reserve_exact(expected)?;
-    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(too_large());
-    }
-    Ok((Identity::of(&metadata), bytes))
+    Ok((Identity::of(&metadata), file))
 }
 
 /// Whether what lies there can be read from its beginning to an end.

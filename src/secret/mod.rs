@@ -81,6 +81,28 @@ impl Digest {
     }
 }
 
+/// SHA-256 of what comes part by part.
+pub struct Digesting(digest::Context);
+
+impl Default for Digesting {
+    fn default() -> Self {
+        Self(digest::Context::new(&digest::SHA256))
+    }
+}
+
+impl Digesting {
+    /// The next part.
+    pub fn add(&mut self, part: &[u8]) {
+        self.0.update(part);
+    }
+
+    /// The digest of all of them.
+    #[must_use]
+    pub fn end(self) -> Digest {
+        Digest::from_slice(self.0.finish().as_ref())
+    }
+}
+
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Digest(…)")
