@@ -5,11 +5,18 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
 
 use tempfile::TempDir;
 
+use super::leaks;
+
 /// A directory to work in.
-pub struct Desk(TempDir);
+pub struct Desk {
+    directory: TempDir,
+    /// Keys that the test itself has written into files.
+    told: Mutex<leaks::Told>,
+}
 
 /// What a command did.
 pub struct Done {
@@ -18,9 +25,20 @@ pub struct Done {
     pub err: String,
 }
 
+impl Drop for Desk {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            leaks::refuse_in_files(self.directory.path(), &self.told.lock().unwrap());
+        }
+    }
+}
+
 impl Desk {
     pub fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+            told: Mutex::default(),
+        }
     }
 
     /// With a configuration of the smallest useful kind, and `more` behind it.
@@ -37,10 +55,17 @@ impl Desk {
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
+        self.directory.path().join(name)
     }
 
     pub fn write(&self, name: &str, text: &str) {
+        let keys = leaks::keys_in(text.as_bytes());
+        self.told
+            .lock()
+            .unwrap()
+            .entry(self.path(name))
+            .or_default()
+            .extend(keys);
         fs::write(self.path(name), text).unwrap();
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o600)).unwrap();
     }
@@ -54,7 +79,7 @@ impl Desk {
         Command::new(env!("CARGO_BIN_EXE_keygate"))
             .arg("keys")
             .args(arguments.split_whitespace())
-            .current_dir(self.0.path())
+            .current_dir(self.directory.path())
             .env_remove("KEYGATE_CONFIG")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
