@@ -47,8 +47,8 @@ pub(super) fn patiently<T>(what: &'static str, work: impl FnOnce() -> T) -> T {
 /// How far a command has come that goes through so many bytes.
 pub(super) struct Progress {
     bar: ProgressBar,
-    /// In Unix milliseconds.
-    began: i64,
+    /// On the monotonic clock, in nanoseconds.
+    began: u64,
     steps: u64,
     is_shown: bool,
 }
@@ -62,7 +62,7 @@ impl Progress {
         bar.set_message(what);
         Self {
             bar,
-            began: clock::unix_millis(),
+            began: clock::monotonic(),
             steps: 0,
             is_shown: false,
         }
@@ -83,8 +83,8 @@ impl Progress {
     }
 
     fn show(&mut self) {
-        let taken = u64::try_from(clock::unix_millis() - self.began).unwrap_or(0);
-        if !self.is_shown && io::stderr().is_terminal() && Duration::from_millis(taken) >= PATIENCE {
+        let taken = Duration::from_nanos(clock::monotonic().saturating_sub(self.began));
+        if !self.is_shown && io::stderr().is_terminal() && taken >= PATIENCE {
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
             self.is_shown = true;
         }

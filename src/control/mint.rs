@@ -80,7 +80,7 @@ impl Prefixes<'_> {
             .filter(|prefix| prefix.ends_with(['_', '-']) && is_prefix(prefix));
         let fits = |prefix: &&str| match environment.and_then(|id| self.environments.get(usize::from(id.0))) {
             Some(environment) => {
-                let named = environment_of(prefix, self.environments);
+                let named = Environment::of_key(prefix, self.environments);
                 named.is_some_and(|named| named.name == environment.name) || environment.prefixes.is_empty()
             }
             None => true,
@@ -96,17 +96,6 @@ pub fn is_prefix(text: &str) -> bool {
         && text
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
-}
-
-/// The environment whose longest prefix begins `text`: what a key, or a prefix of keys, belongs to.
-#[must_use]
-pub fn environment_of<'a>(text: &str, environments: &'a [Environment]) -> Option<&'a Environment> {
-    environments
-        .iter()
-        .flat_map(|environment| environment.prefixes.iter().map(move |prefix| (prefix, environment)))
-        .filter(|(prefix, _)| !prefix.is_empty() && text.starts_with(prefix.as_str()))
-        .max_by_key(|(prefix, _)| prefix.len())
-        .map(|(_, environment)| environment)
 }
 
 impl NewKey {

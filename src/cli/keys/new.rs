@@ -14,10 +14,11 @@ use crate::cli::output::{deliver, tell};
 use crate::cli::progress::{EDITING, patiently};
 use crate::clock;
 use crate::config::credentials::Source;
+use crate::config::environments::Environment;
 use crate::config::key_settings::KeySettings;
 use crate::config::reader::{nearest, quoted};
 use crate::control::keyfile::{self, Added};
-use crate::control::mint::{NewKey, Prefixes, environment_of};
+use crate::control::mint::{NewKey, Prefixes};
 use crate::ledger::audit::Action;
 use crate::secret::Secret;
 
@@ -148,7 +149,7 @@ impl New {
         };
         let of_environment = environment.and_then(|environment| environment.prefixes.first().cloned());
         let prefix = own.or(of_environment).unwrap_or_else(|| settings.keys.prefix.clone());
-        if let (Some(environment), Some(named)) = (environment, environment_of(&prefix, environments))
+        if let (Some(environment), Some(named)) = (environment, Environment::of_key(&prefix, environments))
             && environment.name != named.name
         {
             return Err(BadInput::error(

@@ -350,12 +350,6 @@ impl Keyring {
             .map(|position| KeyIndex(self.by_id[position]))
     }
 
-    /// The keys with this name, of which there may be many.
-    pub fn named(&self, name: &str) -> impl Iterator<Item = KeyIndex> {
-        let all = (0..).map(KeyIndex).take(self.len());
-        all.filter(move |index| self.key(*index).name() == name)
-    }
-
     /// What names the matched hash over generations without revealing it: the digest itself, or the digest of the
     /// slow hash's text.
     #[must_use]

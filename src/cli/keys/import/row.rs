@@ -9,7 +9,7 @@ use super::columns::Field;
 use super::rows::{Cell, Fault, Row};
 use crate::config::environments::Environment;
 use crate::control::keyfile::ForeignKey;
-use crate::control::mint::{self, environment_of};
+use crate::control::mint;
 use crate::secret::generated::hint;
 use crate::secret::{Digest, slow};
 
@@ -257,7 +257,7 @@ impl Cells {
             return None;
         }
         let of_environment = || {
-            let environment = environment_of(key, defaults.environments)?;
+            let environment = Environment::of_key(key, defaults.environments)?;
             let prefixes = environment
                 .prefixes
                 .iter()
