@@ -60,9 +60,10 @@ impl Gate {
         write(&self.path("keys.next"), keys);
     }
 
-    /// Puts the prepared key file in the place of the one in force.
-    pub fn replace(&self) {
-        fs::rename(self.path("keys.next"), self.path("keys.jsonl")).expect("a file to rename");
+    /// Puts the prepared file in the place of the one in force, or of another that nobody reads: what it costs the machine to
+    /// write a file and to free another is the same.
+    pub fn replace(&self, name: &str) {
+        fs::rename(self.path("keys.next"), self.path(name)).expect("a file to rename");
     }
 
     /// Pushes a revocation; the status of the answer, once it is here.
@@ -117,8 +118,10 @@ fn configuration(upstream: SocketAddr) -> String {
     )
 }
 
+/// On the disk when it returns, as who replaces a file should have it.
 fn write(path: &std::path::Path, keys: &str) {
     fs::write(path, keys).expect("a file");
+    fs::File::open(path).and_then(|file| file.sync_all()).expect("a disk");
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("a file of ours");
 }
 

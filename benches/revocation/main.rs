@@ -18,6 +18,7 @@
 #![allow(missing_docs)]
 
 mod clients;
+mod elsewhere;
 mod gate;
 mod reload;
 mod revocation;

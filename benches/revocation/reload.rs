@@ -2,13 +2,14 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::task::JoinHandle;
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval_at, sleep};
 
 use super::clients::{ask, open, request};
+use super::elsewhere;
 use super::gate::{Gate, record};
 use super::upstream::Upstream;
 use super::{ALPHA, percentile, verdict};
@@ -19,6 +20,10 @@ const CONNECTIONS: u32 = 32;
 const PACE: Duration = Duration::from_millis(10);
 /// Windows of each kind, in turns.
 const ROUNDS: usize = 9;
+/// The key file.
+const IN_FORCE: &str = "keys.jsonl";
+/// A file beside it that nobody reads.
+const UNREAD: &str = "keys.unread";
 /// Between two windows.
 const REST: Duration = Duration::from_millis(500);
 /// What the 99th percentile may be, as a ratio to that of the windows without a reload.
@@ -39,44 +44,46 @@ struct Window(Instant, Instant);
 pub fn run() -> bool {
     println!("reloads of {KEYS} keys while {CONNECTIONS} connections ask every {PACE:?}");
     let upstream = Upstream::start();
-    let gate = Arc::new(Gate::start(upstream.address, &keys(0)));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a runtime").block_on(async {
-        let until = tokio::sync::watch::channel(false);
-        let load: Vec<JoinHandle<Vec<Answer>>> = (0..CONNECTIONS)
-            .map(|number| tokio::spawn(asks(gate.ingress, number, until.1.clone())))
-            .collect();
-        sleep(REST * 2).await;
-        let (mut reloads, mut calm) = (Vec::new(), Vec::new());
-        for round in 1..=ROUNDS {
-            aside(&gate, move |gate| gate.prepare(&keys(round))).await;
-            sleep(REST).await;
-            let began = Instant::now();
-            aside(&gate, Gate::replace).await;
-            if !comes(gate.ingress, round).await {
-                println!("  the reload was not in force within {PATIENCE:?}");
-                return false;
-            }
-            reloads.push(Window(began, Instant::now()));
-            sleep(REST).await;
-            let began = Instant::now();
-            sleep(reloads[round - 1].1 - reloads[round - 1].0).await;
-            calm.push(Window(began, Instant::now()));
+    let gate = Gate::start(upstream.address, &keys(0));
+    let (end, until) = watch::channel(false);
+    let ingress = gate.ingress;
+    let clients = thread::spawn(move || elsewhere::block_on(load(ingress, until)));
+    thread::sleep(REST * 2);
+    let (mut reloads, mut calm) = (Vec::new(), Vec::new());
+    for round in 1..=ROUNDS {
+        gate.prepare(&keys(round));
+        thread::sleep(REST);
+        let began = Instant::now();
+        gate.replace(IN_FORCE);
+        if !comes(ingress, round) {
+            println!("  the reload was not in force within {PATIENCE:?}");
+            return false;
         }
-        let _ = until.0.send(true);
-        let mut answers = Vec::new();
-        for client in load {
-            answers.extend(client.await.expect("a client does not panic"));
-        }
-        report(&answers, &reloads, &calm)
-    })
+        let reload = Window(began, Instant::now());
+        // The same without the reload: as large a file takes the place of another.
+        gate.prepare(&keys(round));
+        thread::sleep(REST);
+        let began = Instant::now();
+        gate.replace(UNREAD);
+        thread::sleep(reload.1 - reload.0);
+        calm.push(Window(began, Instant::now()));
+        reloads.push(reload);
+    }
+    let _ = end.send(true);
+    let answers = clients.join().expect("a client does not panic");
+    report(&answers, &reloads, &calm)
 }
 
-/// Away from the thread of the clients, whose waiting would be told as the program's.
-async fn aside(gate: &Arc<Gate>, act: impl FnOnce(&Gate) + Send + 'static) {
-    let gate = Arc::clone(gate);
-    let done = tokio::task::spawn_blocking(move || act(&gate)).await;
-    done.expect("files can be written");
+/// All clients, until they are told to end.
+async fn load(address: SocketAddr, until: watch::Receiver<bool>) -> Vec<Answer> {
+    let clients: Vec<_> = (0..CONNECTIONS)
+        .map(|number| tokio::spawn(asks(address, number, until.clone())))
+        .collect();
+    let mut answers = Vec::new();
+    for client in clients {
+        answers.extend(client.await.expect("a client does not panic"));
+    }
+    answers
 }
 
 /// Many keys, of which one is new each round.
@@ -99,7 +106,7 @@ fn new_key(round: usize) -> String {
 }
 
 /// Asks at a steady pace, whatever the answers take; each client at its own moment.
-async fn asks(address: SocketAddr, number: u32, until: tokio::sync::watch::Receiver<bool>) -> Vec<Answer> {
+async fn asks(address: SocketAddr, number: u32, until: watch::Receiver<bool>) -> Vec<Answer> {
     let request = request("/eight", ALPHA, "");
     let mut pace = interval_at(tokio::time::Instant::now() + PACE * number / CONNECTIONS, PACE);
     pace.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -124,20 +131,23 @@ async fn asks(address: SocketAddr, number: u32, until: tokio::sync::watch::Recei
 }
 
 /// Waits until this round's new key is let in.
-async fn comes(address: SocketAddr, round: usize) -> bool {
+fn comes(address: SocketAddr, round: usize) -> bool {
     let request = request("/eight", &new_key(round), "");
-    let end = Instant::now() + PATIENCE;
-    let Ok(mut stream) = open(address).await else {
-        return false;
-    };
-    while Instant::now() < end {
-        match ask(&mut stream, &request).await {
-            Ok(200) => return true,
-            Ok(_) => sleep(Duration::from_millis(10)).await,
-            Err(_) => return false,
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let end = Instant::now() + PATIENCE;
+        let Ok(mut stream) = open(address).await else {
+            return false;
+        };
+        while Instant::now() < end {
+            match ask(&mut stream, &request).await {
+                Ok(200) => return true,
+                Ok(_) => sleep(Duration::from_millis(10)).await,
+                Err(_) => return false,
+            }
         }
-    }
-    false
+        false
+    })
 }
 
 fn report(answers: &[Answer], reloads: &[Window], calm: &[Window]) -> bool {

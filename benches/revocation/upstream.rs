@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::clients::read_head;
+use super::elsewhere;
 
 /// How often each of them says something.
 pub const TICK: Duration = Duration::from_millis(50);
@@ -38,8 +39,7 @@ impl Upstream {
         };
         let ours = upstream.clone();
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("a runtime").block_on(async move {
+            elsewhere::block_on(async move {
                 let listener = TcpListener::from_std(listener).expect("a socket of ours");
                 while let Ok((stream, _)) = listener.accept().await {
                     let ours = ours.clone();
