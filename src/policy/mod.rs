@@ -15,6 +15,7 @@ pub mod bond;
 pub mod caller;
 pub mod credential;
 mod decide;
+pub mod egress;
 mod expiry;
 pub mod forwarded;
 pub mod freshness;
@@ -111,6 +112,8 @@ pub struct Parts {
     exemptions: legacy::Exemptions,
     plans: Plans,
     whoami: Option<whoami::Whoami>,
+    /// The return path, where `[webhooks]` is configured.
+    pub egress: Option<egress::Egress>,
     /// By [`KeyIndex`], rendered when the key is first used.
     standings: Vec<OnceLock<Arc<Standing>>>,
     /// The `Host` of upstreams that do not take the client's, by [`crate::config::upstreams::UpstreamId`].

@@ -12,6 +12,7 @@ use prometheus_client::registry::Registry;
 use tracing_appender::non_blocking::ErrorCounter;
 
 use super::migration::Migration;
+use super::webhooks::Webhooks;
 use crate::clock;
 
 /// Every metric of the process.
@@ -88,6 +89,8 @@ pub struct Metrics {
     pub audit_waiting: Gauge,
     /// `keygate_audit_lost_total`: audit entries that were given up; each was logged.
     pub audit_lost: Counter,
+    /// What is measured of the return path.
+    pub webhooks: Webhooks,
     log_lines_dropped: Counter,
     registry: Registry,
 }
@@ -224,6 +227,7 @@ impl Default for Metrics {
             state_usage_dropped: Counter::default(),
             audit_waiting: Gauge::default(),
             audit_lost: Counter::default(),
+            webhooks: Webhooks::default(),
             log_lines_dropped: Counter::default(),
             registry: Registry::with_prefix("keygate"),
         };
@@ -316,6 +320,7 @@ impl Metrics {
 
     fn register(&mut self) {
         let registry = &mut self.registry;
+        self.webhooks.register(registry);
         registry.register("requests", "Requests by decision", self.requests.clone());
         registry.register(
             "client_connections",

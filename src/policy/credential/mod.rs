@@ -29,6 +29,7 @@ use smallvec::SmallVec;
 
 pub use environments::Prefixes;
 
+pub(super) use self::scan::token;
 use self::scan::Reading;
 use super::head::ClientHead;
 use crate::config::credentials::Source;

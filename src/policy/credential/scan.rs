@@ -104,6 +104,18 @@ fn has_scheme(sources: &[Source], name: &HeaderName, value: &[u8]) -> bool {
     })
 }
 
+/// The token in the value of an `Authorization` or `Proxy-Authorization`: after `Bearer`, or the password after `Basic`.
+pub(super) fn token(value: &[u8]) -> Option<Presented<'_>> {
+    let value = fields::trim(value);
+    if let Some(token) = after_scheme(value, "Bearer") {
+        return Some(Presented::borrowed(token));
+    }
+    match password(after_scheme(value, "Basic")?) {
+        Reading::Key(password) => Some(password),
+        Reading::Broken(_) => None,
+    }
+}
+
 fn password<'a>(encoded: &[u8]) -> Reading<'a> {
     let Ok(mut decoded) = STANDARD.decode(encoded) else {
         return Reading::Broken("basic");
