@@ -1,0 +1,6 @@
+//! `[webhooks]`
+
+#[allow(dead_code)]
+pub mod destinations;
+#[allow(dead_code)]
+pub mod url;

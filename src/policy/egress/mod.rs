@@ -1,0 +1,3 @@
+//! The return path.
+
+pub mod destination;
