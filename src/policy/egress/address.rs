@@ -109,7 +109,7 @@ impl Egress {
     }
 
     fn by_url(&self, uri: &Uri) -> Result<Addressed, Refusal> {
-        let target = Target::of_uri(uri).map_err(|ambiguous| Refusal::DestinationInvalid(ambiguous.reason()))?;
+        let target = Target::of_uri(uri).map_err(|unusable| Refusal::DestinationInvalid(unusable.reason()))?;
         let found = self.registry.by_url(&target);
         let active = found.iter().filter(|index| self.webhook(**index).active);
         let active: Vec<WebhookIndex> = active.copied().collect();

@@ -110,7 +110,7 @@ impl Egress {
         Ok(Judged::Deliver(Box::new(Dispatch {
             webhook: Arc::clone(webhook),
             event,
-            target: target.parse().map_err(|_| Refusal::DestinationInvalid("it is no path"))?,
+            target: target.parse().map_err(|_| Refusal::DestinationInvalid("has no path that a request can have"))?,
             headers,
             body: body.cloned(),
             removed,

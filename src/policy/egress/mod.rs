@@ -27,19 +27,22 @@ use http::{HeaderMap, Method, Uri, Version};
 use crate::config::Config;
 use crate::config::egress::Token;
 use crate::config::webhooks::{Settings, Webhook};
+use destination::Destinations;
 use leak::Leaks;
 use registry::Registry;
 
 pub use address::{Addressed, Path};
 pub use dispatch::{Dispatch, Judged};
 pub use event::Event;
-pub use refusal::{Failure, Refusal};
+pub use refusal::{CONNECT, Failure, Refusal};
 
 /// What of a generation concerns events.
 #[derive(Debug)]
 pub struct Egress {
     /// `[webhooks]`
     pub settings: Settings,
+    /// Where events may go.
+    pub destinations: Destinations,
     webhooks: Vec<Arc<Webhook>>,
     registry: Registry,
     tokens: Vec<Token>,
@@ -74,6 +77,7 @@ impl Egress {
         Some(Self {
             registry: Registry::compile(&list),
             leaks: leaks(&webhooks.settings),
+            destinations: Destinations::new(&webhooks.settings.destinations),
             settings: webhooks.settings.clone(),
             tokens: config.egress.as_ref().map_or_else(Vec::new, |egress| egress.tokens.clone()),
             webhooks: list,

@@ -124,7 +124,7 @@ impl Refusal {
             Self::WebhookUnknown => "There is no such webhook.",
             Self::DestinationUnregistered => "No webhook is registered for this URL.",
             Self::DestinationAmbiguous => "Several webhooks have this URL: send the event to /webhooks/ID.",
-            Self::DestinationInvalid(reason) => return format!("The target cannot be matched: {reason}."),
+            Self::DestinationInvalid(reason) => return format!("The target {reason}."),
             Self::DestinationForbidden(forbidden) => return forbidden.to_string(),
             Self::WebhookInactive => "The webhook is not active.",
             Self::WebhookPaused => "The webhook is paused: `keygate webhooks resume ID`.",

@@ -60,7 +60,7 @@ impl Attempt<'_> {
             let mut lease = self
                 .office
                 .receivers
-                .lease(&self.office.resolvers, &self.egress.settings, webhook, is_fresh)
+                .lease(&self.office.resolvers, self.egress, webhook, is_fresh)
                 .await?;
             let body = match passing.take() {
                 Some(body) => body,

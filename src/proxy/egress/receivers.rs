@@ -20,10 +20,9 @@ use super::body::Outgoing;
 use super::connect;
 use super::resolve::Resolvers;
 use super::serve::Stop;
-use crate::config::webhooks::url::Target;
-use crate::config::webhooks::{Settings, Webhook};
-use crate::policy::egress::Failure;
-use crate::policy::egress::CONNECT;
+use crate::config::webhooks::url::{Scheme, Target};
+use crate::config::webhooks::Webhook;
+use crate::policy::egress::{CONNECT, Egress, Failure};
 
 /// How many are kept for each.
 const IDLE: usize = 8;
@@ -70,15 +69,15 @@ impl Receivers {
     pub(super) async fn lease(
         &self,
         resolvers: &Resolvers,
-        settings: &Settings,
+        egress: &Egress,
         webhook: &Webhook,
         fresh: bool,
     ) -> Result<Lease, Stop> {
         let end = Instant::now() + webhook.timeouts.connect;
-        let receiver = self.receiver(Door::of(webhook), settings.connections_per_receiver);
+        let receiver = self.receiver(Door::of(webhook), egress.settings.connections_per_receiver);
         let waiting = tokio::time::timeout_at(end, Arc::clone(&receiver.places).acquire_owned()).await;
         let place = waiting.ok().and_then(Result::ok).ok_or(Failure::Busy)?;
-        if !fresh && let Some(idle) = receiver.kept(settings, &webhook.url) {
+        if !fresh && let Some(idle) = receiver.kept(egress, &webhook.url) {
             return Ok(Lease {
                 sender: idle.sender,
                 is_fresh: false,
@@ -88,7 +87,7 @@ impl Receivers {
             });
         }
         let left = end.saturating_duration_since(Instant::now());
-        let opened = timeout(left, connect::open(resolvers, settings, webhook, left)).await;
+        let opened = timeout(left, connect::open(resolvers, egress, webhook, left)).await;
         let (stream, address) = opened.map_err(|_| Failure::Timeout(CONNECT))??;
         let (sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
@@ -124,11 +123,13 @@ impl Receivers {
 
 impl Receiver {
     /// One that is open, and whose address events may still go to. What is not is closed.
-    fn kept(&self, settings: &Settings, target: &Target) -> Option<Idle> {
+    fn kept(&self, egress: &Egress, target: &Target) -> Option<Idle> {
         let mut idle = self.idle.borrow_mut();
         while let Some(kept) = idle.pop() {
             let is_young = kept.since.elapsed() < IDLE_TIME;
-            let checked = settings.destinations.address(&target.host, target.port, kept.address.ip());
+            let checked = egress
+                .destinations
+                .address(&target.host.to_string(), target.port, kept.address.ip());
             if is_young && checked.is_ok() && kept.sender.is_ready() {
                 return Some(kept);
             }
@@ -160,7 +161,7 @@ impl Lease {
 
 impl Door {
     fn of(webhook: &Webhook) -> Self {
-        let is_https = webhook.url.is_https();
+        let is_https = webhook.url.scheme == Scheme::Https;
         Self {
             host: webhook.url.host.to_string(),
             port: webhook.url.port,
