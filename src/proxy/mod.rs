@@ -14,6 +14,7 @@
 mod acceptor;
 mod access;
 mod connection;
+mod egress;
 mod executor;
 mod ids;
 mod ingress;

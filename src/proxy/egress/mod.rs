@@ -1,0 +1,8 @@
+//! The return path: connections to receivers.
+
+#[allow(dead_code)]
+mod connect;
+#[allow(dead_code)]
+mod resolve;
+#[cfg(test)]
+mod tests;
