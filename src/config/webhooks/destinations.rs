@@ -1,6 +1,9 @@
 //! `allow_networks`, `allow_hosts`, `allow_ports` and `resolvers` of `[webhooks]`: where events may go besides the Internet, and who says
 //! where that is.
 
+#[cfg(test)]
+mod tests;
+
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
@@ -68,6 +71,14 @@ pub(super) fn read(table: &Table<'_>) -> Destinations {
     }
 }
 
+/// What [`read`] makes of a text that it has nothing to say about.
+#[cfg(test)]
+pub(crate) fn of_text(text: &str) -> Destinations {
+    let (destinations, _, problems) = tests::read_text(text);
+    assert_eq!(problems, "", "{text}");
+    destinations
+}
+
 /// Reads `resolvers`; empty where the system's are to be asked.
 pub(super) fn read_resolvers(table: &Table<'_>) -> Vec<SocketAddr> {
     let items = table.get("resolvers").and_then(|item| item.list_or_one());
@@ -84,7 +95,10 @@ fn read_network(item: &Item<'_>) -> Option<IpNet> {
         return None;
     };
     if is_nowhere(network) {
-        item.error("is where no server can be", "remove it; this machine is \"127.0.0.1\" or \"::1\"");
+        item.error(
+            "is where no server can be",
+            "remove it; this machine is \"127.0.0.1\" or \"::1\"",
+        );
         return None;
     }
     if network.prefix_len() == 0 {
@@ -126,7 +140,10 @@ fn read_host(item: &Item<'_>) -> Option<HostPattern> {
             None
         }
         Err(_) if name.contains([':', '/']) => {
-            item.error("is more than a host's name", format!("{HELP}; ports go to `allow_ports`"));
+            item.error(
+                "is more than a host's name",
+                format!("{HELP}; ports go to `allow_ports`"),
+            );
             None
         }
         Err(_) => {

@@ -104,7 +104,9 @@ impl Unusable {
             Self::Zone => "has an IPv6 address with a zone, which is a place on one machine only",
             Self::Port => "has a port that is not 1 to 65535",
             Self::Fragment => "has a fragment",
-            Self::Escape => "holds a percent sign without two hexadecimal digits, or a character that a request cannot have",
+            Self::Escape => {
+                "holds a percent sign without two hexadecimal digits, or a character that a request cannot have"
+            }
             Self::DotSegment => "has a `.` or `..` segment in its path, which servers read in different ways",
             Self::EncodedSlash => "has an encoded slash in its path, which servers read in different ways",
         }

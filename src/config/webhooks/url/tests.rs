@@ -31,7 +31,13 @@ fn equivalent_spellings_are_one_target() {
         &["http://a.example/%c3%bc", "http://a.example/%C3%BC"],
         &["http://a.example/?a=%7eb", "http://a.example?a=~b"],
         &["http://[2606:4700::1111]/", "http://[2606:4700:0:0:0::1111]/"],
-        &["http://1.1.1.1/", "http://16843009/", "http://0x1.0x1.0x101/", "http://1.1.257/", "http://1.1.1.1./"],
+        &[
+            "http://1.1.1.1/",
+            "http://16843009/",
+            "http://0x1.0x1.0x101/",
+            "http://1.1.257/",
+            "http://1.1.1.1./",
+        ],
     ];
     for spellings in same {
         let first = registered(spellings[0]);
@@ -165,7 +171,11 @@ fn an_ambiguous_target_of_a_forward_proxy_is_refused() {
         assert_eq!(proxied(text), Err(unusable), "{text}");
     }
     // Dots that are not all of a segment mean nothing, and a query is nobody's path.
-    for text in ["http://a.example/...", "http://a.example/a..b/.well-known", "http://a.example/in?x=../%2F"] {
+    for text in [
+        "http://a.example/...",
+        "http://a.example/a..b/.well-known",
+        "http://a.example/in?x=../%2F",
+    ] {
         assert!(proxied(text).is_ok(), "{text}");
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
+use ipnet::IpNet;
+
 use super::ranges::{Guard, Range};
 
 /// A destination that events may not go to.
@@ -59,7 +61,7 @@ impl fmt::Display for Forbidden {
                     Guard::Exact => write!(
                         f,
                         "Only `allow_networks` of [webhooks] could allow it, with exactly \"{}\".",
-                        range.network
+                        IpNet::from(embedded.map_or(*address, IpAddr::from))
                     ),
                     Guard::Never => f.write_str("No server can be there, and no option allows it."),
                 }

@@ -118,7 +118,11 @@ impl Destinations {
             for inner in embedded(outer, range) {
                 if let Some(range) = ranges::find(inner.into()).filter(|range| !self.opens(range, host, inner.into())) {
                     let embedded = Some(inner);
-                    return Err(Forbidden::Address { address, range, embedded });
+                    return Err(Forbidden::Address {
+                        address,
+                        range,
+                        embedded,
+                    });
                 }
             }
         }

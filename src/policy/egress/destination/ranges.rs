@@ -142,6 +142,7 @@ static IPV4: &[Range] = &[
     metadata4([169, 254, 170, 2], "the credentials of an AWS ECS task"),
     metadata4([169, 254, 170, 23], "the credentials of an AWS EKS pod"),
     metadata4([169, 254, 0, 23], "the instance metadata of Tencent Cloud"),
+    metadata4([169, 254, 10, 10], "the instance metadata of Tencent Cloud"),
     metadata4([169, 254, 42, 42], "the instance metadata of Scaleway"),
     metadata4([168, 63, 129, 16], "the host service (WireServer) of Azure"),
     metadata4([100, 100, 100, 200], "the instance metadata of Alibaba Cloud"),
@@ -185,6 +186,7 @@ static IPV6: &[Range] = &[
     v6([0xfec0, 0, 0, 0, 0, 0, 0, 0], 10, "site-local", "a site-local address, which private ones were once", "RFC 3879"),
     v6([0xff00, 0, 0, 0, 0, 0, 0, 0], 8, "multicast", "a multicast address", "RFC 4291 §2.7").guard(Guard::Never),
 
+    v6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0], 32, "metadata", "a service of an AWS network", "the cloud's documentation").guard(Guard::Exact),
     metadata6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254], "the instance metadata of AWS"),
     metadata6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x253], "the DNS server of an AWS network"),
     metadata6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x123], "the time service of AWS"),
@@ -192,6 +194,7 @@ static IPV6: &[Range] = &[
     metadata6([0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254], "the instance metadata of Google Cloud"),
     metadata6([0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe], "the instance metadata of Oracle Cloud"),
     metadata6([0xfd00, 0xa9fe, 0xa9fe, 0, 0, 0, 0, 1], "the instance metadata of Akamai (Linode)"),
+    metadata6([0xfd00, 0x100, 0, 0, 0, 0, 0x100, 0x200], "the instance metadata of Alibaba Cloud"),
     metadata6([0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42], "the instance metadata of Scaleway"),
-    metadata6([0xfe80, 0, 0, 0, 0, 0, 0xa9fe, 0xa9fe], "the instance metadata of OpenStack"),
+    metadata6([0xfe80, 0, 0, 0, 0, 0, 0xa9fe, 0xa9fe], "the instance metadata of OpenStack and Akamai (Linode)"),
 ];
