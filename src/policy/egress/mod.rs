@@ -1,0 +1,3 @@
+//! What leaves: webhooks, and how they are sent.
+
+pub mod schedule;
