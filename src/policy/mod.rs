@@ -229,6 +229,7 @@ impl Policy {
             relied_on: relied_on(&config).cloned().collect(),
             users: Users::compile(&config, &places, &keyring),
             keyring,
+            egress: egress::Egress::compile(&config, |_| egress::leak::Leaks),
             places,
             sets,
             plans: Plans::compile(&config.plans),

@@ -9,7 +9,6 @@
 pub mod destinations;
 mod locator;
 mod record;
-pub mod secret;
 pub mod settings;
 pub mod sign;
 pub mod url;

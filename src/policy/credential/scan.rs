@@ -105,14 +105,14 @@ fn has_scheme(sources: &[Source], name: &HeaderName, value: &[u8]) -> bool {
 }
 
 /// The token in the value of an `Authorization` or `Proxy-Authorization`: after `Bearer`, or the password after `Basic`.
-pub(super) fn token(value: &[u8]) -> Option<Presented<'_>> {
+pub(in crate::policy) fn token(value: &[u8]) -> Option<Presented<'_>> {
     let value = fields::trim(value);
     if let Some(token) = after_scheme(value, "Bearer") {
         return Some(Presented::borrowed(token));
     }
     match password(after_scheme(value, "Basic")?) {
         Reading::Key(password) => Some(password),
-        Reading::Broken(_) => None,
+        Reading::Foreign | Reading::Broken(_) => None,
     }
 }
 

@@ -17,8 +17,6 @@ mod refusal;
 mod registry;
 pub mod schedule;
 pub mod sign;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 

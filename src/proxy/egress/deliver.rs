@@ -4,15 +4,16 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::RETRY_AFTER;
 use http::{HeaderMap, Method, StatusCode};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::attempt::{self, Attempt};
 use super::body::Outgoing;
 use super::office::Office;
 use super::serve::Stop;
 use crate::clock;
-use crate::policy::egress::schedule;
+use crate::policy::egress::schedule::{self, Outcome};
 use crate::policy::egress::{Dispatch, Egress, Failure};
 
 /// The receiver took it.
@@ -71,12 +72,17 @@ pub(super) async fn deliver(
         let told = timeout_at(end, attempt.run(passing.take())).await;
         let told = told.unwrap_or_else(|_| Err(Failure::Timeout("total").into()));
         attempt::tell(office, dispatch, attempts, &told, clock::monotonic().saturating_sub(began));
-        let pause = again(&told).map(|asked| asked.max(retry.delay(attempts + 1)));
-        let next = pause.filter(|_| attempts < most).map(|pause| Instant::now() + pause);
-        match next {
-            // Not where the service would not be there any more to hear of it.
-            Some(next) if next < end => sleep_until(next).await,
-            Some(_) | None => {
+        let pause = schedule::again_in_request(
+            &retry.delays,
+            (attempts, most),
+            outcome(&told),
+            asked(&told),
+            end.saturating_duration_since(Instant::now()),
+            office.ids.share(),
+        );
+        match pause {
+            Some(pause) => sleep(pause).await,
+            None => {
                 return Delivered {
                     told: told.map_err(Box::new),
                     attempts,
@@ -86,14 +92,20 @@ pub(super) async fn deliver(
     }
 }
 
-/// Whether another try may go better, and how long the receiver wants to be left alone before it.
-fn again(told: &Result<Told, Stop>) -> Option<Duration> {
+/// What it means for whether there is another.
+pub(super) fn outcome(told: &Result<Told, Stop>) -> Outcome {
     match told {
-        Ok(told) => schedule::is_retried_in_request(told.status)
-            .then(|| schedule::retry_after(&told.headers, clock::unix()).unwrap_or_default()),
-        Err(Stop::Failed(failure)) => failure.is_before_connection().then_some(Duration::ZERO),
-        Err(Stop::Refused(_)) => None,
+        Ok(told) => Outcome::Status(told.status.as_u16()),
+        Err(Stop::Refused(_)) => Outcome::Refused,
+        Err(Stop::Failed(failure)) if failure.is_before_connection() => Outcome::Unreached,
+        Err(Stop::Failed(_)) => Outcome::Broken,
     }
+}
+
+/// How long the receiver wants to be left alone.
+pub(super) fn asked(told: &Result<Told, Stop>) -> Option<Duration> {
+    let value = told.as_ref().ok()?.headers.get(RETRY_AFTER)?;
+    schedule::retry_after(value.as_bytes(), clock::unix())
 }
 
 /// In a word.

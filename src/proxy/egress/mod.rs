@@ -17,6 +17,8 @@ mod office;
 mod receivers;
 mod resolve;
 mod serve;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::rc::Rc;

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,12 +16,14 @@ use tokio::time::{Instant, timeout};
 use tracing::debug;
 
 use super::body::Outgoing;
-use super::connect;
-use super::resolve::Resolvers;
+use super::connect::{self, Connected, Unconnected};
+use super::resolve::{Resolvers, Unresolved};
 use super::serve::Stop;
 use crate::config::webhooks::url::{Scheme, Target};
 use crate::config::webhooks::Webhook;
-use crate::policy::egress::{CONNECT, Egress, Failure};
+use crate::config::upstreams::UpstreamTls;
+use crate::policy::egress::destination::Checked;
+use crate::policy::egress::{CONNECT, Egress, Failure, Refusal};
 
 /// How many are kept for each.
 const IDLE: usize = 8;
@@ -48,7 +49,7 @@ struct Receiver {
 
 struct Idle {
     sender: SendRequest<Outgoing>,
-    address: SocketAddr,
+    address: Checked,
     since: Instant,
 }
 
@@ -58,7 +59,7 @@ pub(super) struct Lease {
     pub(super) sender: SendRequest<Outgoing>,
     /// Whether nothing was sent over it before.
     pub(super) is_fresh: bool,
-    address: SocketAddr,
+    address: Checked,
     receiver: Rc<Receiver>,
     _place: OwnedSemaphorePermit,
 }
@@ -87,8 +88,8 @@ impl Receivers {
             });
         }
         let left = end.saturating_duration_since(Instant::now());
-        let opened = timeout(left, connect::open(resolvers, egress, webhook, left)).await;
-        let (stream, address) = opened.map_err(|_| Failure::Timeout(CONNECT))??;
+        let opened = timeout(left, open(resolvers, egress, webhook, left)).await;
+        let Connected { address, stream } = opened.map_err(|_| Failure::Timeout(CONNECT))??;
         let (sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| Failure::Unreachable(error.to_string()))?;
@@ -121,6 +122,45 @@ impl Receivers {
     }
 }
 
+/// Resolves, checks and connects.
+async fn open(resolvers: &Resolvers, egress: &Egress, webhook: &Webhook, patience: Duration) -> Result<Connected, Stop> {
+    let target = &webhook.url;
+    let tls = match target.scheme {
+        Scheme::Http => None,
+        Scheme::Https => Some(UpstreamTls {
+            client: Arc::clone(&webhook.tls.client),
+            server_name: match &webhook.tls.server_name {
+                Some(name) => name.clone(),
+                None => connect::server_name(&target.host).map_err(|why| Failure::Untrusted(why.to_string()))?,
+            },
+        }),
+    };
+    let resolver = resolvers.of(&egress.settings.resolvers);
+    let addresses = resolver
+        .resolve(&egress.destinations, &target.host, target.port, patience)
+        .await
+        .map_err(unresolved)?;
+    let connected = connect::connect(&addresses, tls.as_ref(), patience).await;
+    connected.map_err(|why| unconnected(&why).into())
+}
+
+fn unresolved(why: Unresolved) -> Stop {
+    match why {
+        Unresolved::Forbidden(forbidden) => Refusal::DestinationForbidden(forbidden).into(),
+        Unresolved::NoSuchName | Unresolved::NoAddress | Unresolved::Timeout | Unresolved::Failed(_) => {
+            Failure::Unresolved(why.to_string()).into()
+        }
+    }
+}
+
+fn unconnected(why: &Unconnected) -> Failure {
+    match why {
+        Unconnected::Refused | Unconnected::Unreachable(_) => Failure::Unreachable(why.to_string()),
+        Unconnected::Timeout => Failure::Timeout(CONNECT),
+        Unconnected::Untrusted(_) => Failure::Untrusted(why.to_string()),
+    }
+}
+
 impl Receiver {
     /// One that is open, and whose address events may still go to. What is not is closed.
     fn kept(&self, egress: &Egress, target: &Target) -> Option<Idle> {
@@ -129,7 +169,7 @@ impl Receiver {
             let is_young = kept.since.elapsed() < IDLE_TIME;
             let checked = egress
                 .destinations
-                .address(&target.host.to_string(), target.port, kept.address.ip());
+                .address(&target.host.to_string(), target.port, kept.address.socket().ip());
             if is_young && checked.is_ok() && kept.sender.is_ready() {
                 return Some(kept);
             }

@@ -64,7 +64,6 @@ async fn carry(
     let body = body::read(body, egress.settings.body_bytes, patience).await?;
     let sent = Sent {
         office,
-        policy,
         egress,
         method: parts.method,
         headers: parts.headers,
@@ -81,7 +80,6 @@ async fn carry(
 /// What the service has sent.
 struct Sent<'s> {
     office: &'s Rc<Office>,
-    policy: &'s Arc<Policy>,
     egress: &'s Egress,
     method: Method,
     headers: HeaderMap,
