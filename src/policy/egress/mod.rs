@@ -1,0 +1,3 @@
+//! What leaves through the return path, decided.
+
+pub mod leak;
