@@ -1,8 +1,8 @@
 //! Which parts of a span could be a key.
 //!
 //! Runs of one kind do not overlap, so that each kind costs each byte once. Everything that may overlap is counted: from
-//! [`SEPARATORS_MAX`] separators and [`PREFIXES_MAX`] prefixes of a span at most, however long it is. A span is at most two keys
-//! long ([`super::scanner`]), so that a byte is hashed at most [`HASHED_PER_BYTE_MAX`] times, and mostly less than three
+//! eight separators and sixteen prefixes of a span at most, however long it is. A span is at most two keys
+//! long (`scanner`), so that a byte is hashed at most 86 times, and mostly less than three
 //! times.
 
 use std::ops::{ControlFlow, RangeInclusive};

@@ -59,15 +59,13 @@ impl Leaks {
     /// - the sources of credentials (of keys, and of users): a header that is one, whole; a header that is one with a scheme
     ///   word, where the value has that word (`Basic` for passwords); a cookie and a WebSocket protocol entry alone;
     /// - identity headers, `X-Admin-Key`, `X-Egress-Token`, `Forwarded`, `X-Forwarded-*`, `X-Real-IP`, and the names that
-    ///   are to be stripped besides, all of them in any spelling that folds to one ([`Names`]);
-    /// - every value that holds a key, dead or alive, or what may be one with a slow hash ([`Leaks::holds_key`]); of cookies,
+    ///   are to be stripped besides, all of them in any spelling that folds to one (as the law of requests has it);
+    /// - every value that holds a key, dead or alive, or what may be one with a slow hash ([`Search::holds_key`]); of cookies,
     ///   the pair alone.
     ///
     /// Everything else stays: `X-Request-Id`, `traceparent` and `tracestate`, and an `Authorization` that is in no source's form and
     /// holds no key, since a service may have a token of its customer's. `Host`, `Content-Length` and `Trailer` are left to whoever
     /// writes the message.
-    ///
-    /// [`Names`]: crate::policy::header_law
     #[must_use]
     pub fn scrub(&self, headers: &mut HeaderMap, search: &Search<'_>) -> Removed {
         let options = connection::options(headers);

@@ -136,11 +136,14 @@ impl Scanner {
     }
 
     fn separate(&mut self, search: &Search<'_>) {
+        self.held = 0;
+        if self.span.is_empty() {
+            return;
+        }
         self.judge(search);
         // Only what was written: all of the capacity would be wiped for every word.
         self.span.as_mut_slice().zeroize();
         self.span.clear();
-        self.held = 0;
     }
 
     fn judge(&mut self, search: &Search<'_>) {
