@@ -213,6 +213,7 @@ impl Policy {
         let places = user::places(&config);
         let whoami = config.whoami.as_ref();
         let whoami = whoami.map(|form| whoami::Whoami::compile(form, &config.records));
+        let egress = egress::Egress::compile(&config);
         // There may be a million, and they say nothing that has not been compiled.
         config.records = Arc::new(config.records.only_files());
         let parts = Parts {
@@ -229,7 +230,7 @@ impl Policy {
             relied_on: relied_on(&config).cloned().collect(),
             users: Users::compile(&config, &places, &keyring),
             keyring,
-            egress: egress::Egress::compile(&config, |_| egress::leak::Leaks),
+            egress,
             places,
             sets,
             plans: Plans::compile(&config.plans),

@@ -83,7 +83,7 @@ fn lines<'a>(head: &ClientHead<'a>, name: &HeaderName) -> impl Iterator<Item = &
 }
 
 /// What follows the scheme word and its spaces; empty where nothing follows. `None`: another word.
-fn after_scheme<'a>(value: &'a [u8], scheme: &str) -> Option<&'a [u8]> {
+pub(crate) fn after_scheme<'a>(value: &'a [u8], scheme: &str) -> Option<&'a [u8]> {
     let end = memchr::memchr(b' ', value).unwrap_or(value.len());
     let (word, mut rest) = value.split_at(end);
     if !word.eq_ignore_ascii_case(scheme.as_bytes()) {

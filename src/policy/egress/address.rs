@@ -1,15 +1,13 @@
 //! Who asks, and which webhooks a request is for.
 
 use http::header::{AUTHORIZATION, PROXY_AUTHORIZATION};
-use http::{HeaderMap, HeaderName, Method, Uri, Version};
+use http::{HeaderMap, Method, Uri, Version};
 
+use super::leak::X_EGRESS_TOKEN;
 use super::{Egress, Head, Refusal, WebhookIndex};
 use crate::config::webhooks::url::Target;
 use crate::policy::credential;
 use crate::secret::Presented;
-
-/// A header for the token where `Proxy-Authorization` cannot be set.
-pub(super) const EGRESS_TOKEN: HeaderName = HeaderName::from_static("x-egress-token");
 
 /// Before a webhook's id.
 const WEBHOOKS: &str = "/webhooks/";
@@ -131,9 +129,9 @@ fn is_own(path: &str) -> bool {
 
 /// The token, however it is sent. A forward proxy's user presents it as the password.
 fn presented(headers: &HeaderMap) -> Option<Presented<'_>> {
-    if let Some(value) = headers.get(EGRESS_TOKEN) {
+    if let Some(value) = headers.get(X_EGRESS_TOKEN) {
         return Some(Presented::borrowed(value.as_bytes()));
     }
     let value = headers.get(PROXY_AUTHORIZATION).or_else(|| headers.get(AUTHORIZATION))?;
-    credential::token(value.as_bytes())
+    credential::scan::token(value.as_bytes())
 }

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, USER_AGENT};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 
 use super::address::Path;
+use super::content::Cleared;
 use super::event::{self, Event};
+use super::leak::Removed;
 use super::sign::{Message, Turn};
 use super::{Egress, Refusal, WebhookIndex};
 use crate::config::template::Value;
 use crate::config::webhooks::{Delivery, Field, Webhook};
+use crate::policy::Policy;
 
 const OUR_NAME: HeaderValue = HeaderValue::from_static("keygate");
 
@@ -26,7 +29,7 @@ pub struct Dispatch {
     headers: HeaderMap,
     /// `None` where it passes by without being held.
     body: Option<Bytes>,
-    removed: Vec<HeaderName>,
+    removed: Removed,
 }
 
 /// What becomes of an event at one webhook.
@@ -53,36 +56,37 @@ impl Egress {
             || event::is_in_body(&self.settings, !webhook.events.take_all())
     }
 
-    /// What becomes of an event at this webhook. `body` is `None` where it is not held, which is for those webhooks only that
-    /// [need none](Self::needs_body).
+    /// The type and the id of an event. `make_id` is asked where it says none.
+    ///
+    /// # Errors
+    /// [`Refusal::EventInvalid`]
+    pub fn event(
+        &self,
+        headers: &HeaderMap,
+        body: Option<&Cleared>,
+        make_id: impl FnOnce() -> String,
+    ) -> Result<Event, Refusal> {
+        let body = body.map(|body| &body.bytes()[..]);
+        event::read(&self.settings, headers, body, make_id)
+    }
+}
+
+impl Policy {
+    /// What becomes of an event at this webhook, at this time (Unix seconds). `body` is `None` where it is not held, which is for
+    /// those webhooks only that [need none](Egress::needs_body).
     ///
     /// # Errors
     /// Why it may not leave.
     pub fn dispatch(
         &self,
-        index: WebhookIndex,
-        path: &Path,
-        headers: &HeaderMap,
-        body: Option<&Bytes>,
-        make_id: impl FnOnce() -> String,
-    ) -> Result<Judged, Refusal> {
-        let event = event::read(&self.settings, headers, body.map(|body| &body[..]), make_id)?;
-        self.dispatch_event(index, path, event, headers, body)
-    }
-
-    /// As [`dispatch`](Self::dispatch), for an event that is known: one of several webhooks', or one that was queued.
-    ///
-    /// # Errors
-    /// Why it may not leave.
-    pub fn dispatch_event(
-        &self,
-        index: WebhookIndex,
-        path: &Path,
+        (index, path): (WebhookIndex, &Path),
         event: Event,
         headers: &HeaderMap,
-        body: Option<&Bytes>,
+        body: Option<&Cleared>,
+        now: i64,
     ) -> Result<Judged, Refusal> {
-        let webhook = self.webhook(index);
+        let egress = self.egress.as_ref().ok_or(Refusal::WebhookUnknown)?;
+        let webhook = egress.webhook(index);
         if !webhook.active {
             return Err(Refusal::WebhookInactive);
         }
@@ -92,42 +96,25 @@ impl Egress {
                 None => Err(Refusal::EventMissing),
             };
         }
-        if body.is_none() && self.needs_body(index) {
+        if body.is_none() && egress.needs_body(index) {
             return Err(Refusal::BodyTooLarge);
         }
-        if let (true, Some(body)) = (self.settings.scan_bodies, body)
-            && let Some(key) = self.leaks.find(body)
-        {
-            return Err(Refusal::KeyInBody(key.to_string()));
-        }
         let mut headers = headers.clone();
-        let removed = self.leaks.scrub(&mut headers);
+        let removed = egress.leaks.scrub(&mut headers, &self.leaks_at(&egress.leaks, now));
         clean(&mut headers, webhook);
         let target = match path {
             Path::Registered => webhook.url.path_and_query(),
             Path::Given(target) => target.clone(),
         };
+        let target = target.parse();
         Ok(Judged::Deliver(Box::new(Dispatch {
             webhook: Arc::clone(webhook),
             event,
-            target: target.parse().map_err(|_| Refusal::DestinationInvalid("has no path that a request can have"))?,
+            target: target.map_err(|_| Refusal::DestinationInvalid("has a path that no request can have"))?,
             headers,
-            body: body.cloned(),
+            body: body.map(|body| body.bytes().clone()),
             removed,
         })))
-    }
-
-    /// The type and the id of an event that is for several webhooks.
-    ///
-    /// # Errors
-    /// [`Refusal::EventInvalid`]
-    pub fn event(
-        &self,
-        headers: &HeaderMap,
-        body: Option<&Bytes>,
-        make_id: impl FnOnce() -> String,
-    ) -> Result<Event, Refusal> {
-        event::read(&self.settings, headers, body.map(|body| &body[..]), make_id)
     }
 }
 
@@ -177,7 +164,7 @@ impl Dispatch {
 
     /// Which of the service's headers must not leave, by name.
     #[must_use]
-    pub fn removed(&self) -> &[HeaderName] {
+    pub fn removed(&self) -> &Removed {
         &self.removed
     }
 

@@ -1,14 +1,16 @@
 //! The return path: where an event may go, what it is, and what its receiver gets.
 //!
 //! A room of its own because it decides about the other direction: the caller is the service, the other end a stranger's server.
-//! The way of an event: [`Egress::admit`] (who asks) ▸ [`Egress::address`] (which webhooks) ▸ [`Egress::dispatch`] (which event; is it
-//! subscribed to; what must not leave) ▸ [`Dispatch::headers`] (signed, for each try anew).
+//! The way of an event: [`Egress::admit`] (who asks) ▸ [`Egress::address`] (which webhooks) ▸ [`Policy::search`] (no key of
+//! Keygate's may leave) ▸ [`Policy::dispatch`] (which event; is it subscribed to; which headers may leave) ▸ [`Dispatch::headers`] (signed, for each try anew).
 //!
 //! # Security
-//! Closed: an unknown destination, an inactive webhook and a body that cannot be signed are refused. Only [`Egress::dispatch`] builds a
-//! [`Dispatch`], and what delivers takes one: nothing leaves unsigned, unscanned or with a credential of Keygate's.
+//! Closed: an unknown destination, an inactive webhook and a body that cannot be signed are refused. Only [`Policy::dispatch`] builds
+//! a [`Dispatch`], of a [`Cleared`] body, and what delivers takes one: nothing leaves unsigned, unsearched or with a credential of
+//! Keygate's.
 
 mod address;
+mod content;
 pub mod destination;
 mod dispatch;
 mod event;
@@ -25,11 +27,14 @@ use http::{HeaderMap, Method, Uri, Version};
 use crate::config::Config;
 use crate::config::egress::Token;
 use crate::config::webhooks::{Settings, Webhook};
+#[cfg(doc)]
+use crate::policy::Policy;
 use destination::Destinations;
 use leak::Leaks;
 use registry::Registry;
 
 pub use address::{Addressed, Path};
+pub use content::{Cleared, Searched};
 pub use dispatch::{Dispatch, Judged};
 pub use event::Event;
 pub use refusal::{CONNECT, Failure, Refusal};
@@ -69,12 +74,12 @@ pub struct Head<'a> {
 impl Egress {
     /// `None` where there are no webhooks.
     #[must_use]
-    pub fn compile(config: &Config, leaks: impl FnOnce(&Settings) -> Leaks) -> Option<Self> {
+    pub fn compile(config: &Config) -> Option<Self> {
         let webhooks = config.webhooks.as_ref()?;
         let list: Vec<Arc<Webhook>> = webhooks.list.iter().cloned().map(Arc::new).collect();
         Some(Self {
             registry: Registry::compile(&list),
-            leaks: leaks(&webhooks.settings),
+            leaks: Leaks::compile(config, &webhooks.settings.strip_headers),
             destinations: Destinations::new(&webhooks.settings.destinations),
             settings: webhooks.settings.clone(),
             tokens: config.egress.as_ref().map_or_else(Vec::new, |egress| egress.tokens.clone()),

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, Request, StatusCode};
 use hyper::body::Incoming;
 use serde::Serialize;
+use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use super::answer::{self, Answer};
@@ -14,8 +15,12 @@ use super::body::{self, Arrived, Outgoing};
 use super::deliver::{self, Delivered, Told};
 use super::line::Line;
 use super::office::Office;
+use crate::clock;
 use crate::policy::Policy;
-use crate::policy::egress::{Addressed, Dispatch, Egress, Event, Failure, Head, Judged, Path, Refusal, WebhookIndex};
+use crate::policy::egress::{
+    Addressed, Cleared, Dispatch, Egress, Event, Failure, Head, Judged, Path, Refusal, Searched, WebhookIndex,
+};
+use crate::secret::slow;
 
 /// The caller's own deadline (RFC 7240 §4.3): `Prefer: wait=10`.
 const PREFER: HeaderName = HeaderName::from_static("prefer");
@@ -64,6 +69,7 @@ async fn carry(
     let body = body::read(body, egress.settings.body_bytes, patience).await?;
     let sent = Sent {
         office,
+        policy,
         egress,
         method: parts.method,
         headers: parts.headers,
@@ -80,6 +86,7 @@ async fn carry(
 /// What the service has sent.
 struct Sent<'s> {
     office: &'s Rc<Office>,
+    policy: &'s Policy,
     egress: &'s Egress,
     method: Method,
     headers: HeaderMap,
@@ -109,9 +116,14 @@ struct Outcomes {
 impl Sent<'_> {
     async fn to_one(&self, index: WebhookIndex, path: &Path, body: Arrived, line: &mut Line) -> Result<Answer, Stop> {
         line.at(self.egress.webhook(index));
+        let (held, passing) = match body {
+            Arrived::Held(bytes) => (Some(self.cleared(bytes).await?), None),
+            Arrived::Longer(first, rest) => (None, Some(Outgoing::passing(first, rest))),
+        };
+        let event = self.egress.event(&self.headers, held.as_ref(), || self.office.make_id())?;
         let judged = self
-            .egress
-            .dispatch(index, path, &self.headers, body.held(), || self.office.make_id())?;
+            .policy
+            .dispatch((index, path), event, &self.headers, held.as_ref(), clock::unix())?;
         let dispatch = match judged {
             Judged::Deliver(dispatch) => dispatch,
             Judged::NotSubscribed(event) => {
@@ -122,11 +134,7 @@ impl Sent<'_> {
         };
         line.tells(dispatch.event());
         line.removed = dispatch.removed().len();
-        let body = match body {
-            Arrived::Held(_) => None,
-            Arrived::Longer(first, rest) => Some(Outgoing::passing(first, rest)),
-        };
-        let delivered = self.deliver(&dispatch, body).await;
+        let delivered = self.deliver(&dispatch, passing).await;
         line.delivered(&delivered);
         let Delivered { told, attempts } = delivered;
         let told = told.map_err(|stop| *stop)?;
@@ -137,6 +145,18 @@ impl Sent<'_> {
             told.is_cut,
             attempts,
         ))
+    }
+
+    /// The body, once it is known to hold no key that is in force.
+    async fn cleared(&self, body: Bytes) -> Result<Cleared, Stop> {
+        match self.policy.search(body, clock::unix())? {
+            Searched::Cleared(cleared) => Ok(cleared),
+            Searched::Suspected(suspected) => {
+                let confirmed = spawn_blocking(|| suspected.confirm(slow::matches)).await;
+                // It ends by a bug only, which says nothing about the body.
+                Ok(confirmed.map_err(|_| Failure::BodyBroken)??)
+            }
+        }
     }
 
     async fn deliver(&self, dispatch: &Dispatch, passing: Option<Outgoing>) -> Delivered {
@@ -154,6 +174,7 @@ impl Sent<'_> {
         body: Bytes,
         line: &mut Line,
     ) -> Result<Answer, Stop> {
+        let body = self.cleared(body).await?;
         let event = self.egress.event(&self.headers, Some(&body), || self.office.make_id())?;
         line.tells(&event);
         let results = webhooks.iter().map(|index| self.to_each(*index, &event, &body));
@@ -180,11 +201,15 @@ impl Sent<'_> {
         Ok(answer::json(status, &outcomes))
     }
 
-    async fn to_each(&self, index: WebhookIndex, event: &Event, body: &Bytes) -> Outcome {
+    async fn to_each(&self, index: WebhookIndex, event: &Event, body: &Cleared) -> Outcome {
         let webhook = self.egress.webhook(index).id.clone();
-        let judged = self
-            .egress
-            .dispatch_event(index, &Path::Registered, event.clone(), &self.headers, Some(body));
+        let judged = self.policy.dispatch(
+            (index, &Path::Registered),
+            event.clone(),
+            &self.headers,
+            Some(body),
+            clock::unix(),
+        );
         let (told, attempts) = match judged {
             Err(refusal) => (Err(Box::new(Stop::Refused(refusal))), 0),
             Ok(Judged::NotSubscribed(_)) => {
