@@ -31,6 +31,8 @@ pub enum Refusal {
     WebhookPaused,
     /// The event's type is not where it is configured to be, and the webhook does not take all.
     EventMissing,
+    /// It was queued, and its webhook does not ask for it any more.
+    EventUnsubscribed,
     /// The event's id or type cannot stand in a header.
     EventInvalid,
     /// The body is longer than can be held to be signed, scanned or queued.
@@ -73,7 +75,9 @@ impl Refusal {
             Self::ConnectUnsupported | Self::MethodUnsupported => StatusCode::METHOD_NOT_ALLOWED,
             Self::PathUnknown | Self::WebhookUnknown => StatusCode::NOT_FOUND,
             Self::DestinationUnregistered | Self::DestinationForbidden(_) => StatusCode::FORBIDDEN,
-            Self::DestinationAmbiguous | Self::WebhookInactive | Self::WebhookPaused => StatusCode::CONFLICT,
+            Self::DestinationAmbiguous | Self::WebhookInactive | Self::WebhookPaused | Self::EventUnsubscribed => {
+                StatusCode::CONFLICT
+            }
             Self::DestinationInvalid(_) | Self::EventMissing | Self::EventInvalid => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::KeyInBody(_) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -97,6 +101,7 @@ impl Refusal {
             Self::WebhookInactive => "webhook_inactive",
             Self::WebhookPaused => "webhook_paused",
             Self::EventMissing => "event_missing",
+            Self::EventUnsubscribed => "event_unsubscribed",
             Self::EventInvalid => "event_invalid",
             Self::BodyTooLarge => "body_too_large",
             Self::KeyInBody(_) => "key_in_body",
@@ -129,6 +134,7 @@ impl Refusal {
             Self::WebhookInactive => "The webhook is not active.",
             Self::WebhookPaused => "The webhook is paused: `keygate webhooks resume ID`.",
             Self::EventMissing => "The event's type is not where [webhooks] `event` says, and the webhook is for some types only.",
+            Self::EventUnsubscribed => "The webhook does not ask for events of this type any more.",
             Self::EventInvalid => "The event's id or type is not 1 to 256 visible ASCII characters.",
             Self::BodyTooLarge => "The event is longer than [webhooks] `body_bytes`, and has to be held to be signed.",
             Self::KeyInBody(key) => return format!("The event holds a key that is in force, {key}: it is not sent."),
@@ -157,6 +163,7 @@ impl Refusal {
             | Self::WebhookInactive
             | Self::WebhookPaused
             | Self::EventMissing
+            | Self::EventUnsubscribed
             | Self::EventInvalid
             | Self::BodyTooLarge
             | Self::KeyInBody(_) => None,
