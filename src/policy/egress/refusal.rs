@@ -39,6 +39,10 @@ pub enum Refusal {
     BodyTooLarge,
     /// The body holds a live key; its public id.
     KeyInBody(String),
+    /// The target holds something that is, or may be, a key.
+    KeyInTarget,
+    /// The body is encoded, so that nobody can see whether it holds a key.
+    BodyEncoded,
     /// `delivery = "queued"` without a state to queue in.
     QueueUnavailable,
     /// As much is queued as may be.
@@ -80,7 +84,8 @@ impl Refusal {
             }
             Self::DestinationInvalid(_) | Self::EventMissing | Self::EventInvalid => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::KeyInBody(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::KeyInBody(_) | Self::KeyInTarget => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::BodyEncoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::QueueUnavailable | Self::QueueFull | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -105,6 +110,8 @@ impl Refusal {
             Self::EventInvalid => "event_invalid",
             Self::BodyTooLarge => "body_too_large",
             Self::KeyInBody(_) => "key_in_body",
+            Self::KeyInTarget => "key_in_target",
+            Self::BodyEncoded => "body_encoded",
             Self::QueueUnavailable => "queue_unavailable",
             Self::QueueFull => "queue_full",
             Self::Draining => "draining",
@@ -138,6 +145,10 @@ impl Refusal {
             Self::EventInvalid => "The event's id or type is not 1 to 256 visible ASCII characters.",
             Self::BodyTooLarge => "The event is longer than [webhooks] `body_bytes`, and has to be held to be signed.",
             Self::KeyInBody(key) => return format!("The event holds a key that is in force, {key}: it is not sent."),
+            Self::KeyInTarget => "The target holds a key: it is not sent.",
+            Self::BodyEncoded => {
+                "Events are searched for keys ([webhooks] `scan_bodies`), and this one has a Content-Encoding: send it without."
+            }
             Self::QueueUnavailable => "Events cannot be queued at the moment; try again.",
             Self::QueueFull => "As many events are queued as may be; try again later.",
             Self::Draining => "Keygate is shutting down; try again.",
@@ -166,7 +177,9 @@ impl Refusal {
             | Self::EventUnsubscribed
             | Self::EventInvalid
             | Self::BodyTooLarge
-            | Self::KeyInBody(_) => None,
+            | Self::KeyInBody(_)
+            | Self::KeyInTarget
+            | Self::BodyEncoded => None,
         }
     }
 }
