@@ -44,6 +44,7 @@ pub mod trust;
 pub mod units;
 pub mod upstreams;
 pub mod user_tokens;
+pub mod webhooks;
 pub mod whoami;
 mod withheld;
 

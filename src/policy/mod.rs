@@ -15,6 +15,7 @@ pub mod bond;
 pub mod caller;
 pub mod credential;
 mod decide;
+pub mod egress;
 mod expiry;
 pub mod forwarded;
 pub mod freshness;

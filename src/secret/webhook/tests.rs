@@ -70,8 +70,16 @@ fn what_is_garbled_or_of_the_wrong_length_is_no_key() {
         (of(23), Encoding::Whsec, Some(NoKey::Length)),
         (of(65), Encoding::Whsec, Some(NoKey::Length)),
         ("whsec_".to_owned(), Encoding::Whsec, Some(NoKey::Length)),
-        (format!("whsec_{}", "!".repeat(40)), Encoding::Whsec, Some(NoKey::Base64(WHSEC))),
-        (format!("whsec_{}", "-_".repeat(20)), Encoding::Whsec, Some(NoKey::Base64(WHSEC))),
+        (
+            format!("whsec_{}", "!".repeat(40)),
+            Encoding::Whsec,
+            Some(NoKey::Base64(WHSEC)),
+        ),
+        (
+            format!("whsec_{}", "-_".repeat(20)),
+            Encoding::Whsec,
+            Some(NoKey::Base64(WHSEC)),
+        ),
         ("x".repeat(40), Encoding::Whsec, Some(NoKey::Prefix(WHSEC))),
         ("x".repeat(32), Encoding::Text, None),
         ("é".repeat(32), Encoding::Text, None),
@@ -81,8 +89,16 @@ fn what_is_garbled_or_of_the_wrong_length_is_no_key() {
         // Nothing is guessed: under "text" it is the text.
         (of(24), Encoding::Text, None),
         (base64(WHSK, &seed), Encoding::Ed25519, None),
-        (base64(WHSK, &[&seed[..], &public_bytes].concat()), Encoding::Ed25519, None),
-        (base64(WHSK, &[&seed[..], &seed].concat()), Encoding::Ed25519, Some(NoKey::NoPair)),
+        (
+            base64(WHSK, &[&seed[..], &public_bytes].concat()),
+            Encoding::Ed25519,
+            None,
+        ),
+        (
+            base64(WHSK, &[&seed[..], &seed].concat()),
+            Encoding::Ed25519,
+            Some(NoKey::NoPair),
+        ),
         (base64(WHSK, &seed[..31]), Encoding::Ed25519, Some(NoKey::SeedLength)),
         (base64(WHSK, &[]), Encoding::Ed25519, Some(NoKey::SeedLength)),
         (base64(WHSEC, &seed), Encoding::Ed25519, Some(NoKey::Prefix(WHSK))),
@@ -134,7 +150,8 @@ proptest! {
         prop_assume!(text.len() > 12);
         for encoding in [Encoding::Text, Encoding::Whsec, Encoding::Ed25519] {
             if let Err(wrong) = parse(&text, encoding) {
-                prop_assert!(!format!("{wrong} {wrong:?}").contains(&text));
+                let told = format!("{wrong} {wrong:?}");
+                prop_assert!(!told.contains(&text));
             }
         }
     }

@@ -1,0 +1,3 @@
+//! The return path: what receivers get.
+
+pub mod sign;
