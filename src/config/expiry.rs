@@ -12,7 +12,7 @@ use super::names;
 use super::reader::{Item, Table};
 use super::units::{self, format_duration};
 use super::withheld::{self, Sought};
-use crate::secret::webhook::SigningKey;
+use crate::secret::webhook::Symmetric;
 
 /// How keys' ends are told.
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ pub struct Webhook {
     /// `url`, and what goes with it.
     pub endpoint: Endpoint,
     /// `secret`
-    pub key: SigningKey,
+    pub key: Symmetric,
 }
 
 /// How many alerts there may be: each is a series of a metric.
@@ -200,7 +200,7 @@ fn read_webhook(item: &Item<'_>, files: &Files) -> Option<Webhook> {
     })
 }
 
-fn read_key(item: &Item<'_>, files: &Files) -> Option<SigningKey> {
+fn read_key(item: &Item<'_>, files: &Files) -> Option<Symmetric> {
     if !item.is_table() {
         item.error(
             "must not stand in this file",
@@ -209,7 +209,7 @@ fn read_key(item: &Item<'_>, files: &Files) -> Option<SigningKey> {
         return None;
     }
     let (secret, item) = withheld::read(&item.table()?, files, &SECRET)?;
-    match SigningKey::parse(&secret) {
+    match Symmetric::by_prefix(&secret) {
         Ok(key) => Some(key),
         Err(wrong) => {
             item.error(format!("the secret {wrong}"), SECRET.example);

@@ -161,7 +161,9 @@ pub(super) fn client(
         Some((certificate, key)) => {
             let chain = read_chain(certificate, files, &mut paths);
             let own = read_key(key, files, &mut paths);
-            let client = builder.with_root_certificates(roots?).with_client_auth_cert(chain?, own?);
+            let client = builder
+                .with_root_certificates(roots?)
+                .with_client_auth_cert(chain?, own?);
             match client {
                 Ok(client) => client,
                 Err(error) => {

@@ -17,8 +17,8 @@ pub(super) struct Sought {
 /// Reads `file` or `env` of a table, without the end of a last line; gives the option that named it, too.
 pub(super) fn read<'d>(table: &Table<'d>, files: &Files, sought: &Sought) -> Option<(Secret, Item<'d>)> {
     match (table.get("file"), table.get("env")) {
-        (Some(file), None) => Some((whole_lines(in_file(&file, files, sought)?), file)),
-        (None, Some(variable)) => Some((whole_lines(in_environment(&variable)?), variable)),
+        (Some(file), None) => Some((at_file(&file, files, sought)?, file)),
+        (None, Some(variable)) => Some((at_variable(&variable)?, variable)),
         (Some(_), Some(variable)) => {
             variable
                 .key_place()
@@ -32,6 +32,16 @@ pub(super) fn read<'d>(table: &Table<'d>, files: &Files, sought: &Sought) -> Opt
             None
         }
     }
+}
+
+/// Reads the file that an option names, without the end of its last line.
+pub(super) fn at_file(item: &Item<'_>, files: &Files, sought: &Sought) -> Option<Secret> {
+    in_file(item, files, sought).map(whole_lines)
+}
+
+/// Reads the environment variable that an option names, without the end of its last line.
+pub(super) fn at_variable(item: &Item<'_>) -> Option<Secret> {
+    in_environment(item).map(whole_lines)
 }
 
 fn in_file(item: &Item<'_>, files: &Files, sought: &Sought) -> Option<Secret> {

@@ -2,6 +2,7 @@
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
@@ -17,6 +18,9 @@ pub struct Webhooks {
     pub attempts: Family<Outcome, Counter>,
     /// `keygate_webhook_attempt_duration_seconds`
     pub attempt_duration: Histogram,
+    /// `keygate_webhook_previous_secrets`: webhooks whose receivers were not seen yet to take the new secret of a rotation, where a
+    /// header can carry only one.
+    pub on_previous_secret: Gauge,
     /// `keygate_webhook_pauses_total`: webhooks that Keygate has paused by itself.
     pub paused: Counter,
     /// `keygate_webhook_headers_removed_total`: headers of the service that must not leave.
@@ -29,6 +33,7 @@ impl Default for Webhooks {
             events: Family::default(),
             attempts: Family::default(),
             attempt_duration: Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]),
+            on_previous_secret: Gauge::default(),
             paused: Counter::default(),
             headers_removed: Counter::default(),
         }
@@ -55,6 +60,11 @@ impl Webhooks {
             "webhook_attempt_duration_seconds",
             "How long a try took, from the search for the address to the answer's last byte",
             self.attempt_duration.clone(),
+        );
+        registry.register(
+            "webhook_previous_secrets",
+            "Webhooks that were not seen yet to take the new secret of a rotation",
+            self.on_previous_secret.clone(),
         );
         registry.register(
             "webhook_pauses",

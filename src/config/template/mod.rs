@@ -53,6 +53,15 @@ enum Piece<F> {
     Field { field: F, is_bare: bool },
 }
 
+/// Part of a [`Template`], for who fills it in with more than texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part<'t, F> {
+    /// Verbatim.
+    Text(&'t str),
+    /// A placeholder.
+    Field(&'t F),
+}
+
 impl<F: Field> Template<F> {
     /// Reads `text`. Unknown placeholders are reported at `item` and left out.
     pub(super) fn read(text: &str, escape: Escape, item: &Item<'_>) -> Self {
@@ -116,6 +125,14 @@ impl<F: Field> Template<F> {
         self.pieces.iter().filter_map(|piece| match piece {
             Piece::Text(_) => None,
             Piece::Field { field, .. } => Some(field),
+        })
+    }
+
+    /// What it consists of, in order: texts, and placeholders.
+    pub fn parts(&self) -> impl Iterator<Item = Part<'_, F>> {
+        self.pieces.iter().map(|piece| match piece {
+            Piece::Text(text) => Part::Text(text),
+            Piece::Field { field, .. } => Part::Field(field),
         })
     }
 

@@ -9,6 +9,7 @@
 pub mod destinations;
 mod locator;
 mod record;
+pub mod secret;
 pub mod settings;
 pub mod sign;
 pub mod url;
@@ -39,7 +40,10 @@ pub struct Webhooks {
 pub(super) fn read(item: &Item<'_>, files: &Files, report: &Report) -> Option<Webhooks> {
     let table = item.table()?;
     let settings = settings::read(&table, files);
-    let file = table.require("file", "for example file = \"webhooks.toml\", or a directory of such files");
+    let file = table.require(
+        "file",
+        "for example file = \"webhooks.toml\", or a directory of such files",
+    );
     let (file, settings) = (file?, settings?);
     let path = files.resolve(file.text()?);
     let paths = paths(&path, &file, files)?;

@@ -325,9 +325,10 @@ pub(super) fn read_timeouts(table: &Table<'_>, default: Timeouts) -> Timeouts {
         item.and_then(|item| item.duration_within(limits())).unwrap_or(default)
     };
     if let (Some(whole), Some(_)) = (&whole, table.get("total")) {
-        whole
-            .key_place()
-            .error("is the same as timeouts.total, which is there too", "keep one of the two");
+        whole.key_place().error(
+            "is the same as timeouts.total, which is there too",
+            "keep one of the two",
+        );
     }
     Timeouts {
         connect: read("connect", default.connect),
@@ -350,10 +351,17 @@ fn read_retry(item: &Item<'_>) -> Option<Retry> {
 fn read_durations(item: &Item<'_>) -> Option<Vec<Duration>> {
     let items = item.list()?;
     if items.is_empty() || items.len() > 64 {
-        item.error("does not have 1 to 64 durations", "for example [\"0s\", \"5s\", \"1m\"]");
+        item.error(
+            "does not have 1 to 64 durations",
+            "for example [\"0s\", \"5s\", \"1m\"]",
+        );
     }
     let durations = items.iter();
-    Some(durations.filter_map(|item| item.duration_within(Duration::ZERO..=LONGEST)).collect())
+    Some(
+        durations
+            .filter_map(|item| item.duration_within(Duration::ZERO..=LONGEST))
+            .collect(),
+    )
 }
 
 fn read_delivery(table: &Table<'_>) -> Option<Delivery> {
@@ -383,9 +391,10 @@ fn read_tls(item: &Item<'_>, files: &Files) -> Option<Tls> {
         (Some(certificate), Some(key)) => Some((certificate, key)),
         (None, None) => None,
         (Some(alone), None) | (None, Some(alone)) => {
-            alone
-                .key_place()
-                .error("stands alone", "a client certificate needs both `certificate` and `key`");
+            alone.key_place().error(
+                "stands alone",
+                "a client certificate needs both `certificate` and `key`",
+            );
             return None;
         }
     };
@@ -393,13 +402,20 @@ fn read_tls(item: &Item<'_>, files: &Files) -> Option<Tls> {
         Some(item) => match ServerName::try_from(item.text()?.to_owned()) {
             Ok(name) => Some(name),
             Err(_) => {
-                item.error("is not a name that a certificate can carry", "for example \"hooks.example\"");
+                item.error(
+                    "is not a name that a certificate can carry",
+                    "for example \"hooks.example\"",
+                );
                 return None;
             }
         },
         None => None,
     };
-    let client = tls::client(ca.as_ref(), pair.as_ref().map(|(certificate, key)| (certificate, key)), files)?;
+    let client = tls::client(
+        ca.as_ref(),
+        pair.as_ref().map(|(certificate, key)| (certificate, key)),
+        files,
+    )?;
     Some(Tls { client, server_name })
 }
 

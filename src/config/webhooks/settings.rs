@@ -64,12 +64,19 @@ pub(super) fn read(table: &Table<'_>, files: &Files) -> Option<Settings> {
     Some(Settings {
         event: event.unwrap_or(Locator::Header(HeaderName::from_static("x-event-type"))),
         event_id: event_id.map_or_else(
-            || ["webhook-id", "x-event-id"].map(|name| Locator::Header(HeaderName::from_static(name))).into(),
+            || {
+                ["webhook-id", "x-event-id"]
+                    .map(|name| Locator::Header(HeaderName::from_static(name)))
+                    .into()
+            },
             |locator| vec![locator],
         ),
         destinations: destinations::read(table),
         resolvers: destinations::read_resolvers(table),
-        scan_bodies: table.get("scan_bodies").and_then(|item| item.boolean()).unwrap_or(false),
+        scan_bodies: table
+            .get("scan_bodies")
+            .and_then(|item| item.boolean())
+            .unwrap_or(false),
         strip_headers: strip_headers.iter().filter_map(names::header).collect(),
         body_bytes: size("body_bytes", 1..=256 * MIB, MIB),
         response_bytes: size("response_bytes", 0..=64 * MIB, 256 << 10),

@@ -138,7 +138,7 @@ impl Control {
 /// One try: with a time, and so a signature, of its own.
 async fn attempt(webhook: &Webhook, message: &Message) -> Try {
     let now = clock::unix();
-    let signature = webhook.key.sign(&message.id, now, &message.body);
+    let signature = webhook.key.standard(&message.id, now, &message.body);
     let mut request = Request::post("/")
         .body(Full::new(message.body.clone()))
         .unwrap_or_default();

@@ -132,6 +132,8 @@ fn presented(headers: &HeaderMap) -> Option<Presented<'_>> {
     if let Some(value) = headers.get(X_EGRESS_TOKEN) {
         return Some(Presented::borrowed(value.as_bytes()));
     }
-    let value = headers.get(PROXY_AUTHORIZATION).or_else(|| headers.get(AUTHORIZATION))?;
+    let value = headers
+        .get(PROXY_AUTHORIZATION)
+        .or_else(|| headers.get(AUTHORIZATION))?;
     credential::scan::token(value.as_bytes())
 }

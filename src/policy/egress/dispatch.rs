@@ -184,7 +184,11 @@ impl Dispatch {
             headers.insert(HOST, host);
         }
         for (name, template) in &webhook.headers {
-            headers.extend(template.header(|field| self.value(*field)).map(|value| (name.clone(), value)));
+            headers.extend(
+                template
+                    .header(|field| self.value(*field))
+                    .map(|value| (name.clone(), value)),
+            );
         }
         let message = Message {
             id: &self.event.id,

@@ -34,7 +34,9 @@ pub(super) fn read(
         .chain(&settings.event_id)
         .any(|locator| matches!(locator, Locator::Pointer(_)));
     // Once, and only where somebody looks into it.
-    let json: Option<Value> = body.filter(|_| reads_body).and_then(|body| serde_json::from_slice(body).ok());
+    let json: Option<Value> = body
+        .filter(|_| reads_body)
+        .and_then(|body| serde_json::from_slice(body).ok());
     let find = |locator: &Locator| find(locator, headers, json.as_ref());
     let kind = find(&settings.event)?;
     let mut id = None;

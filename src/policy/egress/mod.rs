@@ -82,7 +82,10 @@ impl Egress {
             leaks: Leaks::compile(config, &webhooks.settings.strip_headers),
             destinations: Destinations::new(&webhooks.settings.destinations),
             settings: webhooks.settings.clone(),
-            tokens: config.egress.as_ref().map_or_else(Vec::new, |egress| egress.tokens.clone()),
+            tokens: config
+                .egress
+                .as_ref()
+                .map_or_else(Vec::new, |egress| egress.tokens.clone()),
             webhooks: list,
         })
     }

@@ -140,7 +140,9 @@ impl Refusal {
             Self::DestinationForbidden(forbidden) => return forbidden.to_string(),
             Self::WebhookInactive => "The webhook is not active.",
             Self::WebhookPaused => "The webhook is paused: `keygate webhooks resume ID`.",
-            Self::EventMissing => "The event's type is not where [webhooks] `event` says, and the webhook is for some types only.",
+            Self::EventMissing => {
+                "The event's type is not where [webhooks] `event` says, and the webhook is for some types only."
+            }
             Self::EventUnsubscribed => "The webhook does not ask for events of this type any more.",
             Self::EventInvalid => "The event's id or type is not 1 to 256 visible ASCII characters.",
             Self::BodyTooLarge => "The event is longer than [webhooks] `body_bytes`, and has to be held to be signed.",
@@ -189,7 +191,9 @@ impl Failure {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Unresolved(_) | Self::Unreachable(_) | Self::Untrusted(_) | Self::Invalid(_) => StatusCode::BAD_GATEWAY,
+            Self::Unresolved(_) | Self::Unreachable(_) | Self::Untrusted(_) | Self::Invalid(_) => {
+                StatusCode::BAD_GATEWAY
+            }
             Self::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::BodyBroken => StatusCode::BAD_REQUEST,

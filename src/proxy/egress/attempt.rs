@@ -40,7 +40,7 @@ impl Attempt<'_> {
     /// sent that one, once.
     pub(super) async fn run(&self, passing: Option<Outgoing>) -> Result<Told, Stop> {
         let can_repeat = passing.is_none();
-        let turn = self.office.turn(self.dispatch.webhook());
+        let turn = self.office.turn(self.dispatch.webhook(), can_repeat);
         let told = self.send(turn, passing).await?;
         let Some(other) = self.office.learn(self.dispatch.webhook(), turn, told.status) else {
             return Ok(told);
@@ -76,7 +76,8 @@ impl Attempt<'_> {
                     let unsent = failed.take_message();
                     let error = failed.into_error();
                     // A connection that was closed while it lay in the pool: the receiver has not begun to answer.
-                    let is_stale = !lease.is_fresh && (unsent.is_some() || error.is_incomplete_message() || error.is_closed());
+                    let is_stale =
+                        !lease.is_fresh && (unsent.is_some() || error.is_incomplete_message() || error.is_closed());
                     if !is_stale || !can_repeat {
                         return Err(Failure::Invalid(plain(&error)).into());
                     }
@@ -149,7 +150,9 @@ pub(super) fn count(office: &Office, dispatch: &Dispatch, number: u32, told: &Re
     };
     let metrics = &office.metrics.webhooks;
     metrics.attempts.get_or_create(&Outcome { result }).inc();
-    metrics.attempt_duration.observe(Duration::from_nanos(took_nanos).as_secs_f64());
+    metrics
+        .attempt_duration
+        .observe(Duration::from_nanos(took_nanos).as_secs_f64());
     debug!(
         message = "webhook attempt",
         webhook = dispatch.webhook().id,

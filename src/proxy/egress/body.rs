@@ -10,8 +10,8 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use crate::policy::egress::{Failure, Refusal};
 use super::serve::Stop;
+use crate::policy::egress::{Failure, Refusal};
 
 /// What came of the service's body.
 pub(super) enum Arrived {
@@ -46,14 +46,6 @@ pub(super) async fn read(mut body: Incoming, most: usize, patience: Duration) ->
 }
 
 impl Arrived {
-    /// All of it, where it is here.
-    pub(super) fn held(&self) -> Option<&Bytes> {
-        match self {
-            Self::Held(bytes) => Some(bytes),
-            Self::Longer(..) => None,
-        }
-    }
-
     /// All of it.
     pub(super) fn whole(self) -> Result<Bytes, Refusal> {
         match self {

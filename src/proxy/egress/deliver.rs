@@ -6,10 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, Method, StatusCode};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::sleep;
 
 use super::attempt::{self, Attempt};
 use super::body::Outgoing;
+use super::deadline::Deadline;
 use super::office::Office;
 use super::serve::Stop;
 use crate::clock;
@@ -58,7 +59,7 @@ pub(super) async fn deliver(
     dispatch: &Dispatch,
     method: &Method,
     mut passing: Option<Outgoing>,
-    end: Instant,
+    end: Deadline,
 ) -> Delivered {
     let retry = &dispatch.webhook().retry;
     let most = if passing.is_some() { 1 } else { retry.attempts };
@@ -72,7 +73,7 @@ pub(super) async fn deliver(
             dispatch,
             method,
         };
-        let told = timeout_at(end, attempt.run(passing.take())).await;
+        let told = end.keep(attempt.run(passing.take())).await;
         let told = told.unwrap_or_else(|_| Err(Failure::Timeout("total").into()));
         let took = clock::monotonic().saturating_sub(began);
         attempt::count(office, dispatch, attempts, &told, took);
@@ -90,7 +91,7 @@ pub(super) async fn deliver(
             (attempts, most),
             outcome(&told),
             asked(&told),
-            end.saturating_duration_since(Instant::now()),
+            end.left(),
             office.ids.share(),
         );
         match pause {

@@ -92,7 +92,9 @@ impl Drop for Line {
         let result = self.outcome;
         let metrics = &self.office.metrics.webhooks;
         metrics.events.get_or_create(&Outcome { result }).inc();
-        metrics.headers_removed.inc_by(u64::try_from(self.removed).unwrap_or(u64::MAX));
+        metrics
+            .headers_removed
+            .inc_by(u64::try_from(self.removed).unwrap_or(u64::MAX));
         let is_well = deliver::is_well(result);
         let is_told = match self.log {
             AccessLog::All => true,

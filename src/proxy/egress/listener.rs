@@ -98,7 +98,9 @@ async fn connection(office: &Rc<Office>, stream: Stream, is_local: bool) {
     let ended = match protocol {
         Protocol::Http1 => {
             let mut server = http1::Builder::new();
-            server.timer(TokioTimer::new()).header_read_timeout(timeouts.client_head);
+            server
+                .timer(TokioTimer::new())
+                .header_read_timeout(timeouts.client_head);
             let mut connection = pin!(server.serve_connection(stream, service));
             tokio::select! {
                 ended = connection.as_mut() => ended,
@@ -110,7 +112,9 @@ async fn connection(office: &Rc<Office>, stream: Stream, is_local: bool) {
         }
         Protocol::Http2 => {
             let mut server = http2::Builder::new(LocalExecutor);
-            server.timer(TokioTimer::new()).keep_alive_interval(timeouts.client_idle);
+            server
+                .timer(TokioTimer::new())
+                .keep_alive_interval(timeouts.client_idle);
             let mut connection = pin!(server.serve_connection(stream, service));
             tokio::select! {
                 ended = connection.as_mut() => ended,

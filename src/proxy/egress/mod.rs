@@ -10,6 +10,7 @@ mod answer;
 mod attempt;
 mod body;
 mod connect;
+mod deadline;
 mod deliver;
 mod line;
 mod listener;

@@ -1,22 +1,23 @@
 //! What all events share: the generation, the connections to receivers, and which of two secrets each receiver takes.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use http::StatusCode;
 use tokio::sync::Notify;
+use tracing::{debug, info};
 
 use super::Return;
 use super::receivers::Receivers;
 use super::resolve::Resolvers;
+use crate::clock;
+use crate::config::webhooks::Webhook;
 use crate::current::Current;
 use crate::ledger::activity::Activity;
 use crate::ledger::queue::Queue;
 use crate::lifecycle::{Stages, Vital};
-use crate::config::webhooks::Webhook;
-use crate::policy::egress::sign::{Rotation, Turn};
+use crate::policy::egress::sign::{Learned, Rotations, Turn};
 use crate::proxy::ids::Ids;
 use crate::telemetry::metrics::Metrics;
 
@@ -36,8 +37,8 @@ pub(super) struct Office {
     pub(super) resolvers: Resolvers,
     /// Names of events that come without one.
     pub(super) ids: Ids,
-    /// By webhook id: which secret its receiver takes.
-    pub(super) rotations: RefCell<HashMap<String, Rotation>>,
+    /// Which secret each receiver takes.
+    pub(super) rotations: RefCell<Rotations>,
     /// What waits on disk.
     pub(super) queue: Queue,
     /// What was tried.
@@ -77,15 +78,49 @@ impl Office {
     }
 
     /// Which secret a receiver is sent now, where a header can carry only one.
-    pub(super) fn turn(&self, webhook: &Webhook) -> Turn {
-        let _ = webhook;
-        Turn::Current
+    pub(super) fn turn(&self, webhook: &Webhook, can_repeat: bool) -> Turn {
+        let rotations = self.rotations.borrow();
+        rotations.turn(&webhook.id, &webhook.signing, can_repeat, clock::unix())
     }
 
     /// What an answer says about the secret; the other one, where that is to be sent next.
     pub(super) fn learn(&self, webhook: &Webhook, turn: Turn, status: StatusCode) -> Option<Turn> {
-        let _ = (webhook, turn, status);
-        None
+        let now = clock::unix();
+        let learned = self
+            .rotations
+            .borrow_mut()
+            .learn(&webhook.id, &webhook.signing, turn, status, now);
+        match learned {
+            Learned::Moved => info!(message = "a receiver takes the new secret", webhook = webhook.id),
+            Learned::Holds => debug!(
+                message = "a receiver takes the previous secret only",
+                webhook = webhook.id
+            ),
+            Learned::Nothing | Learned::TryOther(_) => {}
+        }
+        if matches!(learned, Learned::Moved | Learned::Holds) {
+            self.tell_rotations(now);
+        }
+        learned.other()
+    }
+
+    /// Tells how far the rotations have come.
+    fn tell_rotations(&self, now: i64) {
+        let policy = self.current.load();
+        let Some(egress) = &policy.egress else { return };
+        let mut rotations = self.rotations.borrow_mut();
+        rotations.retain(|id| egress.index_of(id).is_some());
+        let webhooks = egress.webhooks().iter();
+        let progress = rotations.progress(webhooks.map(|webhook| (webhook.id.as_str(), &*webhook.signing)), now);
+        let Some(progress) = progress else { return };
+        let gauge = &self.metrics.webhooks.on_previous_secret;
+        gauge.set(i64::try_from(progress.holding + progress.unknown).unwrap_or(i64::MAX));
+        if progress.is_done() {
+            info!(
+                message = "every receiver takes its new secret: the previous ones can be removed",
+                moved = progress.moved
+            );
+        }
     }
 
     /// A place for one more connection of the service.

@@ -57,7 +57,9 @@ pub(super) async fn accept(office: &Office, dispatch: &Dispatch) -> Result<Answe
     };
     let (reply, answer) = oneshot::channel();
     // Whoever asked may have gone: the event stays all the same.
-    office.queue.accept_then(offered, |accepted| drop(reply.send(accepted)));
+    office.queue.accept_then(offered, |accepted| {
+        let _ = reply.send(accepted);
+    });
     match answer.await {
         Ok(Ok(Accepted::New | Accepted::Known)) => Ok(answer::json(
             StatusCode::ACCEPTED,
@@ -117,7 +119,9 @@ fn until_due(office: &Office) -> Duration {
 
 /// How each webhook's events may be sent. What waits for one that is not there, or not active, waits until it is.
 fn terms(policy: &Policy) -> Vec<(Arc<str>, Terms)> {
-    let Some(egress) = &policy.egress else { return Vec::new() };
+    let Some(egress) = &policy.egress else {
+        return Vec::new();
+    };
     let active = egress.webhooks().iter().filter(|webhook| webhook.active);
     active
         .map(|webhook| {
@@ -162,14 +166,18 @@ async fn prepare(
     content: Content,
 ) -> Result<Box<Dispatch>, (Option<Arc<Webhook>>, Refusal)> {
     let egress = policy.egress.as_ref().ok_or((None, Refusal::WebhookUnknown))?;
-    let index = egress.index_of(claim.webhook()).ok_or((None, Refusal::WebhookUnknown))?;
+    let index = egress
+        .index_of(claim.webhook())
+        .ok_or((None, Refusal::WebhookUnknown))?;
     let refused = |refusal| (Some(Arc::clone(egress.webhook(index))), refusal);
     let cleared = match policy.search(content.body, clock::unix()).map_err(refused)? {
         Searched::Cleared(cleared) => cleared,
         Searched::Suspected(suspected) => {
             let confirmed = spawn_blocking(|| suspected.confirm(slow::matches)).await;
             // It ends by a bug only: it is tried again.
-            confirmed.map_err(|_| refused(Refusal::QueueUnavailable))?.map_err(refused)?
+            confirmed
+                .map_err(|_| refused(Refusal::QueueUnavailable))?
+                .map_err(refused)?
         }
     };
     let mut headers = HeaderMap::new();
@@ -222,7 +230,13 @@ fn settle(
     let next = match told {
         // It will not be better for waiting.
         Err(Stop::Refused(Refusal::KeyInBody(_) | Refusal::EventUnsubscribed)) => Next::Dead,
-        Ok(_) | Err(_) => schedule::next(schedule, claim.turn(), outcome, deliver::asked(told), office.ids.share()),
+        Ok(_) | Err(_) => schedule::next(
+            schedule,
+            claim.turn(),
+            outcome,
+            deliver::asked(told),
+            office.ids.share(),
+        ),
     };
     let pause = pause(policy, &claim, next, now);
     let after = match next {

@@ -12,16 +12,17 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_local;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tracing::debug;
 
 use super::body::Outgoing;
 use super::connect::{self, Connected, Unconnected};
+use super::deadline::Deadline;
 use super::resolve::{Resolvers, Unresolved};
 use super::serve::Stop;
-use crate::config::webhooks::url::{Scheme, Target};
-use crate::config::webhooks::Webhook;
 use crate::config::upstreams::UpstreamTls;
+use crate::config::webhooks::Webhook;
+use crate::config::webhooks::url::{Scheme, Target};
 use crate::policy::egress::destination::Checked;
 use crate::policy::egress::{CONNECT, Egress, Failure, Refusal};
 
@@ -50,7 +51,7 @@ struct Receiver {
 struct Idle {
     sender: SendRequest<Outgoing>,
     address: Checked,
-    since: Instant,
+    until: Deadline,
 }
 
 /// A connection in use; closed on drop, unless it is given back.
@@ -74,9 +75,9 @@ impl Receivers {
         webhook: &Webhook,
         fresh: bool,
     ) -> Result<Lease, Stop> {
-        let end = Instant::now() + webhook.timeouts.connect;
+        let end = Deadline::after(webhook.timeouts.connect);
         let receiver = self.receiver(Door::of(webhook), egress.settings.connections_per_receiver);
-        let waiting = tokio::time::timeout_at(end, Arc::clone(&receiver.places).acquire_owned()).await;
+        let waiting = end.keep(Arc::clone(&receiver.places).acquire_owned()).await;
         let place = waiting.ok().and_then(Result::ok).ok_or(Failure::Busy)?;
         if !fresh && let Some(idle) = receiver.kept(egress, &webhook.url) {
             return Ok(Lease {
@@ -87,7 +88,7 @@ impl Receivers {
                 _place: place,
             });
         }
-        let left = end.saturating_duration_since(Instant::now());
+        let left = end.left();
         let opened = timeout(left, open(resolvers, egress, webhook, left)).await;
         let Connected { address, stream } = opened.map_err(|_| Failure::Timeout(CONNECT))??;
         let (sender, connection) = http1::handshake(TokioIo::new(stream))
@@ -123,7 +124,12 @@ impl Receivers {
 }
 
 /// Resolves, checks and connects.
-async fn open(resolvers: &Resolvers, egress: &Egress, webhook: &Webhook, patience: Duration) -> Result<Connected, Stop> {
+async fn open(
+    resolvers: &Resolvers,
+    egress: &Egress,
+    webhook: &Webhook,
+    patience: Duration,
+) -> Result<Connected, Stop> {
     let target = &webhook.url;
     let tls = match target.scheme {
         Scheme::Http => None,
@@ -166,10 +172,11 @@ impl Receiver {
     fn kept(&self, egress: &Egress, target: &Target) -> Option<Idle> {
         let mut idle = self.idle.borrow_mut();
         while let Some(kept) = idle.pop() {
-            let is_young = kept.since.elapsed() < IDLE_TIME;
-            let checked = egress
-                .destinations
-                .address(&target.host.to_string(), target.port, kept.address.socket().ip());
+            let is_young = !kept.until.left().is_zero();
+            let checked =
+                egress
+                    .destinations
+                    .address(&target.host.to_string(), target.port, kept.address.socket().ip());
             if is_young && checked.is_ok() && kept.sender.is_ready() {
                 return Some(kept);
             }
@@ -180,7 +187,7 @@ impl Receiver {
     /// Whether somebody uses it, or may soon.
     fn is_of_use(self: &Rc<Self>) -> bool {
         let mut idle = self.idle.borrow_mut();
-        idle.retain(|kept| kept.since.elapsed() < IDLE_TIME && !kept.sender.is_closed());
+        idle.retain(|kept| !kept.until.left().is_zero() && !kept.sender.is_closed());
         !idle.is_empty() || Rc::strong_count(self) > 1
     }
 }
@@ -193,7 +200,7 @@ impl Lease {
             idle.push(Idle {
                 sender: self.sender,
                 address: self.address,
-                since: Instant::now(),
+                until: Deadline::after(IDLE_TIME),
             });
         }
     }

@@ -8,16 +8,16 @@ use http::{HeaderMap, HeaderName, Method, Request, StatusCode};
 use hyper::body::Incoming;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
-use tokio::time::Instant;
 
 use super::answer::{self, Answer};
 use super::body::{self, Arrived, Outgoing};
+use super::deadline::Deadline;
 use super::deliver::{self, Delivered, Told};
 use super::line::Line;
 use super::office::Office;
 use super::queue;
-use crate::config::webhooks::Delivery;
 use crate::clock;
+use crate::config::webhooks::Delivery;
 use crate::policy::Policy;
 use crate::policy::egress::{
     Addressed, Cleared, Dispatch, Egress, Event, Failure, Head, Judged, Path, Refusal, Searched, WebhookIndex,
@@ -122,7 +122,9 @@ impl Sent<'_> {
             Arrived::Held(bytes) => (Some(self.cleared(bytes).await?), None),
             Arrived::Longer(first, rest) => (None, Some(Outgoing::passing(first, rest))),
         };
-        let event = self.egress.event(&self.headers, held.as_ref(), || self.office.make_id())?;
+        let event = self
+            .egress
+            .event(&self.headers, held.as_ref(), || self.office.make_id())?;
         let judged = self
             .policy
             .dispatch((index, path), event, &self.headers, held.as_ref(), clock::unix())?;
@@ -181,7 +183,7 @@ impl Sent<'_> {
     async fn deliver(&self, dispatch: &Dispatch, passing: Option<Outgoing>) -> Delivered {
         let total = dispatch.webhook().timeouts.total;
         let total = wanted(&self.headers).map_or(total, |wanted| wanted.min(total));
-        let end = Instant::now() + total;
+        let end = Deadline::after(total);
         deliver::deliver(self.office, self.egress, dispatch, &self.method, passing, end).await
     }
 
@@ -194,7 +196,9 @@ impl Sent<'_> {
         line: &mut Line,
     ) -> Result<Answer, Stop> {
         let body = self.cleared(body).await?;
-        let event = self.egress.event(&self.headers, Some(&body), || self.office.make_id())?;
+        let event = self
+            .egress
+            .event(&self.headers, Some(&body), || self.office.make_id())?;
         line.tells(&event);
         let results = webhooks.iter().map(|index| self.to_each(*index, &event, &body));
         let results = futures_util::future::join_all(results).await;

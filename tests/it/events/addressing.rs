@@ -30,7 +30,11 @@ fn by_id_an_event_arrives_signed_at_the_registered_url_and_the_service_gets_the_
 fn as_a_forward_proxy_the_longest_registered_url_counts() {
     let stage = Stage::with(taking(), "", |url| {
         webhook("wh_short", url, "headers = { X-Which = \"short\" }")
-            + &webhook("wh_long", &format!("{url}/hooks/acme"), "headers = { X-Which = \"long\" }")
+            + &webhook(
+                "wh_long",
+                &format!("{url}/hooks/acme"),
+                "headers = { X-Which = \"long\" }",
+            )
     });
     let proxy = format!("http://{}", stage.egress());
     for (path, which) in [
@@ -61,12 +65,21 @@ fn a_url_that_nobody_registered_gets_nothing() {
         "http://other.example/in".to_owned(),
     ] {
         let answer = curl(&["--noproxy", "", "--proxy", &proxy, "--data", "{}", &target]);
-        assert_eq!((answer.status, answer.code().as_str()), (403, "destination_unregistered"), "{target}");
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (403, "destination_unregistered"),
+            "{target}"
+        );
     }
     for ambiguous in ["/x/../in", "/x%2F..%2Fin", "/in/%2e%2e/in"] {
-        let request = format!("POST {url}{ambiguous} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        let request =
+            format!("POST {url}{ambiguous} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         let answer = exchange(egress, request);
-        assert_eq!((answer.status(), answer.code().as_str()), (400, "destination_invalid"), "{ambiguous}");
+        assert_eq!(
+            (answer.status(), answer.code().as_str()),
+            (400, "destination_invalid"),
+            "{ambiguous}"
+        );
     }
     assert!(stage.receiver.requests().is_empty());
 }
@@ -74,7 +87,8 @@ fn a_url_that_nobody_registered_gets_nothing() {
 #[test]
 fn a_query_may_vary_only_where_the_registration_says_so() {
     let stage = Stage::with(taking(), "", |url| {
-        webhook("wh_any", &format!("{url}/any"), "query = \"any\"") + &webhook("wh_exact", &format!("{url}/exact?a=1"), "")
+        webhook("wh_any", &format!("{url}/any"), "query = \"any\"")
+            + &webhook("wh_exact", &format!("{url}/exact?a=1"), "")
     });
     let proxy = format!("http://{}", stage.egress());
     for (target, status) in [
@@ -126,9 +140,12 @@ fn what_is_not_there_or_not_active_is_said() {
         let answer = stage.send(target, "", "{}");
         assert_eq!((answer.status(), answer.code().as_str()), (status, code), "{target}");
         assert_eq!(answer.header("x-webhook-attempts").as_deref(), Some("0"), "{target}");
-        assert_eq!(answer.header("content-type").as_deref(), Some("application/problem+json"));
+        assert_eq!(
+            answer.header("content-type").as_deref(),
+            Some("application/problem+json")
+        );
     }
-    let get = format!("GET /webhooks/wh_a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let get = "GET /webhooks/wh_a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     assert_eq!(exchange(stage.egress(), get).code(), "method_unsupported");
     assert!(stage.receiver.requests().is_empty());
 }
@@ -141,10 +158,17 @@ fn an_organizations_event_goes_to_all_that_subscribe_and_each_outcome_is_told() 
             + &webhook("wh_message", &format!("{url}/message"), "events = [\"message\"]")
             + &webhook("wh_dead", "http://127.0.0.1:80/", "retry = { attempts = 1 }")
     });
-    let answer = stage.send("/organizations/acme/events", "X-Event-Type: message\r\nX-Event-Id: evt_9\r\n", "{}");
+    let answer = stage.send(
+        "/organizations/acme/events",
+        "X-Event-Type: message\r\nX-Event-Id: evt_9\r\n",
+        "{}",
+    );
     assert_eq!(answer.status(), 207);
     let told: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
-    assert_eq!((told["organization"].as_str(), told["event_id"].as_str()), (Some("acme"), Some("evt_9")));
+    assert_eq!(
+        (told["organization"].as_str(), told["event_id"].as_str()),
+        (Some("acme"), Some("evt_9"))
+    );
     let outcome = |id: &str| {
         let results = told["results"].as_array().unwrap();
         results.iter().find(|result| result["webhook"] == id).unwrap()["outcome"].clone()

@@ -68,8 +68,18 @@ fn keygates_credentials_do_not_leave() {
     assert_eq!(answer.status(), 200);
     let event = stage.receiver.only_request();
     let names = event.head.names();
-    for name in ["x-api-key", "x-admin-key", "proxy-authorization", "x-internal", "x-note", "x-auth-organization"] {
-        assert!(!names.iter().any(|other| other.eq_ignore_ascii_case(name)), "{name} left");
+    for name in [
+        "x-api-key",
+        "x-admin-key",
+        "proxy-authorization",
+        "x-internal",
+        "x-note",
+        "x-auth-organization",
+    ] {
+        assert!(
+            !names.iter().any(|other| other.eq_ignore_ascii_case(name)),
+            "{name} left"
+        );
     }
     assert_eq!(event.header("x-customer").as_deref(), Some("7"));
     assert!(!event.header("webhook-signature").unwrap().contains("forged"));
@@ -85,7 +95,12 @@ fn static_headers_are_filled_in_and_an_event_without_an_id_gets_one() {
             "headers = { X-Org = \"org {organization}\", X-Event = \"{event}\", X-Id = \"{event.id}\" }",
         )
     });
-    assert_eq!(stage.send("/webhooks/wh_one", "X-Event-Type: message\r\n", "{}").status(), 204);
+    assert_eq!(
+        stage
+            .send("/webhooks/wh_one", "X-Event-Type: message\r\n", "{}")
+            .status(),
+        204
+    );
     let event = stage.receiver.only_request();
     assert_eq!(event.header("x-org").as_deref(), Some("org acme"));
     assert_eq!(event.header("x-event").as_deref(), Some("message"));

@@ -26,7 +26,11 @@ fn a_body_that_is_too_long_to_be_signed_is_refused_and_nothing_is_sent() {
 #[test]
 fn a_long_body_streams_to_a_receiver_whose_scheme_needs_none_of_it() {
     let stage = Stage::with(taking(), "", |url| {
-        webhook("wh_one", &format!("{url}/in"), "sign = [{ scheme = \"authorization\", word = \"Bearer\" }]")
+        webhook(
+            "wh_one",
+            &format!("{url}/in"),
+            "sign = [{ scheme = \"authorization\", word = \"Bearer\" }]",
+        )
     });
     let answer = stage.send("/webhooks/wh_one", "", &big());
     assert_eq!(answer.status(), 200, "{}", answer.text());
@@ -37,11 +41,16 @@ fn a_long_body_streams_to_a_receiver_whose_scheme_needs_none_of_it() {
 
 #[test]
 fn a_key_in_a_body_blocks_the_event_where_bodies_are_scanned() {
-    let stage = Stage::with(taking(), "scan_bodies = true", |url| webhook("wh_one", &format!("{url}/in"), ""));
+    let stage = Stage::with(taking(), "scan_bodies = true", |url| {
+        webhook("wh_one", &format!("{url}/in"), "")
+    });
     let answer = stage.send("/webhooks/wh_one", "", &format!("{{\"text\":\"my key is {ALPHA}!\"}}"));
     assert_eq!((answer.status(), answer.code().as_str()), (422, "key_in_body"));
     assert!(answer.text().contains("key_alpha"), "its public id is told");
     assert!(!answer.text().contains(ALPHA));
     assert!(stage.receiver.requests().is_empty());
-    assert_eq!(stage.send("/webhooks/wh_one", "", "{\"text\":\"no key\"}").status(), 200);
+    assert_eq!(
+        stage.send("/webhooks/wh_one", "", "{\"text\":\"no key\"}").status(),
+        200
+    );
 }

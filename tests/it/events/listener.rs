@@ -37,7 +37,13 @@ fn it_listens_on_a_unix_socket() {
             ..Setup::url("http://127.0.0.1:9")
         },
     );
-    let answer = curl(&["--unix-socket", &socket, "--data", "{}", "http://localhost/webhooks/wh_one"]);
+    let answer = curl(&[
+        "--unix-socket",
+        &socket,
+        "--data",
+        "{}",
+        "http://localhost/webhooks/wh_one",
+    ]);
     assert_eq!(answer.status, 200, "{}", answer.text());
     drop(gate);
     assert_eq!(receiver.requests().len(), 1);
@@ -59,7 +65,10 @@ fn another_address_needs_a_decision_and_a_token() {
     };
     assert!(write("").contains("allow_remote = true"));
     assert!(write("allow_remote = true").contains("asks for no token"));
-    let token = format!("allow_remote = true\n[[egress.tokens]]\nname = \"service\"\nhash = \"{}\"", sha256("egress-token-of-a-test"));
+    let token = format!(
+        "allow_remote = true\n[[egress.tokens]]\nname = \"service\"\nhash = \"{}\"",
+        sha256("egress-token-of-a-test")
+    );
     assert!(!write(&token).contains("error"));
 }
 
@@ -84,12 +93,25 @@ fn a_token_is_asked_for_where_there_is_one() {
     let wrong = curl(&["--data", "{}", "-H", "X-Egress-Token: wrong", &url]);
     assert_eq!(wrong.status, 407);
     for arguments in [
-        vec!["-H".to_owned(), format!("Proxy-Authorization: Bearer {token}"), url.clone()],
+        vec![
+            "-H".to_owned(),
+            format!("Proxy-Authorization: Bearer {token}"),
+            url.clone(),
+        ],
         vec!["-H".to_owned(), format!("Authorization: Bearer {token}"), url.clone()],
         vec!["-H".to_owned(), format!("X-Egress-Token: {token}"), url],
-        vec!["--noproxy".to_owned(), String::new(), "--proxy".to_owned(), format!("http://x:{token}@{address}"), target],
+        vec![
+            "--noproxy".to_owned(),
+            String::new(),
+            "--proxy".to_owned(),
+            format!("http://x:{token}@{address}"),
+            target,
+        ],
     ] {
-        let arguments: Vec<String> = ["--data".to_owned(), "{}".to_owned()].into_iter().chain(arguments).collect();
+        let arguments: Vec<String> = ["--data".to_owned(), "{}".to_owned()]
+            .into_iter()
+            .chain(arguments)
+            .collect();
         let answer = curl(&arguments);
         assert_eq!(answer.status, 200, "{}", answer.text());
         let event = receiver.last_request();

@@ -28,7 +28,13 @@ const QUICK: &str = "retry = { attempts = 3, delays = [\"10ms\"] }";
 
 #[test]
 fn what_may_pass_is_tried_again_with_the_same_id_and_body_and_another_signature() {
-    let stage = retried(in_turn(&[("503 Service Unavailable", ""), ("429 Too Many Requests", "Retry-After: 1\r\n")]), QUICK);
+    let stage = retried(
+        in_turn(&[
+            ("503 Service Unavailable", ""),
+            ("429 Too Many Requests", "Retry-After: 1\r\n"),
+        ]),
+        QUICK,
+    );
     let answer = stage.send("/webhooks/wh_one", "X-Event-Id: evt_1\r\n", "{\"n\":1}");
     assert_eq!(answer.status(), 200);
     assert_eq!(answer.header("x-webhook-attempts").as_deref(), Some("3"));
@@ -39,13 +45,25 @@ fn what_may_pass_is_tried_again_with_the_same_id_and_body_and_another_signature(
         assert_eq!(event.body, b"{\"n\":1}");
     }
     let timestamp = |n: usize| tries[n].header("webhook-timestamp").unwrap().parse::<i64>().unwrap();
-    assert!(timestamp(2) > timestamp(1), "Retry-After was waited for, and the time is that of the try");
-    assert_ne!(tries[2].header("webhook-signature"), tries[1].header("webhook-signature"));
+    assert!(
+        timestamp(2) > timestamp(1),
+        "Retry-After was waited for, and the time is that of the try"
+    );
+    assert_ne!(
+        tries[2].header("webhook-signature"),
+        tries[1].header("webhook-signature")
+    );
 }
 
 #[test]
 fn an_answer_that_will_not_change_is_given_at_once() {
-    for status in ["400 Bad Request", "404 Not Found", "410 Gone", "500 Internal Server Error", "501 Not Implemented"] {
+    for status in [
+        "400 Bad Request",
+        "404 Not Found",
+        "410 Gone",
+        "500 Internal Server Error",
+        "501 Not Implemented",
+    ] {
         let all: &'static [(&str, &str)] = vec![(status, ""); 3].leak();
         let stage = retried(in_turn(all), QUICK);
         let answer = stage.send("/webhooks/wh_one", "", "{}");

@@ -25,7 +25,10 @@ pub fn taking() -> Upstream {
 
 /// The configuration of the return path: loopback is where the tests' receivers are.
 pub fn config(receivers: &[&Upstream], webhooks: &str, egress: &str) -> String {
-    let ports: Vec<String> = receivers.iter().map(|receiver| receiver.address().port().to_string()).collect();
+    let ports: Vec<String> = receivers
+        .iter()
+        .map(|receiver| receiver.address().port().to_string())
+        .collect();
     format!(
         "[egress]\nlisten = [\"127.0.0.1:0\"]\n{egress}\n[webhooks]\nfile = \"webhooks.toml\"\nallow_networks = [\"127.0.0.0/8\"]\n\
          allow_ports = [80, 443, {}]\n{webhooks}\n",
@@ -76,7 +79,8 @@ impl Stage {
 
     /// What the log says of the only event so far.
     pub fn line(&self) -> serde_json::Value {
-        self.gate.wait_for_log("the event's line", |line| line["message"] == "event")
+        self.gate
+            .wait_for_log("the event's line", |line| line["message"] == "event")
     }
 }
 
@@ -84,4 +88,3 @@ impl Stage {
 pub fn egress(gate: &Gate) -> SocketAddr {
     gate.listeners("egress")[0].parse().unwrap()
 }
-
