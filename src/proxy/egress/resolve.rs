@@ -18,7 +18,7 @@ use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts,
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::RecordType;
+use hickory_resolver::proto::rr::{Name, RecordType};
 use hickory_resolver::{Resolver as HickoryResolver, TokioResolver};
 use tokio::time::timeout;
 use url::Host;
@@ -71,11 +71,24 @@ impl Resolver {
     /// One that asks these name servers only, or where there are none the system's, as `/etc/hosts` and `/etc/resolv.conf` say now.
     #[must_use]
     pub fn new(servers: &[SocketAddr]) -> Self {
-        let names = if servers.is_empty() { system() } else { these(servers) };
+        let names = if servers.is_empty() {
+            system()
+        } else {
+            these(servers, Vec::new())
+        };
         let unusable =
             |error: NetError| format!("{error}; is /etc/resolv.conf in order? Or name `resolvers` in [webhooks]");
         Self {
             names: names.map_err(unusable),
+        }
+    }
+
+    /// As [`Self::new`], with a search domain, as the system may have.
+    #[cfg(test)]
+    pub(super) fn searching(server: SocketAddr, domain: &str) -> Self {
+        let domain = domain.parse().expect("a name");
+        Self {
+            names: these(&[server], vec![domain]).map_err(|error| error.to_string()),
         }
     }
 
@@ -158,7 +171,7 @@ fn system() -> Result<TokioResolver, NetError> {
     builder.build()
 }
 
-fn these(servers: &[SocketAddr]) -> Result<TokioResolver, NetError> {
+fn these(servers: &[SocketAddr], search: Vec<Name>) -> Result<TokioResolver, NetError> {
     let servers = servers.iter().map(|server| {
         let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
             connection.port = server.port();
@@ -167,7 +180,7 @@ fn these(servers: &[SocketAddr]) -> Result<TokioResolver, NetError> {
         // The next one is asked where one knows nothing: it may be for other names.
         NameServerConfig::new(server.ip(), false, connections.into())
     });
-    let config = ResolverConfig::from_name_servers(servers.collect());
+    let config = ResolverConfig::from_parts(None, search, servers.collect());
     let mut builder = HickoryResolver::builder_with_config(config, TokioRuntimeProvider::default());
     let options = builder.options_mut();
     options.use_hosts_file = ResolveHosts::Never;

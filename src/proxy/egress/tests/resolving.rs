@@ -161,6 +161,21 @@ async fn a_silent_name_server_is_given_up_on() {
 }
 
 #[tokio::test]
+async fn only_single_labels_are_searched_for() {
+    let dns = Dns::start(|question| match question.name.ends_with(".cluster.local") {
+        true => Reply::to(["10.0.0.7"]),
+        false => Reply::NoSuchName,
+    });
+    let resolver = Resolver::searching(dns.address(), "cluster.local.");
+    let destinations = with("allow_hosts = [\"hooks\", \"hooks.example\"]");
+    assert_eq!(resolved(&resolver, &destinations, &name("hooks")).await, "10.0.0.7");
+    assert_eq!(
+        resolved(&resolver, &destinations, &name("hooks.example")).await,
+        "there is no such name"
+    );
+}
+
+#[tokio::test]
 async fn silence_about_one_kind_of_address_leaves_the_other() {
     let dns = Dns::start(|question| match question.is_ipv6 {
         true => Reply::Silence,
