@@ -14,7 +14,7 @@
 mod acceptor;
 mod access;
 mod connection;
-mod egress;
+pub mod egress;
 mod executor;
 mod ids;
 mod ingress;

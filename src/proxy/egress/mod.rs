@@ -1,8 +1,59 @@
-//! The return path: connections to receivers.
+//! The return path: the service's events on their way to its customers' servers.
+//!
+//! A room of its own, and a thread of its own, so that a receiver that is slow, or many, never touch a client's request. An
+//! event's way: `listener` (connections of the service) → `serve` (one request on one screen) → `deliver` (tries, within the time
+//! for them) → `attempt` (one try) → `receivers` (connections, `resolve` and `connect`), seen from start to end by `line`.
+//!
+//! What may leave, and how it is signed, is decided in [`policy::egress`](crate::policy::egress).
 
-#[allow(dead_code)]
+mod answer;
+mod attempt;
+mod body;
 mod connect;
-#[allow(dead_code)]
+mod deliver;
+mod line;
+mod listener;
+mod office;
+mod receivers;
 mod resolve;
+mod serve;
 #[cfg(test)]
 mod tests;
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use self::office::Office;
+use crate::current::Current;
+use crate::lifecycle::{Stages, Vital};
+use crate::listen::Bound;
+use crate::runtime;
+use crate::telemetry::metrics::Metrics;
+
+/// What events are carried with.
+pub struct Return {
+    /// The generation in force.
+    pub current: Arc<Current>,
+    /// When to stop.
+    pub stages: Stages,
+    /// For what cannot be lost.
+    pub vital: Vital,
+    /// What is told.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Starts accepting events. The thread that is given back ends when everything has been drained.
+///
+/// # Errors
+/// When the thread or its runtime cannot be had.
+pub fn start(parts: Return, listeners: Vec<Bound>) -> io::Result<JoinHandle<()>> {
+    let vital = parts.vital.clone();
+    runtime::spawn("keygate-egress".to_owned(), move || {
+        vital.keep(async move {
+            let office = Rc::new(Office::new(parts));
+            listener::run(office, listeners).await;
+        })
+    })
+}

@@ -8,9 +8,11 @@
 //! does that already, connections to receivers are pooled, and after a receiver has moved, a retry that goes to its old address is
 //! a retry wasted.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::select;
@@ -29,6 +31,25 @@ use crate::policy::egress::destination::{Checked, Destinations, Forbidden};
 pub struct Resolver {
     /// Or why nobody can be asked.
     names: Result<TokioResolver, String>,
+}
+
+/// The resolver of now: made anew when others are configured.
+#[derive(Default)]
+pub struct Resolvers(RefCell<Option<(Vec<SocketAddr>, Rc<Resolver>)>>);
+
+impl Resolvers {
+    /// The one that asks these servers.
+    pub fn of(&self, servers: &[SocketAddr]) -> Rc<Resolver> {
+        let mut known = self.0.borrow_mut();
+        match &*known {
+            Some((asked, resolver)) if asked == servers => Rc::clone(resolver),
+            Some(_) | None => {
+                let resolver = Rc::new(Resolver::new(servers));
+                *known = Some((servers.to_vec(), Rc::clone(&resolver)));
+                resolver
+            }
+        }
+    }
 }
 
 /// Why a host has no addresses that events may go to.

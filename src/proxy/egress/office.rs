@@ -1,0 +1,106 @@
+//! What all events share: the generation, the connections to receivers, and which of two secrets each receiver takes.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::StatusCode;
+use tokio::sync::Notify;
+
+use super::Return;
+use super::receivers::Receivers;
+use super::resolve::Resolvers;
+use crate::current::Current;
+use crate::lifecycle::{Stages, Vital};
+use crate::config::webhooks::Webhook;
+use crate::policy::egress::sign::{Rotation, Turn};
+use crate::proxy::ids::Ids;
+use crate::telemetry::metrics::Metrics;
+
+/// The thread's own things.
+pub(super) struct Office {
+    /// The generation in force.
+    pub(super) current: Arc<Current>,
+    /// When to stop.
+    pub(super) stages: Stages,
+    /// For what cannot be lost.
+    pub(super) vital: Vital,
+    /// What is told.
+    pub(super) metrics: Arc<Metrics>,
+    /// Connections.
+    pub(super) receivers: Receivers,
+    /// Name servers.
+    pub(super) resolvers: Resolvers,
+    /// Names of events that come without one.
+    pub(super) ids: Ids,
+    /// By webhook id: which secret its receiver takes.
+    pub(super) rotations: RefCell<HashMap<String, Rotation>>,
+    open: Cell<usize>,
+    emptied: Notify,
+}
+
+impl Office {
+    pub(super) fn new(parts: Return) -> Self {
+        Self {
+            current: parts.current,
+            stages: parts.stages,
+            vital: parts.vital,
+            metrics: parts.metrics,
+            receivers: Receivers::default(),
+            resolvers: Resolvers::default(),
+            ids: Ids::new(),
+            rotations: RefCell::default(),
+            open: Cell::new(0),
+            emptied: Notify::new(),
+        }
+    }
+
+    /// An id for an event that has none.
+    pub(super) fn make_id(&self) -> String {
+        let id = self.ids.request();
+        format!("msg_{}", id.to_str().unwrap_or_default())
+    }
+
+    /// Which secret a receiver is sent now, where a header can carry only one.
+    pub(super) fn turn(&self, webhook: &Webhook) -> Turn {
+        let _ = webhook;
+        Turn::Current
+    }
+
+    /// What an answer says about the secret; the other one, where that is to be sent next.
+    pub(super) fn learn(&self, webhook: &Webhook, turn: Turn, status: StatusCode) -> Option<Turn> {
+        let _ = (webhook, turn, status);
+        None
+    }
+
+    /// A place for one more connection of the service.
+    pub(super) fn enter(self: &Rc<Self>) -> Option<Place> {
+        let open = self.open.get();
+        if open >= self.current.load().config.limits.connections {
+            return None;
+        }
+        self.open.set(open + 1);
+        Some(Place(Rc::clone(self)))
+    }
+
+    /// Returns when no connection of the service is open.
+    pub(super) async fn empty(&self) {
+        while self.open.get() > 0 {
+            self.emptied.notified().await;
+        }
+    }
+}
+
+/// An open connection of the service; given back on drop.
+pub(super) struct Place(Rc<Office>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let open = self.0.open.get() - 1;
+        self.0.open.set(open);
+        if open == 0 {
+            self.0.emptied.notify_one();
+        }
+    }
+}
