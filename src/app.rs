@@ -94,6 +94,8 @@ pub fn start(
         current: Arc::clone(&current),
         stages: conductor.stages(),
         vital: conductor.vital(Stage::Closing),
+        queue: ledger.queue.clone(),
+        activity: ledger.activity.clone(),
         metrics: Arc::clone(&metrics),
     };
     let data_path = Proxy {

@@ -17,6 +17,8 @@ pub struct Webhooks {
     pub attempts: Family<Outcome, Counter>,
     /// `keygate_webhook_attempt_duration_seconds`
     pub attempt_duration: Histogram,
+    /// `keygate_webhook_pauses_total`: webhooks that Keygate has paused by itself.
+    pub paused: Counter,
     /// `keygate_webhook_headers_removed_total`: headers of the service that must not leave.
     pub headers_removed: Counter,
 }
@@ -27,6 +29,7 @@ impl Default for Webhooks {
             events: Family::default(),
             attempts: Family::default(),
             attempt_duration: Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]),
+            paused: Counter::default(),
             headers_removed: Counter::default(),
         }
     }
@@ -52,6 +55,11 @@ impl Webhooks {
             "webhook_attempt_duration_seconds",
             "How long a try took, from the search for the address to the answer's last byte",
             self.attempt_duration.clone(),
+        );
+        registry.register(
+            "webhook_pauses",
+            "Webhooks that were paused because they kept failing, or are gone",
+            self.paused.clone(),
         );
         registry.register(
             "webhook_headers_removed",

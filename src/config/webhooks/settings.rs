@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderName;
 use rustls::ClientConfig;
@@ -13,6 +14,7 @@ use crate::config::files::Files;
 use crate::config::names;
 use crate::config::reader::Table;
 use crate::config::tls;
+use crate::config::units::LONGEST;
 
 /// `[webhooks]`
 #[derive(Debug, Clone)]
@@ -35,6 +37,9 @@ pub struct Settings {
     pub response_bytes: usize,
     /// `connections_per_receiver`: at most so many at once; default 16.
     pub connections_per_receiver: usize,
+    /// `pause_after`: a webhook that has done nothing but fail for so long is paused; default a day, `None` (written `false`)
+    /// never.
+    pub pause_after: Option<Duration>,
     /// `timeouts`, unless a webhook says otherwise.
     pub timeouts: Timeouts,
     /// `ca`: who vouches for receivers; default the roots that browsers know.
@@ -42,6 +47,7 @@ pub struct Settings {
 }
 
 const MIB: u64 = 1 << 20;
+const PAUSE_AFTER: Duration = Duration::from_hours(24);
 
 /// Reads it, but for `file`.
 pub(super) fn read(table: &Table<'_>, files: &Files) -> Option<Settings> {
@@ -71,6 +77,10 @@ pub(super) fn read(table: &Table<'_>, files: &Files) -> Option<Settings> {
             .get("connections_per_receiver")
             .and_then(|item| item.count(1..=10_000))
             .unwrap_or(16),
+        pause_after: match table.get("pause_after") {
+            Some(item) => item.or_off(|item| item.duration_within(Duration::from_secs(1)..=LONGEST)),
+            None => Some(PAUSE_AFTER),
+        },
         timeouts: record::read_timeouts(table, Timeouts::DEFAULT),
         tls: tls?,
     })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HOST, USER_AGENT};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HOST, TRAILER, USER_AGENT};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue};
 
@@ -99,11 +99,16 @@ impl Policy {
         if body.is_none() && egress.needs_body(index) {
             return Err(Refusal::BodyTooLarge);
         }
+        if egress.settings.scan_bodies && headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+            return Err(Refusal::BodyEncoded);
+        }
+        let search = self.leaks_at(&egress.leaks, now);
         let mut headers = headers.clone();
-        let removed = egress.leaks.scrub(&mut headers, &self.leaks_at(&egress.leaks, now));
+        let removed = egress.leaks.scrub(&mut headers, &search);
         clean(&mut headers, webhook);
         let target = match path {
             Path::Registered => webhook.url.path_and_query(),
+            Path::Given(target) if search.holds_key(target.as_bytes()) => return Err(Refusal::KeyInTarget),
             Path::Given(target) => target.clone(),
         };
         let target = target.parse();
@@ -122,6 +127,7 @@ impl Policy {
 fn clean(headers: &mut HeaderMap, webhook: &Webhook) {
     headers.remove(HOST);
     headers.remove(CONTENT_LENGTH);
+    headers.remove(TRAILER);
     let own = webhook.headers.iter().map(|(name, _)| name);
     for name in webhook.signing.names().chain(own) {
         headers.remove(name);

@@ -99,6 +99,12 @@ impl Egress {
         self.registry.by_id(id).map(|index| self.webhook(index))
     }
 
+    /// Where the webhook with this id is.
+    #[must_use]
+    pub fn index_of(&self, id: &str) -> Option<WebhookIndex> {
+        self.registry.by_id(id)
+    }
+
     /// The webhook at an index of this generation.
     #[must_use]
     pub fn webhook(&self, index: WebhookIndex) -> &Arc<Webhook> {

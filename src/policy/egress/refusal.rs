@@ -31,12 +31,18 @@ pub enum Refusal {
     WebhookPaused,
     /// The event's type is not where it is configured to be, and the webhook does not take all.
     EventMissing,
+    /// It was queued, and its webhook does not ask for it any more.
+    EventUnsubscribed,
     /// The event's id or type cannot stand in a header.
     EventInvalid,
     /// The body is longer than can be held to be signed, scanned or queued.
     BodyTooLarge,
     /// The body holds a live key; its public id.
     KeyInBody(String),
+    /// The target holds something that is, or may be, a key.
+    KeyInTarget,
+    /// The body is encoded, so that nobody can see whether it holds a key.
+    BodyEncoded,
     /// `delivery = "queued"` without a state to queue in.
     QueueUnavailable,
     /// As much is queued as may be.
@@ -73,10 +79,13 @@ impl Refusal {
             Self::ConnectUnsupported | Self::MethodUnsupported => StatusCode::METHOD_NOT_ALLOWED,
             Self::PathUnknown | Self::WebhookUnknown => StatusCode::NOT_FOUND,
             Self::DestinationUnregistered | Self::DestinationForbidden(_) => StatusCode::FORBIDDEN,
-            Self::DestinationAmbiguous | Self::WebhookInactive | Self::WebhookPaused => StatusCode::CONFLICT,
+            Self::DestinationAmbiguous | Self::WebhookInactive | Self::WebhookPaused | Self::EventUnsubscribed => {
+                StatusCode::CONFLICT
+            }
             Self::DestinationInvalid(_) | Self::EventMissing | Self::EventInvalid => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::KeyInBody(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::KeyInBody(_) | Self::KeyInTarget => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::BodyEncoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::QueueUnavailable | Self::QueueFull | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -97,9 +106,12 @@ impl Refusal {
             Self::WebhookInactive => "webhook_inactive",
             Self::WebhookPaused => "webhook_paused",
             Self::EventMissing => "event_missing",
+            Self::EventUnsubscribed => "event_unsubscribed",
             Self::EventInvalid => "event_invalid",
             Self::BodyTooLarge => "body_too_large",
             Self::KeyInBody(_) => "key_in_body",
+            Self::KeyInTarget => "key_in_target",
+            Self::BodyEncoded => "body_encoded",
             Self::QueueUnavailable => "queue_unavailable",
             Self::QueueFull => "queue_full",
             Self::Draining => "draining",
@@ -129,9 +141,14 @@ impl Refusal {
             Self::WebhookInactive => "The webhook is not active.",
             Self::WebhookPaused => "The webhook is paused: `keygate webhooks resume ID`.",
             Self::EventMissing => "The event's type is not where [webhooks] `event` says, and the webhook is for some types only.",
+            Self::EventUnsubscribed => "The webhook does not ask for events of this type any more.",
             Self::EventInvalid => "The event's id or type is not 1 to 256 visible ASCII characters.",
             Self::BodyTooLarge => "The event is longer than [webhooks] `body_bytes`, and has to be held to be signed.",
             Self::KeyInBody(key) => return format!("The event holds a key that is in force, {key}: it is not sent."),
+            Self::KeyInTarget => "The target holds a key: it is not sent.",
+            Self::BodyEncoded => {
+                "Events are searched for keys ([webhooks] `scan_bodies`), and this one has a Content-Encoding: send it without."
+            }
             Self::QueueUnavailable => "Events cannot be queued at the moment; try again.",
             Self::QueueFull => "As many events are queued as may be; try again later.",
             Self::Draining => "Keygate is shutting down; try again.",
@@ -157,9 +174,12 @@ impl Refusal {
             | Self::WebhookInactive
             | Self::WebhookPaused
             | Self::EventMissing
+            | Self::EventUnsubscribed
             | Self::EventInvalid
             | Self::BodyTooLarge
-            | Self::KeyInBody(_) => None,
+            | Self::KeyInBody(_)
+            | Self::KeyInTarget
+            | Self::BodyEncoded => None,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::USER_AGENT;
-use http::{Method, Request, StatusCode, Uri};
+use http::{Method, Request, Uri};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -13,11 +13,12 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::body::Outgoing;
-use super::deliver::Told;
+use super::deliver::{self, Told};
 use super::office::Office;
 use super::receivers::Lease;
 use super::serve::Stop;
 use crate::clock;
+use crate::ledger::queue::Attempt as Noted;
 use crate::policy::egress::sign::Turn;
 use crate::policy::egress::{Dispatch, Egress, Failure};
 use crate::telemetry::metrics::Outcome;
@@ -141,22 +142,37 @@ fn plain(error: &hyper::Error) -> String {
 }
 
 /// Counts a try, and tells of it.
-pub(super) fn tell(office: &Office, dispatch: &Dispatch, number: u32, told: &Result<Told, Stop>, took_nanos: u64) {
+pub(super) fn count(office: &Office, dispatch: &Dispatch, number: u32, told: &Result<Told, Stop>, took_nanos: u64) {
     let result = match told {
-        Ok(told) => super::deliver::outcome_of(told.status),
+        Ok(told) => deliver::outcome_of(told.status),
         Err(stop) => stop.code(),
     };
     let metrics = &office.metrics.webhooks;
     metrics.attempts.get_or_create(&Outcome { result }).inc();
     metrics.attempt_duration.observe(Duration::from_nanos(took_nanos).as_secs_f64());
-    let status = told.as_ref().ok().map(|told| told.status).map(|status: StatusCode| status.as_u16());
     debug!(
         message = "webhook attempt",
         webhook = dispatch.webhook().id,
         event_id = dispatch.event().id,
         attempt = number,
         result,
-        status,
+        status = told.as_ref().ok().map(|told| told.status.as_u16()),
         duration_ms = took_nanos / 1_000_000
     );
+}
+
+/// What is kept of a try that began at this time (Unix milliseconds).
+pub(super) fn note(at: i64, told: &Result<Told, Stop>, took_nanos: u64) -> Noted {
+    let (status, error) = match told {
+        Ok(told) if told.status.is_success() => (Some(told.status.as_u16()), None),
+        Ok(told) => (Some(told.status.as_u16()), Some(deliver::REJECTED)),
+        Err(stop) => (None, Some(stop.code())),
+    };
+    Noted {
+        at,
+        is_delivered: told.as_ref().is_ok_and(|told| told.status.is_success()),
+        status,
+        error,
+        duration: Duration::from_nanos(took_nanos),
+    }
 }

@@ -13,6 +13,7 @@ use super::body::Outgoing;
 use super::office::Office;
 use super::serve::Stop;
 use crate::clock;
+use crate::ledger::activity::Line;
 use crate::policy::egress::schedule::{self, Outcome};
 use crate::policy::egress::{Dispatch, Egress, Failure};
 
@@ -22,6 +23,8 @@ pub(super) const DELIVERED: &str = "delivered";
 pub(super) const REJECTED: &str = "rejected";
 /// It did not arrive.
 pub(super) const FAILED: &str = "failed";
+/// It is on disk, to be sent.
+pub(super) const QUEUED: &str = "queued";
 /// The webhook did not ask for it.
 pub(super) const NOT_SUBSCRIBED: &str = "not_subscribed";
 
@@ -62,7 +65,7 @@ pub(super) async fn deliver(
     let mut attempts = 0;
     loop {
         attempts += 1;
-        let began = clock::monotonic();
+        let (at, began) = (clock::unix_millis(), clock::monotonic());
         let attempt = Attempt {
             office,
             egress,
@@ -71,7 +74,17 @@ pub(super) async fn deliver(
         };
         let told = timeout_at(end, attempt.run(passing.take())).await;
         let told = told.unwrap_or_else(|_| Err(Failure::Timeout("total").into()));
-        attempt::tell(office, dispatch, attempts, &told, clock::monotonic().saturating_sub(began));
+        let took = clock::monotonic().saturating_sub(began);
+        attempt::count(office, dispatch, attempts, &told, took);
+        let event = dispatch.event();
+        office.activity.record(Line {
+            webhook: dispatch.webhook().id.as_str().into(),
+            organization: dispatch.webhook().organization.as_str().into(),
+            event_id: event.id.as_str().into(),
+            event_type: event.kind.as_deref().unwrap_or_default().into(),
+            number: attempts,
+            attempt: attempt::note(at, &told, took),
+        });
         let pause = schedule::again_in_request(
             &retry.delays,
             (attempts, most),
@@ -106,6 +119,11 @@ pub(super) fn outcome(told: &Result<Told, Stop>) -> Outcome {
 pub(super) fn asked(told: &Result<Told, Stop>) -> Option<Duration> {
     let value = told.as_ref().ok()?.headers.get(RETRY_AFTER)?;
     schedule::retry_after(value.as_bytes(), clock::unix())
+}
+
+/// Whether nobody has to look after it.
+pub(super) fn is_well(outcome: &str) -> bool {
+    [DELIVERED, QUEUED, NOT_SUBSCRIBED].contains(&outcome)
 }
 
 /// In a word.

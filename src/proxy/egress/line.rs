@@ -93,7 +93,7 @@ impl Drop for Line {
         let metrics = &self.office.metrics.webhooks;
         metrics.events.get_or_create(&Outcome { result }).inc();
         metrics.headers_removed.inc_by(u64::try_from(self.removed).unwrap_or(u64::MAX));
-        let is_well = [deliver::DELIVERED, deliver::NOT_SUBSCRIBED].contains(&result);
+        let is_well = deliver::is_well(result);
         let is_told = match self.log {
             AccessLog::All => true,
             AccessLog::Refused => !is_well,

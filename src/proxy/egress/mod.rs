@@ -2,7 +2,7 @@
 //!
 //! A room of its own, and a thread of its own, so that a receiver that is slow, or many, never touch a client's request. An
 //! event's way: `listener` (connections of the service) → `serve` (one request on one screen) → `deliver` (tries, within the time
-//! for them) → `attempt` (one try) → `receivers` (connections, `resolve` and `connect`), seen from start to end by `line`.
+//! for them; `queue` where nobody waits) → `attempt` (one try) → `receivers` (connections, `resolve` and `connect`), seen from start to end by `line`.
 //!
 //! What may leave, and how it is signed, is decided in [`policy::egress`](crate::policy::egress).
 
@@ -14,6 +14,7 @@ mod deliver;
 mod line;
 mod listener;
 mod office;
+mod queue;
 mod receivers;
 mod resolve;
 mod serve;
@@ -25,8 +26,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use tokio::task::spawn_local;
+
 use self::office::Office;
 use crate::current::Current;
+use crate::ledger::activity::Activity;
+use crate::ledger::queue::Queue;
 use crate::lifecycle::{Stages, Vital};
 use crate::listen::Bound;
 use crate::runtime;
@@ -40,6 +45,10 @@ pub struct Return {
     pub stages: Stages,
     /// For what cannot be lost.
     pub vital: Vital,
+    /// Where events wait that nobody waits for.
+    pub queue: Queue,
+    /// Where tries are noted.
+    pub activity: Activity,
     /// What is told.
     pub metrics: Arc<Metrics>,
 }
@@ -53,6 +62,7 @@ pub fn start(parts: Return, listeners: Vec<Bound>) -> io::Result<JoinHandle<()>>
     runtime::spawn("keygate-egress".to_owned(), move || {
         vital.keep(async move {
             let office = Rc::new(Office::new(parts));
+            spawn_local(office.vital.clone().keep(queue::run(Rc::clone(&office))));
             listener::run(office, listeners).await;
         })
     })

@@ -12,6 +12,8 @@ use super::Return;
 use super::receivers::Receivers;
 use super::resolve::Resolvers;
 use crate::current::Current;
+use crate::ledger::activity::Activity;
+use crate::ledger::queue::Queue;
 use crate::lifecycle::{Stages, Vital};
 use crate::config::webhooks::Webhook;
 use crate::policy::egress::sign::{Rotation, Turn};
@@ -36,6 +38,14 @@ pub(super) struct Office {
     pub(super) ids: Ids,
     /// By webhook id: which secret its receiver takes.
     pub(super) rotations: RefCell<HashMap<String, Rotation>>,
+    /// What waits on disk.
+    pub(super) queue: Queue,
+    /// What was tried.
+    pub(super) activity: Activity,
+    /// Queued events that are on their way.
+    pub(super) in_hand: Cell<usize>,
+    /// Rings when one of them is not any more.
+    pub(super) hand_free: Notify,
     open: Cell<usize>,
     emptied: Notify,
 }
@@ -51,6 +61,10 @@ impl Office {
             resolvers: Resolvers::default(),
             ids: Ids::new(),
             rotations: RefCell::default(),
+            queue: parts.queue,
+            activity: parts.activity,
+            in_hand: Cell::new(0),
+            hand_free: Notify::new(),
             open: Cell::new(0),
             emptied: Notify::new(),
         }
@@ -84,11 +98,28 @@ impl Office {
         Some(Place(Rc::clone(self)))
     }
 
-    /// Returns when no connection of the service is open.
+    /// A hand for a queued event.
+    pub(super) fn take(self: &Rc<Self>) -> Hand {
+        self.in_hand.set(self.in_hand.get() + 1);
+        Hand(Rc::clone(self))
+    }
+
+    /// Returns when no connection of the service is open, and no queued event is on its way.
     pub(super) async fn empty(&self) {
-        while self.open.get() > 0 {
+        while self.open.get() + self.in_hand.get() > 0 {
             self.emptied.notified().await;
         }
+    }
+}
+
+/// A queued event on its way; given back on drop.
+pub(super) struct Hand(Rc<Office>);
+
+impl Drop for Hand {
+    fn drop(&mut self) {
+        self.0.in_hand.set(self.0.in_hand.get() - 1);
+        self.0.hand_free.notify_one();
+        self.0.emptied.notify_one();
     }
 }
 
@@ -97,10 +128,7 @@ pub(super) struct Place(Rc<Office>);
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let open = self.0.open.get() - 1;
-        self.0.open.set(open);
-        if open == 0 {
-            self.0.emptied.notify_one();
-        }
+        self.0.open.set(self.0.open.get() - 1);
+        self.0.emptied.notify_one();
     }
 }

@@ -15,6 +15,8 @@ use super::body::{self, Arrived, Outgoing};
 use super::deliver::{self, Delivered, Told};
 use super::line::Line;
 use super::office::Office;
+use super::queue;
+use crate::config::webhooks::Delivery;
 use crate::clock;
 use crate::policy::Policy;
 use crate::policy::egress::{
@@ -134,6 +136,14 @@ impl Sent<'_> {
         };
         line.tells(dispatch.event());
         line.removed = dispatch.removed().len();
+        if let Some(answer) = self.queued(&dispatch).await {
+            let answer = answer?;
+            line.outcome = deliver::QUEUED;
+            return Ok(answer);
+        }
+        if self.office.queue.pause_of(&dispatch.webhook().id).is_some() {
+            return Err(Refusal::WebhookPaused.into());
+        }
         let delivered = self.deliver(&dispatch, passing).await;
         line.delivered(&delivered);
         let Delivered { told, attempts } = delivered;
@@ -159,6 +169,15 @@ impl Sent<'_> {
         }
     }
 
+    /// The answer, where the event is for the queue.
+    async fn queued(&self, dispatch: &Dispatch) -> Option<Result<Answer, Stop>> {
+        match dispatch.webhook().delivery {
+            Delivery::Request => None,
+            Delivery::Queued { .. } if self.method != Method::POST => Some(Err(Refusal::MethodUnsupported.into())),
+            Delivery::Queued { .. } => Some(queue::accept(self.office, dispatch).await),
+        }
+    }
+
     async fn deliver(&self, dispatch: &Dispatch, passing: Option<Outgoing>) -> Delivered {
         let total = dispatch.webhook().timeouts.total;
         let total = wanted(&self.headers).map_or(total, |wanted| wanted.min(total));
@@ -180,7 +199,7 @@ impl Sent<'_> {
         let results = webhooks.iter().map(|index| self.to_each(*index, &event, &body));
         let results = futures_util::future::join_all(results).await;
         line.attempts = results.iter().map(|outcome| outcome.attempts).sum();
-        let is_well = |outcome: &Outcome| [deliver::DELIVERED, deliver::NOT_SUBSCRIBED].contains(&outcome.outcome);
+        let is_well = |outcome: &Outcome| deliver::is_well(outcome.outcome);
         let status = if results.iter().all(is_well) {
             StatusCode::OK
         } else {
@@ -213,18 +232,19 @@ impl Sent<'_> {
         let (told, attempts) = match judged {
             Err(refusal) => (Err(Box::new(Stop::Refused(refusal))), 0),
             Ok(Judged::NotSubscribed(_)) => {
-                return Outcome {
-                    webhook,
-                    outcome: deliver::NOT_SUBSCRIBED,
-                    status: None,
-                    attempts: 0,
-                    detail: None,
-                };
+                return Outcome::of(webhook, deliver::NOT_SUBSCRIBED);
             }
-            Ok(Judged::Deliver(dispatch)) => {
-                let Delivered { told, attempts } = self.deliver(&dispatch, None).await;
-                (told, attempts)
-            }
+            Ok(Judged::Deliver(dispatch)) => match self.queued(&dispatch).await {
+                Some(Ok(_)) => return Outcome::of(webhook, deliver::QUEUED),
+                Some(Err(stop)) => (Err(Box::new(stop)), 0),
+                None if self.office.queue.pause_of(&webhook).is_some() => {
+                    (Err(Box::new(Stop::Refused(Refusal::WebhookPaused))), 0)
+                }
+                None => {
+                    let Delivered { told, attempts } = self.deliver(&dispatch, None).await;
+                    (told, attempts)
+                }
+            },
         };
         match told {
             Ok(Told { status, .. }) => Outcome {
@@ -241,6 +261,19 @@ impl Sent<'_> {
                 attempts,
                 detail: Some(stop.detail()),
             },
+        }
+    }
+}
+
+impl Outcome {
+    /// One without a try.
+    fn of(webhook: String, outcome: &'static str) -> Self {
+        Self {
+            webhook,
+            outcome,
+            status: None,
+            attempts: 0,
+            detail: None,
         }
     }
 }

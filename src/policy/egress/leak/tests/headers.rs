@@ -110,6 +110,28 @@ fn what_is_the_services_own_stays_byte_for_byte() {
 }
 
 #[test]
+fn an_authorization_goes_in_the_forms_of_sources_and_with_keys_only() {
+    const BASIC: &str = "[[credentials]]\nbasic = \"password\"\n";
+    const WHOLE: &str = "[[credentials]]\nheader = \"Authorization\"\n";
+    let of_a_key = format!("Basic {}", STANDARD.encode(format!("{HEX}:")));
+    let table = [
+        ("", "Bearer of-the-customer", false),
+        ("", "Basic dXNlcjpwYXNzd29yZA==", true),
+        ("", &of_a_key, false),
+        ("", "of-the-customer", true),
+        (BASIC, "Bearer of-the-customer", true),
+        (BASIC, "basic dXNlcjpwYXNzd29yZA==", false),
+        (WHOLE, "of-the-customer", false),
+        (WHOLE, "Digest username=x", false),
+    ];
+    for (sources, value, stays) in table {
+        let world = World::new(sources, &[]);
+        let (rest, names) = scrubbed(&world, &[&format!("authorization: {value}")]);
+        assert_eq!((rest.len() == 1, names.is_empty()), (stays, stays), "{sources} {value}");
+    }
+}
+
+#[test]
 fn a_value_that_holds_a_key_goes_whatever_its_name() {
     let world = World::new("", &[]);
     let all = LIVE.into_iter().chain([("revoked", REVOKED), ("slow", SLOW)]);

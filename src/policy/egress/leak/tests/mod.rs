@@ -26,12 +26,13 @@ pub(super) const BASE64: &str = "q83vEjRWeJCrze8SNFZ4kKvN/+8SNFZ4kA==";
 pub(super) const ODD: &str = "p@ss!w0rd#with(odd)chars;too";
 pub(super) const PEPPERED: &str = "peppered-key-0123456789";
 pub(super) const DISABLED: &str = "disabled-key-0123456789";
+pub(super) const LATER: &str = "later-key-0123456789-_ab";
 pub(super) const REVOKED: &str = "revoked-key-0123456789ab";
 pub(super) const EXPIRED: &str = "expired-key-0123456789ab";
 pub(super) const SLOW: &str = "people/chose:this-one";
 
-/// The keys that callers may use, with their ids, and which of them may hold characters that lists are separated by.
-pub(super) const LIVE: [(&str, &str); 7] = [
+/// The keys that callers may use, now or later, with their ids.
+pub(super) const LIVE: [(&str, &str); 8] = [
     ("generated", GENERATED),
     ("prefixed", PREFIXED),
     ("hex", HEX),
@@ -39,6 +40,7 @@ pub(super) const LIVE: [(&str, &str); 7] = [
     ("odd", ODD),
     ("peppered", PEPPERED),
     ("disabled", DISABLED),
+    ("later", LATER),
 ];
 
 const CONFIG: &str = r#"
@@ -119,6 +121,10 @@ fn records() -> Records {
         Key {
             active: false,
             ..key("disabled", "", vec![fast(DISABLED)])
+        },
+        Key {
+            not_before: Some(NOW + 1),
+            ..key("later", "", vec![fast(LATER)])
         },
         Key {
             revoked_at: Some(NOW - 1),
