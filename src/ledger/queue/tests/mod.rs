@@ -5,6 +5,7 @@ mod lanes;
 mod model;
 mod places;
 mod replay;
+mod seen;
 
 use std::path::PathBuf;
 use std::sync::Arc;
