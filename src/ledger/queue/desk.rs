@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::error;
+
 use super::Queue;
 use super::books::Books;
 use super::handle::Shared;
@@ -60,6 +62,13 @@ impl Desk {
     /// A file was opened: memory follows it.
     pub(in crate::ledger) fn restore(&mut self, store: &Store) -> Result<(), Trouble> {
         let remembered = store.remembered()?;
+        let (before, now) = (self.shared.lanes().waiting().0, remembered.waiting.len());
+        if now < before {
+            error!(
+                message = "queued events that waited are not in the state file any more; they will not be delivered",
+                events = before - now
+            );
+        }
         self.books.room.restore(remembered.kept);
         self.books.place = self.books.place.max(remembered.place);
         self.shared
