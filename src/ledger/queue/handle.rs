@@ -100,7 +100,8 @@ impl Queue {
     }
 
     /// Takes up to `limit` events that are due into the caller's hand: of each webhook at most as many as its terms allow at
-    /// once, and webhooks in turns, those with the fewest in hands first.
+    /// once, and webhooks in turns, those with the fewest in hands first. Whoever keeps `limit` small, as a bound on all hands
+    /// at once, lets slow receivers stand in the way of others.
     #[must_use]
     pub fn claim(&self, now_unix_millis: i64, limit: usize) -> Vec<Claim> {
         let Some(shared) = self.shared() else { return Vec::new() };
