@@ -11,7 +11,6 @@ use super::books::Books;
 use super::handle::Shared;
 use super::job::Job;
 use super::room::{Change, Held};
-use crate::clock;
 use crate::config::state::State;
 use crate::ledger::activity::{Activity, ROWS_MAX};
 use crate::ledger::store::{Row, Store, Trouble, moment_millis};
@@ -92,7 +91,6 @@ impl Desk {
         self.shared
             .change(|lanes| effects.into_iter().for_each(|effect| lanes.follow(effect)));
         std::mem::take(&mut self.jobs).into_iter().for_each(Job::tell);
-        self.tell(clock::unix());
         Ok(())
     }
 
@@ -104,6 +102,7 @@ impl Desk {
 
     /// What does not wait for anybody: activity of requests, and what is too old.
     pub(in crate::ledger) fn flush(&mut self, store: &mut Store, now_unix: i64) -> Result<(), Trouble> {
+        self.tell(now_unix);
         let lines = self.activity.take();
         let written = if lines.is_empty() {
             Ok(())
@@ -121,7 +120,6 @@ impl Desk {
         if self.pruned != now_unix / 3_600 && self.prune(store, now_unix)? {
             self.pruned = now_unix / 3_600;
         }
-        self.tell(now_unix);
         Ok(())
     }
 

@@ -390,6 +390,20 @@ fn commands_that_meet_the_file_of_an_earlier_version_bring_it_forward_once() {
 }
 
 #[test]
+fn a_commit_is_on_the_disk_when_it_returns() {
+    let home = tempfile::tempdir().unwrap();
+    let store = Store::open(&home.path().join("keygate.db")).unwrap();
+    let pragma = |name: &str| -> String {
+        let value = store.database.pragma_query_value(None, name, |row| row.get(0));
+        let value: rusqlite::types::Value = value.unwrap();
+        format!("{value:?}")
+    };
+    // In a write-ahead log, FULL syncs the log with each commit.
+    assert_eq!(pragma("journal_mode"), "Text(\"wal\")");
+    assert_eq!(pragma("synchronous"), "Integer(2)");
+}
+
+#[test]
 fn what_is_no_state_is_not_appended_to() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("other.db");
