@@ -64,7 +64,7 @@ impl Queue {
 
     /// Offers an event; `reply` is called once it is on disk, fsynced, or not taken.
     pub fn accept_then(&self, event: Event, reply: impl FnOnce(Result<Accepted, Unavailable>) + Send + 'static) {
-        let bytes = event.body.len();
+        let bytes = event.bytes();
         let mut reply = Reply::new(reply);
         let Some(shared) = self.shared() else { return };
         if shared.bytes.load(Ordering::Relaxed).saturating_add(bytes) > ON_THEIR_WAY {
@@ -251,8 +251,9 @@ impl Shared {
         self.jobs().as_ref().is_some_and(|jobs| !jobs.is_empty())
     }
 
-    /// Nobody does anything any more.
+    /// Nobody does anything any more: nothing is due, since what came of it could not be told.
     pub(super) fn close(&self) {
+        self.change(|lanes| *lanes = Lanes::default());
         let left = self.jobs().take();
         // What is dropped is answered so; not while the lock is held.
         drop(left);

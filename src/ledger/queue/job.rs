@@ -85,10 +85,10 @@ impl<T> Drop for Reply<T> {
 }
 
 impl Job {
-    /// The body of an event that is to be accepted, in bytes.
+    /// About how much memory an event takes that is to be accepted.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Accept { event, .. } => event.body.len(),
+            Self::Accept { event, .. } => event.bytes(),
             Self::Settle(_) | Self::Load { .. } | Self::Pause { .. } | Self::Replay { .. } | Self::Bury { .. } => 0,
         }
     }

@@ -141,7 +141,8 @@ fn where_order_is_asked_for_the_next_waits_until_the_first_has_ended() {
 fn an_event_that_somebody_lets_go_of_is_due_again_soon_and_its_bell_rings() {
     let mut rig = Rig::new();
     let (bell, rings) = std::sync::mpsc::channel();
-    rig.queue.on_change(move || bell.send(()).unwrap());
+    // It rings at the end, too, when nobody listens any more.
+    rig.queue.on_change(move || bell.send(()).unwrap_or_default());
     let count = || rings.try_iter().count();
     assert_eq!(count(), 1, "what was there before is told of");
     rig.arrange(&[("a", true, 1)]);

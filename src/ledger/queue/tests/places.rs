@@ -159,9 +159,13 @@ fn a_transaction_that_fails_leaves_nothing_behind_and_is_done_again_as_a_whole()
 
 #[test]
 fn whoever_asks_when_nobody_is_there_any_more_is_told_so() {
-    let rig = Rig::new();
+    let mut rig = Rig::new();
+    rig.accept(event("a", "0", TIME)).unwrap();
+    rig.arrange(&[("a", false, 1)]);
     let queue = rig.queue.clone();
+    assert_eq!(queue.next_due_at(), Some(TIME));
     drop(rig);
+    assert!(queue.claim(TIME, 1).is_empty(), "what came of it could not be told");
     let (sender, told) = std::sync::mpsc::channel();
     queue.accept_then(event("a", "1", TIME), move |accepted| sender.send(accepted).unwrap());
     assert_eq!(told.recv(), Ok(Err(super::Unavailable)));
