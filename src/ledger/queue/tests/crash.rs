@@ -21,7 +21,7 @@ use crate::telemetry::metrics::Metrics;
 /// Where the child finds its state.
 const CHILD: &str = "KEYGATE_TEST_QUEUE_CHILD";
 
-fn start(path: &Path) -> Ledger {
+pub fn start(path: &Path) -> Ledger {
     let state = State {
         path: path.to_owned(),
         ..State::default()

@@ -1,6 +1,7 @@
 //! Promises of the queue: nothing that was accepted is lost, or sent out of turn, or by two at once.
 
 mod crash;
+mod deliver;
 mod lanes;
 mod model;
 mod places;
