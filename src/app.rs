@@ -20,6 +20,7 @@ use crate::ledger::journal::Journal;
 use crate::lifecycle::{Conductor, Stage};
 use crate::listen::Bound;
 use crate::policy::Policy;
+use crate::proxy::egress::Return;
 use crate::proxy::{self, Proxy};
 use crate::refetch::Refetch;
 use crate::telemetry::log;
@@ -31,6 +32,7 @@ pub struct Running {
     pub ingress: Vec<SocketAddr>,
     conductor: Conductor,
     proxy: JoinHandle<()>,
+    egress: JoinHandle<()>,
     control: JoinHandle<()>,
     ledger: Ledger,
 }
@@ -51,9 +53,12 @@ pub fn start(
     count_panics(Arc::clone(&metrics));
     let (conductor, stages) = Conductor::new();
     let ingress = Bound::all(&config.ingress.listen).context("ingress.listen")?;
+    let egress = config.egress.as_ref().map(|egress| Bound::all(&egress.listen));
+    let egress = egress.transpose().context("egress.listen")?.unwrap_or_default();
     let admin = Bound::all(&config.admin.listen).context("admin.listen")?;
     let addresses = ingress.iter().filter_map(Bound::tcp_address).collect();
     announce("ingress", &ingress);
+    announce("egress", &egress);
     announce("admin", &admin);
 
     let state = config.state.clone();
@@ -85,6 +90,14 @@ pub fn start(
         audit: ledger.audit.clone(),
         dropped_lines: log.map(log::Writer::dropped_lines),
     };
+    let returning = Return {
+        current: Arc::clone(&current),
+        stages: conductor.stages(),
+        vital: conductor.vital(Stage::Closing),
+        queue: ledger.queue.clone(),
+        activity: ledger.activity.clone(),
+        metrics: Arc::clone(&metrics),
+    };
     let data_path = Proxy {
         current,
         refetch,
@@ -95,12 +108,14 @@ pub fn start(
         tallies: Arc::clone(&ledger.tallies),
     };
     let proxy = proxy::start(data_path, ingress).context("cannot start the data path")?;
+    let egress = proxy::egress::start(returning, egress).context("cannot start the return path")?;
     let control = control::start(control, admin, begun).context("cannot start the control plane")?;
     info!(message = "ready");
     Ok(Running {
         ingress: addresses,
         conductor,
         proxy,
+        egress,
         control,
         ledger,
     })
@@ -114,6 +129,7 @@ impl Running {
     pub fn wait(self) -> anyhow::Result<()> {
         // A panic of either thread has been counted and logged, and makes the conductor crippled.
         let _ = self.proxy.join();
+        let _ = self.egress.join();
         // Nobody counts any more.
         self.ledger.close();
         self.conductor.advance(Stage::Ended);

@@ -16,17 +16,9 @@ use super::routes::Placed;
 use super::upstreams::{Endpoint, Upstream};
 
 /// No two listeners may want the same address.
-pub(super) fn listeners<'d>(
-    ingress: &[Listen],
-    ingress_places: &[Place<'d>],
-    admin: &[Listen],
-    admin_places: &[Place<'d>],
-) {
-    let all: Vec<(&Listen, &Place<'d>)> = ingress
-        .iter()
-        .zip(ingress_places)
-        .chain(admin.iter().zip(admin_places))
-        .collect();
+pub(super) fn listeners<'d>(listeners: &[(&[Listen], &[Place<'d>])]) {
+    let all = listeners.iter().flat_map(|(listen, places)| listen.iter().zip(*places));
+    let all: Vec<(&Listen, &Place<'d>)> = all.collect();
     for (index, (listen, place)) in all.iter().enumerate() {
         let earlier = all[..index].iter().find(|(other, _)| collide(other, listen));
         if let Some((other, at)) = earlier {
@@ -37,6 +29,21 @@ pub(super) fn listeners<'d>(
             };
             place.error(what, format!("the other one is {} ({})", at.path(), at.location()));
         }
+    }
+}
+
+/// A listener for events, and webhooks for them to go to, belong together.
+pub(super) fn events(egress: Option<&Item<'_>>, webhooks: Option<&Item<'_>>) {
+    match (egress, webhooks) {
+        (Some(egress), None) => egress.key_place().error(
+            "has nowhere to send events to, since there is no [webhooks]",
+            "add [webhooks] with file = \"webhooks.toml\", or remove it",
+        ),
+        (None, Some(webhooks)) => webhooks.key_place().warning(
+            "gets no events, since there is no [egress]",
+            "add [egress], where the service brings its events",
+        ),
+        (Some(_), Some(_)) | (None, None) => {}
     }
 }
 

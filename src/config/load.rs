@@ -15,8 +15,9 @@ use super::records::{Catalogue, Known, Scope};
 use super::sources::Sources;
 use super::state::State;
 use super::{
-    Config, Loaded, admin, checks, credentials, demands, environments, errors, expiry, identity, ingress, keys, legacy,
-    limits, patterns, permissions, plans, quotas, records, routes, state, telemetry, upstreams, user_tokens, whoami,
+    Config, Loaded, admin, checks, credentials, demands, egress, environments, errors, expiry, identity, ingress, keys,
+    legacy, limits, patterns, permissions, plans, quotas, records, routes, state, telemetry, upstreams, user_tokens,
+    webhooks, whoami,
 };
 use crate::clock;
 
@@ -143,6 +144,16 @@ pub(super) fn read(
     let ingress_table = root.section("ingress");
     let (ingress, ingress_places) = ingress::read(&ingress_table, &files);
     let (admin, admin_places) = admin::read(&root.section("admin"), &files);
+    let egress_item = root.get("egress");
+    let (egress, egress_places) = egress_item
+        .as_ref()
+        .and_then(|item| item.table())
+        .map(|table| egress::read(&table, &files))
+        .unzip();
+    let webhooks_item = root.get("webhooks");
+    let webhooks = webhooks_item
+        .as_ref()
+        .and_then(|item| webhooks::read(item, &files, report));
     let keys_table = root.section("keys");
     let expiry = expiry::read(&keys_table.section("expiry"), &files);
     let keys = keys::read(&keys_table, &files);
@@ -162,7 +173,14 @@ pub(super) fn read(
     );
 
     checks::legacy(&legacy, clock::unix());
-    checks::listeners(&ingress.listen, &ingress_places, &admin.listen, &admin_places);
+    let egress_places = egress_places.unwrap_or_default();
+    let egress_listen = egress.as_ref().map_or(&[][..], |egress| &egress.listen);
+    checks::listeners(&[
+        (&ingress.listen, &ingress_places),
+        (egress_listen, &egress_places),
+        (&admin.listen, &admin_places),
+    ]);
+    checks::events(egress_item.as_ref(), webhooks_item.as_ref());
     checks::loops(&upstreams.upstreams, &upstreams.places, &ingress.listen);
 
     let plan_values: Vec<Plan> = plans.iter().map(|(plan, _)| plan.clone()).collect();
@@ -199,6 +217,8 @@ pub(super) fn read(
     Some(Config {
         file: file.to_owned(),
         admin,
+        egress,
+        webhooks,
         upstreams: upstreams.upstreams,
         default_upstream: upstreams.default,
         keys: keys?,

@@ -10,6 +10,7 @@ mod checks;
 pub mod credentials;
 mod demands;
 pub mod document;
+pub mod egress;
 pub mod endpoint;
 pub mod environments;
 pub mod errors;
@@ -74,6 +75,10 @@ pub struct Config {
     pub ingress: ingress::Ingress,
     /// `[admin]`
     pub admin: admin::Admin,
+    /// `[egress]`; `None` is no listener for events.
+    pub egress: Option<egress::Egress>,
+    /// `[webhooks]`
+    pub webhooks: Option<webhooks::Webhooks>,
     /// `[upstreams.NAME]`, in the order of the file; an [`upstreams::UpstreamId`] is an index into it.
     pub upstreams: Vec<upstreams::Upstream>,
     /// The upstream that routes and environments without one of their own use.

@@ -1,5 +1,6 @@
 //! `[state]`: where quota balances, usage and last use outlive the process.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +11,13 @@ use super::{part, units};
 
 /// What is kept is kept for at least that long.
 const DAY: Duration = Duration::from_hours(24);
+
+/// What is kept of webhooks is kept for at least that long.
+const HOUR: Duration = Duration::from_hours(1);
+/// How many events may be queued. Memory knows of each that waits: about 300 bytes.
+const QUEUE_EVENTS: RangeInclusive<u64> = 1..=10_000_000;
+/// How much room they may take.
+const QUEUE_BYTES: RangeInclusive<u64> = (1 << 20)..=(1 << 40);
 
 /// How the file ends whose keys were last in force.
 pub(super) const LAST_GOOD: &str = ".keys.jsonl";
@@ -25,6 +33,16 @@ pub struct State {
     pub usage_retention: Duration,
     /// `audit_retention`: how long the audit trail is kept; default 400 days.
     pub audit_retention: Duration,
+    /// `queue_events`: how many queued events may wait or be dead; default 100 000.
+    pub queue_events: u64,
+    /// `queue_bytes`: how much room queued events may take, delivered ones that are kept among them; default 256 MiB.
+    pub queue_bytes: u64,
+    /// `event_retention`: how long delivered and dead events are kept, to be sent again and to know their ids; default 7 days.
+    pub event_retention: Duration,
+    /// `delivered_contents`: whether delivered events are kept with their bodies and headers, and so can be sent again.
+    pub delivered_contents: bool,
+    /// `activity_retention`: how long it is kept what was sent to webhooks; default 30 days.
+    pub activity_retention: Duration,
 }
 
 impl Default for State {
@@ -34,6 +52,11 @@ impl Default for State {
             flush: Duration::from_secs(1),
             usage_retention: Duration::from_hours(92 * 24),
             audit_retention: Duration::from_hours(400 * 24),
+            queue_events: 100_000,
+            queue_bytes: 256 << 20,
+            event_retention: Duration::from_hours(7 * 24),
+            delivered_contents: true,
+            activity_retention: Duration::from_hours(30 * 24),
         }
     }
 }
@@ -96,6 +119,11 @@ pub(super) fn read(item: Option<&Item<'_>>, files: &Files, keys: Option<&Path>) 
     };
     let usage_retention = retention("usage_retention", DAY, default.usage_retention);
     let audit_retention = retention("audit_retention", DAY, default.audit_retention);
+    let event_retention = retention("event_retention", HOUR, default.event_retention);
+    let activity_retention = retention("activity_retention", HOUR, default.activity_retention);
+    let queue_events = table.get("queue_events").and_then(|item| item.integer(QUEUE_EVENTS));
+    let queue_bytes = table.get("queue_bytes").and_then(|item| item.size(QUEUE_BYTES));
+    let delivered_contents = table.get("delivered_contents").and_then(|item| item.boolean());
     let item = path?;
     let path = files.resolve(item.text()?);
     // A file that is no database would be moved aside, and a directory of keys is read again with every change in it.
@@ -119,6 +147,11 @@ pub(super) fn read(item: Option<&Item<'_>>, files: &Files, keys: Option<&Path>) 
         flush,
         usage_retention,
         audit_retention,
+        queue_events: queue_events.unwrap_or(default.queue_events),
+        queue_bytes: queue_bytes.unwrap_or(default.queue_bytes),
+        event_retention,
+        delivered_contents: delivered_contents.unwrap_or(default.delivered_contents),
+        activity_retention,
     };
     if keys == Some(&state.last_good()) {
         item.error(

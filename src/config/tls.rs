@@ -99,7 +99,9 @@ pub(super) fn read_server(table: &Table<'_>, files: &Files) -> Option<Tls> {
     let mut server = match builder.with_single_cert(chain, key) {
         Ok(server) => server,
         Err(error) => {
-            report_pair(&error, &options);
+            if let (Some(certificate), Some(key)) = (&options.certificate, &options.key) {
+                report_pair(&error, certificate, key);
+            }
             return None;
         }
     };
@@ -121,16 +123,11 @@ pub(super) fn read_server(table: &Table<'_>, files: &Files) -> Option<Tls> {
 pub(super) fn read_client<'d>(table: &Table<'d>, host: &str, url: &Item<'d>, files: &Files) -> Option<UpstreamTls> {
     let ca = table.get("ca");
     let name_item = table.get("server_name");
-
-    let mut paths = Vec::new();
-    let roots = match ca {
-        Some(item) => read_roots(&item, files, &mut paths),
-        None => Some(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()),
-    };
     let (name, item) = match &name_item {
         Some(item) => (item.text()?, item),
         None => (host, url),
     };
+    let client = client(ca.as_ref(), None, files);
     let Ok(server_name) = ServerName::try_from(name.to_owned()) else {
         item.error(
             "is not a name that a certificate can carry",
@@ -138,16 +135,46 @@ pub(super) fn read_client<'d>(table: &Table<'d>, host: &str, url: &Item<'d>, fil
         );
         return None;
     };
-    let mut client = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .expect("the provider has cipher suites for TLS 1.2 and 1.3")
-        .with_root_certificates(roots?)
-        .with_no_client_auth();
-    client.alpn_protocols = vec![b"http/1.1".to_vec()];
     Some(UpstreamTls {
-        client: Arc::new(client),
+        client: client?,
         server_name,
     })
+}
+
+/// For calls of Keygate's own: who vouches for the other end (`ca`, or the roots that browsers know), and the certificate and
+/// key that Keygate shows itself with. HTTP/1.1.
+pub(super) fn client(
+    ca: Option<&Item<'_>>,
+    own: Option<(&Item<'_>, &Item<'_>)>,
+    files: &Files,
+) -> Option<Arc<ClientConfig>> {
+    let mut paths = Vec::new();
+    let roots = match ca {
+        Some(item) => read_roots(item, files, &mut paths),
+        None => Some(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()),
+    };
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .expect("the provider has cipher suites for TLS 1.2 and 1.3");
+    let mut client = match own {
+        None => builder.with_root_certificates(roots?).with_no_client_auth(),
+        Some((certificate, key)) => {
+            let chain = read_chain(certificate, files, &mut paths);
+            let own = read_key(key, files, &mut paths);
+            let client = builder
+                .with_root_certificates(roots?)
+                .with_client_auth_cert(chain?, own?);
+            match client {
+                Ok(client) => client,
+                Err(error) => {
+                    report_pair(&error, certificate, key);
+                    return None;
+                }
+            }
+        }
+    };
+    client.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Some(Arc::new(client))
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -279,10 +306,7 @@ fn read_key(item: &Item<'_>, files: &Files, paths: &mut Vec<PathBuf>) -> Option<
 }
 
 /// Says which of the two files a pair that rustls does not accept is about.
-fn report_pair(error: &rustls::Error, options: &ServerOptions<'_>) {
-    let (Some(certificate), Some(key)) = (&options.certificate, &options.key) else {
-        return;
-    };
+fn report_pair(error: &rustls::Error, certificate: &Item<'_>, key: &Item<'_>) {
     match error {
         rustls::Error::InconsistentKeys(_) => key.error(
             "is not the key of the certificate",

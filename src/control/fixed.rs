@@ -12,6 +12,7 @@ use crate::config::telemetry::{LogFormat, LogLevel};
 pub(super) struct Fixed {
     listen: Vec<Listen>,
     workers: Option<usize>,
+    egress: Vec<Listen>,
     admin: Vec<Listen>,
     argon2_concurrency: usize,
     log_format: LogFormat,
@@ -26,6 +27,7 @@ impl Fixed {
         Self {
             listen: config.ingress.listen.clone(),
             workers: config.ingress.workers,
+            egress: config.egress.iter().flat_map(|egress| egress.listen.clone()).collect(),
             admin: config.admin.listen.clone(),
             argon2_concurrency: config.keys.argon2_concurrency,
             log_format: config.telemetry.format,
@@ -41,6 +43,7 @@ impl Fixed {
         let options = [
             ("ingress.listen", self.listen != next.listen),
             ("ingress.workers", self.workers != next.workers),
+            ("egress.listen", self.egress != next.egress),
             ("admin.listen", self.admin != next.admin),
             (
                 "keys.argon2_concurrency",

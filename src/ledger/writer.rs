@@ -1,5 +1,5 @@
 //! The thread that writes: counts twice in every `flush`, so that a flush that takes a while keeps the promise too, and audit
-//! entries as they come.
+//! entries and what is queued as they come.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::audit::{self, Action, Actor, Entry, Link, Pending, Source};
 use super::backlog::Backlog;
 use super::health::Health;
+use super::queue::Desk;
 use super::store::{Pruned, Store, Trouble};
 use super::tally::Tallies;
 use super::waiting::Waiting;
@@ -22,6 +23,8 @@ use crate::telemetry::metrics::Metrics;
 pub(super) enum Message {
     /// To append this.
     Entry(Box<Pending>),
+    /// To look at what the queue wants.
+    Queue,
     /// To write everything, and end.
     Stop,
 }
@@ -39,6 +42,7 @@ pub(super) struct Writer {
     is_restored: bool,
     backlog: Backlog,
     waiting: Waiting,
+    desk: Option<Desk>,
     /// The last place in the audit trail that is known to be on disk.
     last: Option<Link>,
     health: Health,
@@ -49,7 +53,13 @@ pub(super) struct Writer {
 struct Watched(Arc<Metrics>);
 
 impl Writer {
-    pub(super) fn new(state: &State, balances: Arc<Balances>, tallies: Arc<Tallies>, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(
+        state: &State,
+        balances: Arc<Balances>,
+        tallies: Arc<Tallies>,
+        desk: Option<Desk>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             state: state.clone(),
             balances,
@@ -58,6 +68,7 @@ impl Writer {
             is_restored: false,
             backlog: Backlog::default(),
             waiting: Waiting::default(),
+            desk,
             last: None,
             health: Health::new(Arc::clone(&metrics)),
             metrics,
@@ -83,7 +94,7 @@ impl Writer {
                 next = next.saturating_add(pause).max(clock::monotonic());
             }
             match inbox.recv_timeout(Duration::from_nanos(next.saturating_sub(clock::monotonic()))) {
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) | Ok(Message::Queue) => {}
                 Ok(Message::Entry(pending)) => {
                     self.waiting.add(*pending);
                     let goes_on = self.take_entries(inbox);
@@ -93,6 +104,9 @@ impl Writer {
                     }
                 }
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if self.desk.as_ref().is_some_and(Desk::has_work) {
+                self.attempt(Self::work);
             }
         }
         self.take_entries(inbox);
@@ -105,6 +119,8 @@ impl Writer {
         for _ in 0..audit::QUEUED {
             match inbox.try_recv() {
                 Ok(Message::Entry(pending)) => self.waiting.add(*pending),
+                // It is looked at after each message.
+                Ok(Message::Queue) => {}
                 Ok(Message::Stop) => return false,
                 Err(_) => break,
             }
@@ -117,6 +133,9 @@ impl Writer {
         let Err(trouble) = write(self) else { return true };
         self.health.failed(&trouble);
         self.waiting.wait(&self.metrics);
+        if let Some(desk) = &mut self.desk {
+            desk.give_up();
+        }
         match &mut self.store {
             Some(store) if trouble.is_full() => store.make_room(),
             Some(_) if trouble.is_busy() => {}
@@ -138,6 +157,12 @@ impl Writer {
     fn append(&mut self) -> Result<(), Trouble> {
         self.open()?;
         self.or_anew(Self::put_entries)
+    }
+
+    /// What the queue wants, which does not wait either.
+    fn work(&mut self) -> Result<(), Trouble> {
+        self.open()?;
+        self.or_anew(Self::put_queue)
     }
 
     /// Writes, into a new file where the old one is damaged.
@@ -163,6 +188,10 @@ impl Writer {
             self.health.wrote();
         }
         self.put_entries()?;
+        self.put_queue()?;
+        if let (Some(store), Some(desk)) = (&mut self.store, &mut self.desk) {
+            desk.flush(store, clock::unix())?;
+        }
         if let Some(store) = &mut self.store
             && store.prune(&self.state, clock::unix()) == Pruned::Broken
         {
@@ -186,6 +215,14 @@ impl Writer {
         if let Some(last) = links.last() {
             self.last = Some(last.clone());
             self.waiting.chained(links, &self.metrics);
+            self.health.works();
+        }
+        Ok(())
+    }
+
+    fn put_queue(&mut self) -> Result<(), Trouble> {
+        if let (Some(store), Some(desk)) = (&mut self.store, &mut self.desk) {
+            desk.work(store)?;
             self.health.works();
         }
         Ok(())
@@ -265,6 +302,9 @@ impl Writer {
         } else {
             self.balances.restore(store.balances()?);
             self.is_restored = true;
+        }
+        if let Some(desk) = &mut self.desk {
+            desk.restore(&store)?;
         }
         if self.last.is_none() {
             self.last = store.last()?;

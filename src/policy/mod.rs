@@ -112,6 +112,8 @@ pub struct Parts {
     exemptions: legacy::Exemptions,
     plans: Plans,
     whoami: Option<whoami::Whoami>,
+    /// The return path, where `[webhooks]` is configured.
+    pub egress: Option<egress::Egress>,
     /// By [`KeyIndex`], rendered when the key is first used.
     standings: Vec<OnceLock<Arc<Standing>>>,
     /// The `Host` of upstreams that do not take the client's, by [`crate::config::upstreams::UpstreamId`].
@@ -211,6 +213,7 @@ impl Policy {
         let places = user::places(&config);
         let whoami = config.whoami.as_ref();
         let whoami = whoami.map(|form| whoami::Whoami::compile(form, &config.records));
+        let egress = egress::Egress::compile(&config);
         // There may be a million, and they say nothing that has not been compiled.
         config.records = Arc::new(config.records.only_files());
         let parts = Parts {
@@ -227,6 +230,7 @@ impl Policy {
             relied_on: relied_on(&config).cloned().collect(),
             users: Users::compile(&config, &places, &keyring),
             keyring,
+            egress,
             places,
             sets,
             plans: Plans::compile(&config.plans),

@@ -14,6 +14,7 @@
 mod acceptor;
 mod access;
 mod connection;
+pub mod egress;
 mod executor;
 mod ids;
 mod ingress;

@@ -14,6 +14,8 @@ const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn
 const RANDOM_CHARACTERS: usize = 32;
 /// Checksum characters in a generated key: 62⁶ is more than 2³².
 const CHECKSUM_CHARACTERS: usize = 6;
+/// Characters of a generated key behind its prefix.
+pub const BEHIND_PREFIX: usize = RANDOM_CHARACTERS + CHECKSUM_CHARACTERS;
 /// What a hint shows of the key's end.
 const HINT_CHARACTERS: usize = 4;
 /// A hint shows the key's end only when at least this many characters stay hidden.

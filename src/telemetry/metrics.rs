@@ -12,6 +12,7 @@ use prometheus_client::registry::Registry;
 use tracing_appender::non_blocking::ErrorCounter;
 
 use super::migration::Migration;
+use super::webhooks::Webhooks;
 use crate::clock;
 
 /// Every metric of the process.
@@ -84,10 +85,20 @@ pub struct Metrics {
     pub state_last_flush: Gauge,
     /// `keygate_state_usage_dropped_total`: requests whose usage was given up.
     pub state_usage_dropped: Counter,
+    /// `keygate_webhook_queue_events{state="waiting|dead|delivered"}`
+    webhook_queue_events: Family<State, Gauge>,
+    /// `keygate_webhook_queue_bytes`: what these take.
+    webhook_queue_bytes: Gauge,
+    /// `keygate_webhook_queue_oldest_seconds`: for how long the first event that waits has done so.
+    pub webhook_queue_oldest: Gauge,
+    /// `keygate_webhook_activity_dropped_total`: attempts in requests whose line was given up.
+    pub webhook_activity_dropped: Counter,
     /// `keygate_audit_waiting`: audit entries in memory, until the state file can be had.
     pub audit_waiting: Gauge,
     /// `keygate_audit_lost_total`: audit entries that were given up; each was logged.
     pub audit_lost: Counter,
+    /// What is measured of the return path.
+    pub webhooks: Webhooks,
     log_lines_dropped: Counter,
     registry: Registry,
 }
@@ -168,10 +179,10 @@ impl Channel {
     }
 }
 
-/// A key's state.
+/// A key's state, or a queued event's.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct State {
-    /// `active`, `disabled`, `revoked`, `expired`, `not_yet_valid`.
+    /// `active`, `disabled`, `revoked`, `expired`, `not_yet_valid`; `waiting`, `dead`, `delivered`.
     pub state: &'static str,
 }
 
@@ -222,8 +233,13 @@ impl Default for Metrics {
             state_flush_failures: Counter::default(),
             state_last_flush: Gauge::default(),
             state_usage_dropped: Counter::default(),
+            webhook_queue_events: Family::default(),
+            webhook_queue_bytes: Gauge::default(),
+            webhook_queue_oldest: Gauge::default(),
+            webhook_activity_dropped: Counter::default(),
             audit_waiting: Gauge::default(),
             audit_lost: Counter::default(),
+            webhooks: Webhooks::default(),
             log_lines_dropped: Counter::default(),
             registry: Registry::with_prefix("keygate"),
         };
@@ -244,6 +260,14 @@ impl Metrics {
         self.revocation_lag
             .get_or_create(&channel.label())
             .observe(lag.as_secs_f64());
+    }
+
+    /// How many queued events wait, are dead, and were delivered, and how many bytes they take.
+    pub fn webhook_queue(&self, events: [i64; 3], bytes: i64) {
+        for (state, events) in ["waiting", "dead", "delivered"].into_iter().zip(events) {
+            self.webhook_queue_events.get_or_create(&State { state }).set(events);
+        }
+        self.webhook_queue_bytes.set(bytes);
     }
 
     /// How many keys end within this; `None` where that is told no more.
@@ -309,6 +333,7 @@ impl Metrics {
         for result in ["delivered", "failed", "dropped"] {
             self.alert_deliveries.get_or_create(&Outcome { result }).inc_by(0);
         }
+        self.webhook_queue([0; 3], 0);
         for limit in ["connections", "connections_per_source"] {
             self.connections_refused.get_or_create(&Limit { limit }).inc_by(0);
         }
@@ -316,6 +341,7 @@ impl Metrics {
 
     fn register(&mut self) {
         let registry = &mut self.registry;
+        self.webhooks.register(registry);
         registry.register("requests", "Requests by decision", self.requests.clone());
         registry.register(
             "client_connections",
@@ -460,6 +486,26 @@ impl Metrics {
             "state_usage_dropped",
             "Requests whose usage was given up because too much of it waited for the state file",
             self.state_usage_dropped.clone(),
+        );
+        registry.register(
+            "webhook_queue_events",
+            "Queued events that wait for their receivers, are not tried any more, or were delivered and are kept",
+            self.webhook_queue_events.clone(),
+        );
+        registry.register(
+            "webhook_queue_bytes",
+            "Room that queued events take, about",
+            self.webhook_queue_bytes.clone(),
+        );
+        registry.register(
+            "webhook_queue_oldest_seconds",
+            "For how long the first queued event that waits has done so",
+            self.webhook_queue_oldest.clone(),
+        );
+        registry.register(
+            "webhook_activity_dropped",
+            "Attempts to deliver whose line was given up because too many waited for the state file",
+            self.webhook_activity_dropped.clone(),
         );
         registry.register(
             "audit_waiting",

@@ -6,3 +6,4 @@
 pub mod log;
 pub mod metrics;
 pub mod migration;
+pub mod webhooks;

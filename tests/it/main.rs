@@ -21,6 +21,7 @@ mod demo;
 mod docs;
 mod drain;
 mod error_templates;
+mod events;
 mod expiry;
 mod explain;
 mod grpc;

@@ -236,6 +236,29 @@ fn only_the_clock_reads_the_clock_and_only_policy_makes_permits() {
 }
 
 #[test]
+fn only_the_egress_connects_to_receivers_and_only_to_checked_addresses() {
+    let mut broken = Vec::new();
+    let source = project().join("src");
+    for file in rust_files(&source) {
+        let module = module_of(file.strip_prefix(&source).unwrap());
+        if is_test(&module) {
+            continue;
+        }
+        let is_egress = module.starts_with(&["proxy".to_owned(), "egress".to_owned()]);
+        for path in paths(&code(&read(&file)), &module) {
+            let connects = ["TcpStream::connect", "TcpSocket::connect", "lookup_host"];
+            if is_egress && module[2..] != ["connect"] && connects.iter().any(|connect| path.ends_with(connect)) {
+                broken.push(format!("{} connects by itself: {path}", module.join("::")));
+            }
+            if !is_egress && path.contains("hickory_resolver") {
+                broken.push(format!("{} resolves names: {path}", module.join("::")));
+            }
+        }
+    }
+    assert_eq!(broken, [""; 0]);
+}
+
+#[test]
 fn the_rule_keeper_sees_through_every_way_of_naming() {
     let policy = vec!["policy".to_owned(), "decide".to_owned()];
     for text in [

@@ -95,7 +95,7 @@ impl Audit {
                 // The thread has ended, and with it soon the process: there is nobody left to be kept waiting.
                 Err(TrySendError::Disconnected(Message::Entry(pending))) => pending.append(&door.path),
                 // What does not fit is dropped, and so given up.
-                Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(Message::Stop)) => {}
+                Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(Message::Queue | Message::Stop)) => {}
             },
             None => {
                 pending.log(None);

@@ -4,9 +4,12 @@
 //! them are text. One process writes balances and usage, and holds the lock for it; the audit trail takes rows from others
 //! too, each in a transaction that begins with the file's write lock.
 
+mod attempts;
 mod connect;
+mod events;
 mod file;
 mod reader;
+mod restore;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -20,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, Row as Columns};
 
 use super::audit::Entry;
 use super::audit::chain::{self, Link};
@@ -31,10 +34,12 @@ use crate::config::state::real;
 use crate::policy::limits::{Period, Purse, Spent};
 use file::Seen;
 
+pub(super) use events::{Book, State as Row};
 pub(super) use reader::Reader;
 pub(super) use trail::Pruned;
 pub(super) use trouble::Trouble;
 pub use trouble::Unavailable;
+pub(super) use write::moment_millis;
 
 /// How long somebody else's transaction is waited for, an operator's `sqlite3` for example.
 const BUSY: Duration = Duration::from_secs(1);
@@ -177,7 +182,7 @@ impl Store {
     }
 }
 
-fn balance(row: &Row<'_>) -> Option<(Purse, Spent)> {
+fn balance(row: &Columns<'_>) -> Option<(Purse, Spent)> {
     let text = |index| row.get::<_, String>(index).ok();
     let number = |index| {
         row.get::<_, i64>(index)

@@ -8,9 +8,13 @@ use super::{Trouble, write};
 use crate::clock;
 
 /// The version of today's tables; counts up.
-pub(super) const VERSION: usize = 2;
+pub(super) const VERSION: usize = 3;
 /// What makes the tables of each version from those of the version before; the first from nothing.
-const STEPS: [&str; VERSION] = [include_str!("schema_1.sql"), include_str!("schema_2.sql")];
+const STEPS: [&str; VERSION] = [
+    include_str!("schema_1.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+];
 /// The tables of each version.
 const TABLES: [&[&str]; VERSION] = [
     &["meta", "quota_balances", "usage", "refusals", "last_use"],
@@ -22,6 +26,19 @@ const TABLES: [&[&str]; VERSION] = [
         "last_use",
         "audit",
         "permission_use",
+    ],
+    &[
+        "meta",
+        "quota_balances",
+        "usage",
+        "refusals",
+        "last_use",
+        "audit",
+        "permission_use",
+        "webhook_events",
+        "webhook_event_contents",
+        "webhook_states",
+        "webhook_attempts",
     ],
 ];
 /// What tells a Keygate's state from the databases of others: "Kgat".

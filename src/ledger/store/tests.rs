@@ -336,7 +336,7 @@ fn assert_goes_on(path: &Path) {
             row.get(0)
         })
         .unwrap();
-    assert_eq!(version, "2");
+    assert_eq!(version, "3");
 }
 
 #[test]

@@ -138,6 +138,17 @@ pub(super) fn moment(unix: i64) -> String {
     Timestamp::from_second(unix).unwrap_or(last).to_string()
 }
 
+/// The same with milliseconds, always three digits of them: texts are in the order of times.
+pub(in crate::ledger) fn moment_millis(unix: i64) -> String {
+    let last = if unix < 0 { Timestamp::MIN } else { Timestamp::MAX };
+    format!("{:.3}", Timestamp::from_millisecond(unix).unwrap_or(last))
+}
+
+/// Milliseconds of what [`moment_millis`] made; `None` of anything else.
+pub(super) fn millis(text: &str) -> Option<i64> {
+    text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond)
+}
+
 /// SQLite's numbers are signed.
 fn number(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
@@ -145,7 +156,17 @@ fn number(count: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::network;
+    use super::{millis, moment_millis, network};
+
+    #[test]
+    fn moments_with_milliseconds_come_back_and_are_in_order() {
+        let times = [-1, 0, 1, 999, 1_000, 1_769_900_400_120, 1_769_900_400_123];
+        let texts = times.map(moment_millis);
+        assert_eq!(texts[5], "2026-01-31T23:00:00.120Z");
+        assert!(texts[1..].is_sorted(), "{texts:?}");
+        assert_eq!(texts.map(|text| millis(&text)), times.map(Some));
+        assert_eq!(millis("yesterday"), None);
+    }
 
     #[test]
     fn an_address_is_remembered_as_its_network() {

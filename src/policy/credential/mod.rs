@@ -21,7 +21,7 @@
 
 mod environments;
 pub(super) mod fields;
-mod scan;
+pub(super) mod scan;
 #[cfg(test)]
 mod tests;
 
@@ -80,6 +80,14 @@ impl Taken {
     pub fn only(source: usize) -> Self {
         let mut taken = Self::default();
         taken.add(source);
+        taken
+    }
+
+    /// The first `count` sources.
+    #[must_use]
+    pub fn all(count: usize) -> Self {
+        let mut taken = Self::default();
+        (0..count).for_each(|source| taken.add(source));
         taken
     }
 

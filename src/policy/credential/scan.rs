@@ -83,7 +83,7 @@ fn lines<'a>(head: &ClientHead<'a>, name: &HeaderName) -> impl Iterator<Item = &
 }
 
 /// What follows the scheme word and its spaces; empty where nothing follows. `None`: another word.
-fn after_scheme<'a>(value: &'a [u8], scheme: &str) -> Option<&'a [u8]> {
+pub(crate) fn after_scheme<'a>(value: &'a [u8], scheme: &str) -> Option<&'a [u8]> {
     let end = memchr::memchr(b' ', value).unwrap_or(value.len());
     let (word, mut rest) = value.split_at(end);
     if !word.eq_ignore_ascii_case(scheme.as_bytes()) {
@@ -102,6 +102,18 @@ fn has_scheme(sources: &[Source], name: &HeaderName, value: &[u8]) -> bool {
         Source::BasicPassword => *name == AUTHORIZATION && after_scheme(value, "Basic").is_some(),
         Source::Header(_) | Source::Query(_) | Source::Cookie(_) | Source::WebSocketProtocol(_) => false,
     })
+}
+
+/// The token in the value of an `Authorization` or `Proxy-Authorization`: after `Bearer`, or the password after `Basic`.
+pub(in crate::policy) fn token(value: &[u8]) -> Option<Presented<'_>> {
+    let value = fields::trim(value);
+    if let Some(token) = after_scheme(value, "Bearer") {
+        return Some(Presented::borrowed(token));
+    }
+    match password(after_scheme(value, "Basic")?) {
+        Reading::Key(password) => Some(password),
+        Reading::Foreign | Reading::Broken(_) => None,
+    }
 }
 
 fn password<'a>(encoded: &[u8]) -> Reading<'a> {

@@ -9,7 +9,7 @@ use crate::config::credentials::Source;
 use crate::policy::credential::{Taken, fields};
 
 /// A Cookie value without the cookies that carried the key. `None`: nothing is left.
-pub(super) fn cookies(value: HeaderValue, sources: &[Source], taken: &Taken) -> Option<HeaderValue> {
+pub(crate) fn cookies(value: HeaderValue, sources: &[Source], taken: &Taken) -> Option<HeaderValue> {
     without(value, b';', |pair| {
         taken.indices().any(|index| match &sources[index] {
             Source::Cookie(name) => fields::cookie_value(pair, name).is_some(),
@@ -32,7 +32,7 @@ pub(super) fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// A Sec-WebSocket-Protocol value without the entries that carried the key. `None`: nothing is left.
-pub(super) fn protocols(value: HeaderValue, sources: &[Source], taken: &Taken) -> Option<HeaderValue> {
+pub(crate) fn protocols(value: HeaderValue, sources: &[Source], taken: &Taken) -> Option<HeaderValue> {
     without(value, b',', |entry| {
         taken.indices().any(|index| match &sources[index] {
             Source::WebSocketProtocol(prefix) => fields::trim(entry).starts_with(prefix.as_bytes()),
@@ -76,7 +76,7 @@ pub(super) fn target(uri: &Uri, sources: &[Source]) -> PathAndQuery {
 }
 
 /// `value` without the parts for which `cut` holds. The separators between the others stay as they are.
-fn without(value: HeaderValue, separator: u8, cut: impl Fn(&[u8]) -> bool) -> Option<HeaderValue> {
+pub(crate) fn without(value: HeaderValue, separator: u8, cut: impl Fn(&[u8]) -> bool) -> Option<HeaderValue> {
     let parts = || value.as_bytes().split(|&byte| byte == separator);
     if !parts().any(&cut) {
         return Some(value);

@@ -4,8 +4,8 @@
 //! credentials and reserved names, inject.** Never the other way round, and never in two places.
 
 pub(crate) mod connection;
-mod cut;
-mod names;
+pub(crate) mod cut;
+pub(crate) mod names;
 #[cfg(test)]
 mod tests;
 mod trace;

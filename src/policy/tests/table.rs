@@ -74,7 +74,7 @@ fn tables() -> Vec<(String, Table)> {
     let mut files: Vec<_> = std::fs::read_dir(super::cases())
         .expect("tests/cases")
         .map(|entry| entry.expect("an entry").path())
-        .filter(|path| !path.ends_with("order.toml"))
+        .filter(|path| path.is_file() && !path.ends_with("order.toml"))
         .collect();
     files.sort();
     let read = |path: &std::path::PathBuf| {

@@ -1,0 +1,127 @@
+//! What the service gets: the receiver's answer, or a problem document that says why there is none.
+
+use bytes::Bytes;
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, PROXY_AUTHENTICATE, RETRY_AFTER,
+    SET_COOKIE, STRICT_TRANSPORT_SECURITY, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http_body_util::Full;
+use serde::Serialize;
+
+use super::serve::Stop;
+use crate::policy::egress::Refusal;
+
+/// What the service gets.
+pub(super) type Answer = Response<Full<Bytes>>;
+
+/// How many tries there were.
+pub(super) const ATTEMPTS: HeaderName = HeaderName::from_static("x-webhook-attempts");
+/// Set where the receiver's answer is longer than the service gets.
+const TRUNCATED: HeaderName = HeaderName::from_static("x-webhook-truncated");
+
+/// What a receiver says to the connection, to a browser, or to whoever would follow it elsewhere: a redirect in the service's
+/// hands would lead it where nobody has checked.
+const NOT_FOR_THE_SERVICE: [HeaderName; 12] = [
+    CONNECTION,
+    CONTENT_LENGTH,
+    LOCATION,
+    PROXY_AUTHENTICATE,
+    SET_COOKIE,
+    STRICT_TRANSPORT_SECURITY,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("refresh"),
+];
+
+/// Others, by what they begin with: what only Keygate says.
+const OURS: [&str; 3] = ["x-webhook-", "x-auth-", "access-control-"];
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: &'static str,
+    title: &'a str,
+    status: u16,
+    detail: String,
+    code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook_id: Option<&'a str>,
+}
+
+/// Of a receiver, as far as the service is to see it.
+pub(super) fn receivers(status: StatusCode, headers: &HeaderMap, body: Bytes, is_cut: bool, attempts: u32) -> Answer {
+    let named: Vec<String> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|name| name.trim().to_ascii_lowercase())
+        .collect();
+    let mut answer = Response::new(Full::new(body));
+    *answer.status_mut() = status;
+    for (name, value) in headers {
+        let is_ours = OURS.iter().any(|beginning| name.as_str().starts_with(beginning));
+        let is_named = named.iter().any(|other| other == name.as_str());
+        if !(is_ours || is_named || NOT_FOR_THE_SERVICE.contains(name)) {
+            answer.headers_mut().append(name, value.clone());
+        }
+    }
+    if is_cut {
+        answer.headers_mut().insert(TRUNCATED, HeaderValue::from_static("true"));
+    }
+    answer.headers_mut().insert(ATTEMPTS, HeaderValue::from(attempts));
+    answer
+}
+
+/// Why there is none.
+pub(super) fn problem(stop: &Stop, webhook: Option<&str>, attempts: u32) -> Answer {
+    let status = stop.status();
+    let problem = Problem {
+        r#type: "about:blank",
+        title: status.canonical_reason().unwrap_or_default(),
+        status: status.as_u16(),
+        detail: stop.detail(),
+        code: stop.code(),
+        webhook_id: webhook,
+    };
+    let mut answer = json(status, &problem);
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(ATTEMPTS, HeaderValue::from(attempts));
+    if let Some(seconds) = stop.retry_after() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    match stop {
+        Stop::Refused(Refusal::TokenInvalid) => {
+            headers.insert(PROXY_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"keygate\""));
+            headers.append(PROXY_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"keygate\""));
+        }
+        Stop::Refused(Refusal::ConnectUnsupported | Refusal::MethodUnsupported) => {
+            headers.insert(ALLOW, HeaderValue::from_static("POST, PUT, PATCH"));
+        }
+        Stop::Refused(_) | Stop::Failed(_) => {}
+    }
+    answer
+}
+
+/// A document of Keygate's own.
+pub(super) fn json(status: StatusCode, document: &impl Serialize) -> Answer {
+    let body = serde_json::to_vec(document).expect("text and numbers are always JSON");
+    let mut answer = Response::new(Full::new(Bytes::from(body)));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+/// The event was not sent, since nobody asked for it.
+pub(super) fn not_subscribed() -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::new()));
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    answer.headers_mut().insert(ATTEMPTS, HeaderValue::from(0));
+    answer
+}

@@ -1,0 +1,181 @@
+//! One try: signed now, over a connection to a checked address.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::USER_AGENT;
+use http::{Method, Request, Uri};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::time::timeout;
+use tracing::debug;
+
+use super::body::Outgoing;
+use super::deliver::{self, Told};
+use super::office::Office;
+use super::receivers::Lease;
+use super::serve::Stop;
+use crate::clock;
+use crate::ledger::queue::Attempt as Noted;
+use crate::policy::egress::sign::Turn;
+use crate::policy::egress::{Dispatch, Egress, Failure};
+use crate::telemetry::metrics::Outcome;
+
+/// One try of a delivery.
+pub(super) struct Attempt<'a> {
+    /// What all events share.
+    pub(super) office: &'a Rc<Office>,
+    /// The generation's.
+    pub(super) egress: &'a Egress,
+    /// What is delivered.
+    pub(super) dispatch: &'a Dispatch,
+    /// How.
+    pub(super) method: &'a Method,
+}
+
+impl Attempt<'_> {
+    /// Connects, sends and reads the answer. Where a receiver does not take the secret that it is sent, and there is another, it is
+    /// sent that one, once.
+    pub(super) async fn run(&self, passing: Option<Outgoing>) -> Result<Told, Stop> {
+        let can_repeat = passing.is_none();
+        let turn = self.office.turn(self.dispatch.webhook(), can_repeat);
+        let told = self.send(turn, passing).await?;
+        let Some(other) = self.office.learn(self.dispatch.webhook(), turn, told.status) else {
+            return Ok(told);
+        };
+        if !can_repeat {
+            return Ok(told);
+        }
+        let told = self.send(other, None).await?;
+        self.office.learn(self.dispatch.webhook(), other, told.status);
+        Ok(told)
+    }
+
+    async fn send(&self, turn: Turn, passing: Option<Outgoing>) -> Result<Told, Stop> {
+        let webhook = self.dispatch.webhook();
+        let mut passing = passing;
+        let mut is_fresh = false;
+        loop {
+            let mut lease = self
+                .office
+                .receivers
+                .lease(&self.office.resolvers, self.egress, webhook, is_fresh)
+                .await?;
+            let body = match passing.take() {
+                Some(body) => body,
+                None => Outgoing::whole(self.dispatch.body().cloned().unwrap_or_default()),
+            };
+            let can_repeat = body.is_whole();
+            let request = self.request(turn, body);
+            let sent = timeout(webhook.timeouts.head, lease.sender.try_send_request(request)).await;
+            match sent.map_err(|_| Failure::Timeout("head"))? {
+                Ok(response) => return self.read(lease, response).await,
+                Err(mut failed) => {
+                    let unsent = failed.take_message();
+                    let error = failed.into_error();
+                    // A connection that was closed while it lay in the pool: the receiver has not begun to answer.
+                    let is_stale =
+                        !lease.is_fresh && (unsent.is_some() || error.is_incomplete_message() || error.is_closed());
+                    if !is_stale || !can_repeat {
+                        return Err(Failure::Invalid(plain(&error)).into());
+                    }
+                    debug!(message = "a connection to a receiver was stale", webhook = webhook.id, %error);
+                    is_fresh = true;
+                }
+            }
+        }
+    }
+
+    fn request(&self, turn: Turn, body: Outgoing) -> Request<Outgoing> {
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = Uri::from(self.dispatch.target().clone());
+        *request.headers_mut() = self.dispatch.headers(clock::unix_millis(), turn);
+        debug_assert!(request.headers().contains_key(USER_AGENT));
+        request
+    }
+
+    /// Reads as much of the answer as the service gets. The connection is kept where that is all of it.
+    async fn read(&self, lease: Lease, response: http::Response<Incoming>) -> Result<Told, Stop> {
+        let most = self.egress.settings.response_bytes;
+        let (head, mut incoming) = response.into_parts();
+        let mut body = BytesMut::new();
+        let mut is_cut = false;
+        while let Some(frame) = incoming.frame().await {
+            let Ok(frame) = frame else {
+                // The status is here: it was taken, or not.
+                is_cut = true;
+                break;
+            };
+            if let Ok(data) = frame.into_data() {
+                let room = most - body.len();
+                body.extend_from_slice(&data[..data.len().min(room)]);
+                if data.len() > room {
+                    is_cut = true;
+                    break;
+                }
+            }
+        }
+        if !is_cut && incoming.is_end_stream() {
+            lease.give_back();
+        }
+        Ok(Told {
+            status: head.status,
+            headers: head.headers,
+            body: Bytes::from(body),
+            is_cut,
+        })
+    }
+}
+
+/// What went wrong, without what was sent or came.
+fn plain(error: &hyper::Error) -> String {
+    if error.is_parse() {
+        "what it sent is not HTTP/1.1"
+    } else if error.is_incomplete_message() {
+        "it closed the connection before it had answered"
+    } else {
+        "the connection broke before it had answered"
+    }
+    .to_owned()
+}
+
+/// Counts a try, and tells of it.
+pub(super) fn count(office: &Office, dispatch: &Dispatch, number: u32, told: &Result<Told, Stop>, took_nanos: u64) {
+    let result = match told {
+        Ok(told) => deliver::outcome_of(told.status),
+        Err(stop) => stop.code(),
+    };
+    let metrics = &office.metrics.webhooks;
+    metrics.attempts.get_or_create(&Outcome { result }).inc();
+    metrics
+        .attempt_duration
+        .observe(Duration::from_nanos(took_nanos).as_secs_f64());
+    debug!(
+        message = "webhook attempt",
+        webhook = dispatch.webhook().id,
+        event_id = dispatch.event().id,
+        attempt = number,
+        result,
+        status = told.as_ref().ok().map(|told| told.status.as_u16()),
+        duration_ms = took_nanos / 1_000_000
+    );
+}
+
+/// What is kept of a try that began at this time (Unix milliseconds).
+pub(super) fn note(at: i64, told: &Result<Told, Stop>, took_nanos: u64) -> Noted {
+    let (status, error) = match told {
+        Ok(told) if told.status.is_success() => (Some(told.status.as_u16()), None),
+        Ok(told) => (Some(told.status.as_u16()), Some(deliver::REJECTED)),
+        Err(stop) => (None, Some(stop.code())),
+    };
+    Noted {
+        at,
+        is_delivered: told.as_ref().is_ok_and(|told| told.status.is_success()),
+        status,
+        error,
+        duration: Duration::from_nanos(took_nanos),
+    }
+}

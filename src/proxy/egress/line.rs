@@ -1,0 +1,121 @@
+//! One line for each request of the service, from a guard, so that one that goes away is told, too.
+//!
+//! # Security
+//! Ids, codes and numbers: no header's value, no URL, nothing of a body.
+
+use std::rc::Rc;
+
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
+use tracing::info;
+
+use super::deliver::{self, Delivered};
+use super::office::Office;
+use super::serve::Stop;
+use crate::clock;
+use crate::config::telemetry::AccessLog;
+use crate::config::webhooks::Webhook;
+use crate::policy::Policy;
+use crate::policy::egress::Event;
+use crate::telemetry::metrics::Outcome;
+
+/// What is known of it so far; written when it is dropped.
+pub(super) struct Line {
+    office: Rc<Office>,
+    log: AccessLog,
+    opened: u64,
+    /// The webhook's id.
+    pub(super) webhook: Option<String>,
+    /// The organization's.
+    pub(super) organization: Option<String>,
+    event: Option<Event>,
+    /// In a word: what became of it.
+    pub(super) outcome: &'static str,
+    /// How often it was tried.
+    pub(super) attempts: u32,
+    /// How many of the service's headers must not leave.
+    pub(super) removed: usize,
+    status: Option<StatusCode>,
+}
+
+/// The service went away.
+const GONE: &str = "client_gone";
+
+impl Line {
+    pub(super) fn open(office: &Rc<Office>, policy: &Policy, _request: &Request<Incoming>) -> Self {
+        Self {
+            office: Rc::clone(office),
+            log: policy.config.telemetry.access_log,
+            opened: clock::monotonic(),
+            webhook: None,
+            organization: None,
+            event: None,
+            outcome: GONE,
+            attempts: 0,
+            removed: 0,
+            status: None,
+        }
+    }
+
+    /// It is for this webhook.
+    pub(super) fn at(&mut self, webhook: &Webhook) {
+        self.webhook = Some(webhook.id.clone());
+        self.organization = Some(webhook.organization.clone());
+    }
+
+    /// It is this event.
+    pub(super) fn tells(&mut self, event: &Event) {
+        self.event = Some(event.clone());
+    }
+
+    /// A receiver has answered, or has not.
+    pub(super) fn delivered(&mut self, delivered: &Delivered) {
+        self.attempts = delivered.attempts;
+        if let Ok(told) = &delivered.told {
+            self.outcome = deliver::outcome_of(told.status);
+        }
+    }
+
+    /// Keygate itself says why there is no answer.
+    pub(super) fn stopped(&mut self, stop: &Stop) {
+        self.outcome = stop.code();
+    }
+
+    /// This is what the service gets.
+    pub(super) fn answered(&mut self, status: StatusCode) {
+        self.status = Some(status);
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let result = self.outcome;
+        let metrics = &self.office.metrics.webhooks;
+        metrics.events.get_or_create(&Outcome { result }).inc();
+        metrics
+            .headers_removed
+            .inc_by(u64::try_from(self.removed).unwrap_or(u64::MAX));
+        let is_well = deliver::is_well(result);
+        let is_told = match self.log {
+            AccessLog::All => true,
+            AccessLog::Refused => !is_well,
+            AccessLog::Off => false,
+            AccessLog::Sample(share) => !is_well || self.office.ids.share() < share,
+        };
+        if !is_told {
+            return;
+        }
+        info!(
+            message = "event",
+            webhook = self.webhook,
+            organization = self.organization,
+            event = self.event.as_ref().and_then(|event| event.kind.as_deref()),
+            event_id = self.event.as_ref().map(|event| event.id.as_str()),
+            outcome = result,
+            status = self.status.map(|status| status.as_u16()),
+            attempts = self.attempts,
+            headers_removed = self.removed,
+            duration_ms = clock::monotonic().saturating_sub(self.opened) / 1_000_000
+        );
+    }
+}

@@ -1,0 +1,192 @@
+//! A receiver's host → addresses that events may go to.
+//!
+//! # Security
+//! A name is resolved once for each try, and what comes out are [`Checked`] addresses, all of them or none: between the check and the
+//! connection nobody is asked again, so that a name which changes its answer (DNS rebinding) gains nothing.
+//!
+//! Nothing is remembered from one try to the next, not even for the time that an answer says it is good for: the system's resolver
+//! does that already, connections to receivers are pooled, and after a receiver has moved, a retry that goes to its old address is
+//! a retry wasted.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use hickory_resolver::config::{
+    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
+};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::{Resolver as HickoryResolver, TokioResolver};
+use tokio::time::timeout;
+use url::Host;
+
+use crate::policy::egress::destination::{Checked, Destinations, Forbidden};
+
+/// Whom to ask for addresses.
+pub struct Resolver {
+    /// Or why nobody can be asked.
+    names: Result<TokioResolver, String>,
+}
+
+/// The resolver of now: made anew when others are configured.
+#[derive(Default)]
+pub struct Resolvers(RefCell<Option<(Vec<SocketAddr>, Rc<Resolver>)>>);
+
+impl Resolvers {
+    /// The one that asks these servers.
+    pub fn of(&self, servers: &[SocketAddr]) -> Rc<Resolver> {
+        let mut known = self.0.borrow_mut();
+        match &*known {
+            Some((asked, resolver)) if asked == servers => Rc::clone(resolver),
+            Some(_) | None => {
+                let resolver = Rc::new(Resolver::new(servers));
+                *known = Some((servers.to_vec(), Rc::clone(&resolver)));
+                resolver
+            }
+        }
+    }
+}
+
+/// Why a host has no addresses that events may go to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unresolved {
+    /// Events may not go there.
+    Forbidden(Forbidden),
+    /// There is no such name.
+    NoSuchName,
+    /// The name is there, and has no address.
+    NoAddress,
+    /// No name server answered in time.
+    Timeout,
+    /// The name servers failed.
+    Failed(String),
+}
+
+impl fmt::Display for Unresolved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Forbidden(forbidden) => write!(f, "{forbidden}"),
+            Self::NoSuchName => f.write_str("there is no such name"),
+            Self::NoAddress => f.write_str("the name has no IPv4 and no IPv6 address"),
+            Self::Timeout => f.write_str("no name server answered in time"),
+            Self::Failed(why) => write!(f, "the name servers gave no answer: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for Unresolved {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Forbidden(forbidden) => Some(forbidden),
+            Self::NoSuchName | Self::NoAddress | Self::Timeout | Self::Failed(_) => None,
+        }
+    }
+}
+
+impl Resolver {
+    /// One that asks these name servers only, or where there are none the system's, as `/etc/hosts` and `/etc/resolv.conf` say now.
+    #[must_use]
+    pub fn new(servers: &[SocketAddr]) -> Self {
+        let names = if servers.is_empty() { system() } else { these(servers) };
+        let unusable =
+            |error: NetError| format!("{error}; is /etc/resolv.conf in order? Or name `resolvers` in [webhooks]");
+        Self {
+            names: names.map_err(unusable),
+        }
+    }
+
+    /// The addresses of `host`, in the order in which to try them, IPv4 first; at least one.
+    ///
+    /// # Errors
+    /// Why there are none, or [`Unresolved::Forbidden`] where events may not go to each of them.
+    pub async fn resolve(
+        &self,
+        destinations: &Destinations,
+        host: &Host<String>,
+        port: u16,
+        patience: Duration,
+    ) -> Result<Vec<Checked>, Unresolved> {
+        destinations.host(host, port).map_err(Unresolved::Forbidden)?;
+        let (name, addresses) = match host {
+            Host::Ipv4(address) => ("", vec![IpAddr::from(*address)]),
+            Host::Ipv6(address) => ("", vec![IpAddr::from(*address)]),
+            Host::Domain(name) => {
+                let asked = timeout(patience, self.ask(name)).await;
+                (name.as_str(), asked.unwrap_or(Err(Unresolved::Timeout))?)
+            }
+        };
+        destinations
+            .addresses(name, port, &addresses)
+            .map_err(Unresolved::Forbidden)
+    }
+
+    async fn ask(&self, name: &str) -> Result<Vec<IpAddr>, Unresolved> {
+        let names = self.names.as_ref().map_err(|why| Unresolved::Failed(why.clone()))?;
+        // A name of several labels is whole as it stands: what else it could be within the system's search domains is nobody's to
+        // choose who registers a URL. A single label means nothing outside of them.
+        let whole = if name.contains('.') {
+            format!("{name}.")
+        } else {
+            name.to_owned()
+        };
+        let found = names.lookup_ip(whole).await.map_err(|error| unresolved(&error))?;
+        let mut addresses: Vec<IpAddr> = Vec::new();
+        for address in found.iter() {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        if addresses.is_empty() {
+            return Err(Unresolved::NoAddress);
+        }
+        Ok(addresses)
+    }
+}
+
+fn system() -> Result<TokioResolver, NetError> {
+    let mut builder = TokioResolver::builder_tokio()?;
+    remember_nothing(builder.options_mut());
+    builder.build()
+}
+
+fn these(servers: &[SocketAddr]) -> Result<TokioResolver, NetError> {
+    let servers = servers.iter().map(|server| {
+        let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
+            connection.port = server.port();
+            connection
+        });
+        // The next one is asked where one knows nothing: it may be for other names.
+        NameServerConfig::new(server.ip(), false, connections.into())
+    });
+    let config = ResolverConfig::from_name_servers(servers.collect());
+    let mut builder = HickoryResolver::builder_with_config(config, TokioRuntimeProvider::default());
+    let options = builder.options_mut();
+    options.use_hosts_file = ResolveHosts::Never;
+    options.timeout = Duration::from_secs(2);
+    remember_nothing(options);
+    builder.build()
+}
+
+fn remember_nothing(options: &mut ResolverOpts) {
+    options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+    options.cache_size = 0;
+    options.positive_max_ttl = Some(Duration::ZERO);
+    options.negative_max_ttl = Some(Duration::ZERO);
+}
+
+fn unresolved(error: &NetError) -> Unresolved {
+    match error {
+        NetError::Dns(DnsError::NoRecordsFound(none)) => match none.response_code {
+            ResponseCode::NXDomain => Unresolved::NoSuchName,
+            ResponseCode::NoError => Unresolved::NoAddress,
+            code => Unresolved::Failed(code.to_string()),
+        },
+        NetError::Timeout => Unresolved::Timeout,
+        // The enum is another crate's, and may grow.
+        error => Unresolved::Failed(error.to_string()),
+    }
+}

@@ -1,0 +1,8 @@
+//! The return path: events of the service leave through Keygate, and arrive signed, where they belong and nowhere else.
+
+mod addressing;
+mod answers;
+mod bodies;
+mod listener;
+mod retries;
+mod stage;

@@ -1,0 +1,109 @@
+//! Tries within one request: when, how often, and what stays the same.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::stage::{Stage, webhook};
+use crate::harness::{Conversation, Next, Upstream};
+
+/// A receiver that answers so, in turn, and 200 from then on.
+fn in_turn(answers: &'static [(&'static str, &'static str)]) -> Upstream {
+    let count = Arc::new(AtomicUsize::new(0));
+    Upstream::tcp(move |conversation: &mut Conversation| {
+        conversation.read_body();
+        let number = count.fetch_add(1, Ordering::SeqCst);
+        match answers.get(number) {
+            Some(("close", _)) => Next::Close,
+            Some((status, headers)) => conversation.answer(status, headers, ""),
+            None => conversation.answer("200 OK", "", ""),
+        }
+    })
+}
+
+fn retried(receiver: Upstream, retry: &str) -> Stage {
+    Stage::with(receiver, "", |url| webhook("wh_one", &format!("{url}/in"), retry))
+}
+
+const QUICK: &str = "retry = { attempts = 3, delays = [\"10ms\"] }";
+
+#[test]
+fn what_may_pass_is_tried_again_with_the_same_id_and_body_and_another_signature() {
+    let stage = retried(
+        in_turn(&[
+            ("503 Service Unavailable", ""),
+            ("429 Too Many Requests", "Retry-After: 1\r\n"),
+        ]),
+        QUICK,
+    );
+    let answer = stage.send("/webhooks/wh_one", "X-Event-Id: evt_1\r\n", "{\"n\":1}");
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.header("x-webhook-attempts").as_deref(), Some("3"));
+    let tries = stage.receiver.requests();
+    assert_eq!(tries.len(), 3);
+    for event in &tries {
+        assert_eq!(event.header("webhook-id").as_deref(), Some("evt_1"));
+        assert_eq!(event.body, b"{\"n\":1}");
+    }
+    let timestamp = |n: usize| tries[n].header("webhook-timestamp").unwrap().parse::<i64>().unwrap();
+    assert!(
+        timestamp(2) > timestamp(1),
+        "Retry-After was waited for, and the time is that of the try"
+    );
+    assert_ne!(
+        tries[2].header("webhook-signature"),
+        tries[1].header("webhook-signature")
+    );
+}
+
+#[test]
+fn an_answer_that_will_not_change_is_given_at_once() {
+    for status in [
+        "400 Bad Request",
+        "404 Not Found",
+        "410 Gone",
+        "500 Internal Server Error",
+        "501 Not Implemented",
+    ] {
+        let all: &'static [(&str, &str)] = vec![(status, ""); 3].leak();
+        let stage = retried(in_turn(all), QUICK);
+        let answer = stage.send("/webhooks/wh_one", "", "{}");
+        assert_eq!(answer.status().to_string(), status[..3], "{status}");
+        assert_eq!(stage.receiver.requests().len(), 1, "{status}");
+    }
+}
+
+#[test]
+fn what_may_have_arrived_is_not_sent_twice() {
+    let stage = retried(in_turn(&[("close", "")]), QUICK);
+    let answer = stage.send("/webhooks/wh_one", "", "{}");
+    assert_eq!((answer.status(), answer.code().as_str()), (502, "receiver_invalid"));
+    assert_eq!(answer.header("x-webhook-attempts").as_deref(), Some("1"));
+}
+
+#[test]
+fn nothing_is_tried_that_the_service_would_not_wait_for() {
+    let answers = &[("503 Service Unavailable", "Retry-After: 60\r\n")];
+    let stage = retried(in_turn(answers), QUICK);
+    let answer = stage.send("/webhooks/wh_one", "", "{}");
+    assert_eq!(answer.status(), 503, "the receiver's own answer");
+    assert_eq!(answer.header("retry-after").as_deref(), Some("60"));
+    assert_eq!(stage.receiver.requests().len(), 1);
+
+    let answers = &[("503 Service Unavailable", "Retry-After: 3\r\n")];
+    let stage = retried(in_turn(answers), QUICK);
+    let answer = stage.send("/webhooks/wh_one", "Prefer: wait=2\r\n", "{}");
+    assert_eq!(answer.status(), 503, "the service's own deadline counts");
+}
+
+#[test]
+fn a_receiver_that_does_not_answer_is_given_up_in_time() {
+    let receiver = Upstream::tcp(|conversation: &mut Conversation| {
+        conversation.read_body();
+        conversation.wait_for_end()
+    });
+    let stage = retried(receiver, "timeouts = { head = \"200ms\" }");
+    let answer = stage.send("/webhooks/wh_one", "", "{}");
+    assert_eq!((answer.status(), answer.code().as_str()), (504, "receiver_timeout"));
+    let after = stage.send("/webhooks/wh_one", "Prefer: wait=1\r\n", "{}");
+    assert_eq!(after.status(), 504);
+}
