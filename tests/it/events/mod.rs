@@ -5,4 +5,5 @@ mod answers;
 mod bodies;
 mod listener;
 mod retries;
+mod rotation;
 mod stage;
