@@ -6,4 +6,5 @@ mod bodies;
 mod destinations;
 mod listener;
 mod retries;
+mod rotation;
 mod stage;

@@ -143,6 +143,12 @@ impl Conversation<'_> {
         true
     }
 
+    /// Reads the body, and gives it.
+    pub fn body(&mut self) -> Vec<u8> {
+        self.read_body();
+        self.shared.requests.lock().unwrap()[self.number - 1].body.clone()
+    }
+
     /// Writes bytes; what the other side no longer wants is lost.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.writer.write_all(bytes.as_ref()).is_ok()

@@ -21,6 +21,12 @@ const OTHER: &str = "fedcba9876543210fedcba9876543210";
 fn read(text: &str) -> (Option<Signing>, String) {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("secret"), format!("{TEXT}\n")).unwrap();
+    fs::write(directory.path().join("text.secret"), OTHER).unwrap();
+    fs::write(
+        directory.path().join("whsec.secret"),
+        generate(Kind::Standard).secret.expose(),
+    )
+    .unwrap();
     fs::write(directory.path().join("spaced"), "0123456789 abcdef 0123456789 abcdef\n").unwrap();
     let path = directory.path().join("webhooks.toml");
     let report = Report::new();
@@ -45,6 +51,9 @@ fn right(text: &str) -> Vec<Scheme> {
 fn wrong(text: &str) -> Vec<String> {
     let (signing, told) = read(text);
     assert!(signing.is_none(), "{text}");
+    for secret in [TEXT, OTHER] {
+        assert!(!told.contains(&secret[..8]), "{told}");
+    }
     lines(&told)
 }
 
@@ -297,6 +306,25 @@ fn what_is_wrong_with_secrets_is_said_without_them() {
 }
 
 #[test]
+fn no_line_that_is_shown_shows_a_secret() {
+    for text in [
+        "secret = \"5hort\"",
+        "secret = { text = \"5hort\" }",
+        "secret.text = \"5hort\"",
+        "[secret]\ntext = \"5hort\"",
+        "[secret]\ntext = \"5hort\"\nencoding = \"whsec\"",
+        "[secret]\ntxt = \"5hort\"",
+        "[previous_secret]\ntext = \"5hort\"",
+        "secret = { tezt = \"5hort\" }",
+        "secrt = \"5hort\"",
+    ] {
+        let (signing, told) = read(text);
+        assert!(signing.is_none() && told.contains("webhooks.toml:"), "{told}");
+        assert!(!told.contains("5hort"), "{told}");
+    }
+}
+
+#[test]
 fn what_is_wrong_besides() {
     let table = [
         ("sign = []", "sign: is empty"),
@@ -383,7 +411,7 @@ fn what_is_wrong_besides() {
         ("previous_until = 2026-12-31", "previous_until: needs `previous_secret`"),
         (
             "previous_secret = { file = \"secret\" }",
-            "previous_secret: is the same as `secret`",
+            "previous_secret.file: is the same as `secret`",
         ),
     ] {
         let (_, told) = read(&format!("secret = \"{TEXT}\"\n{toml}"));
@@ -443,5 +471,19 @@ fn what_is_probably_not_meant_is_warned_of() {
             ),
             None => assert_eq!(told, "", "{toml}"),
         }
+    }
+}
+
+#[test]
+fn the_examples_of_the_documentation_are_right() {
+    let documentation = include_str!("../../../../docs/webhook-signatures.md");
+    let examples: Vec<&str> = documentation
+        .split("```toml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    assert!(examples.len() >= 6);
+    for example in examples {
+        right(example);
     }
 }
