@@ -331,9 +331,10 @@ pub(super) fn read_timeouts(table: &Table<'_>, default: Timeouts) -> Timeouts {
 fn read_timeout(table: &Table<'_>, default: Timeouts) -> Timeouts {
     let (whole, each) = (table.get("timeout"), table.get("timeouts"));
     if let (Some(whole), Some(_)) = (&whole, &each) {
-        whole
-            .key_place()
-            .error("stands beside `timeouts`", "write it there: timeouts = { total = \"10s\" }");
+        whole.key_place().error(
+            "stands beside `timeouts`",
+            "write it there: timeouts = { total = \"10s\" }",
+        );
     }
     let total = whole.and_then(|item| item.duration_within(limits()));
     read_timeouts(
