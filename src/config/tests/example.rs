@@ -51,6 +51,7 @@ fn its_examples_are_valid() {
         .replace("KEYGATE_WEBHOOK_SECRET", "CARGO_PKG_DESCRIPTION")
         // Those that stand beside another way of saying the same.
         .replace("file = \"webhook-secret\"\n", "")
+        .replace("roots = \"webpki\"\n", "")
         .replace("header = \"X-Event-Type\"\n", "")
         .replace("header = \"X-Event-Id\"\n", "")
         .replace("file = \"jwks.json\"\n", "")

@@ -237,7 +237,7 @@ pub(super) fn read(table: &Table<'_>, settings: &Settings, files: &Files) -> Opt
     };
     let headers = headers.map_or_else(Vec::new, |item| read_headers(&item, signing.as_ref()));
     let tls = match tls {
-        Some(item) => read_tls(&item, files)?,
+        Some(item) => read_tls(&item, settings, files)?,
         None => Tls {
             client: Arc::clone(&settings.tls),
             server_name: None,
@@ -397,7 +397,7 @@ fn read_delivery(table: &Table<'_>) -> Option<Delivery> {
     })
 }
 
-fn read_tls(item: &Item<'_>, files: &Files) -> Option<Tls> {
+fn read_tls(item: &Item<'_>, settings: &Settings, files: &Files) -> Option<Tls> {
     let table = item.table()?;
     let (ca, name) = (table.get("ca"), table.get("server_name"));
     let pair = match (table.get("certificate"), table.get("key")) {
@@ -424,11 +424,12 @@ fn read_tls(item: &Item<'_>, files: &Files) -> Option<Tls> {
         },
         None => None,
     };
-    let client = tls::client(
-        ca.as_ref(),
-        pair.as_ref().map(|(certificate, key)| (certificate, key)),
-        files,
-    )?;
+    let roots = match &ca {
+        Some(ca) => tls::roots(ca, files)?,
+        None => Arc::clone(&settings.roots),
+    };
+    let own = pair.as_ref().map(|(certificate, key)| (certificate, key));
+    let client = tls::client(&roots, own, files)?;
     Some(Tls { client, server_name })
 }
 
