@@ -12,7 +12,7 @@
 //! | [`proxy`] | **carry** | listeners' connections, TLS, the request on one screen, upstream pool, tunnels, the access line | decide anything; read files; name `control` |
 //! | [`control`] | **change** | reload, drain and signals, the admin listener, edits of the key file | touch a live connection; name `proxy` |
 //! | [`ledger`] | **remember** | quota balances, usage, last use, the audit trail: the state file and the thread that writes it | be waited for by a request |
-//! | [`cli`] | **operate** | one file per command: `run check keys explain status usage audit admin demo completions` | hold logic that the rooms need |
+//! | [`cli`] | **operate** | one file per command: `run check keys explain status usage audit admin webhooks demo completions` | hold logic that the rooms need |
 //! | [`config`] | | TOML text → raw → valid domain types | name any room above it |
 //! | [`app`] | | the only file that knows every room | |
 //!

@@ -18,6 +18,7 @@ mod run;
 mod state_file;
 mod status;
 mod usage;
+mod webhooks;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -87,6 +88,9 @@ enum Verb {
     /// Make admin tokens.
     #[command(subcommand)]
     Admin(admin::Command),
+    /// Make secrets that webhooks are signed with.
+    #[command(subcommand)]
+    Webhooks(webhooks::Command),
     /// Show what Keygate does: a sample service, Keygate in front of it, and a guided tour.
     Demo(demo::Args),
     /// Print a completion script for a shell.
@@ -116,6 +120,7 @@ pub fn main() -> ExitCode {
         Verb::Audit(command) => command.run(),
         Verb::Reload(arguments) => arguments.run(),
         Verb::Admin(command) => command.run(),
+        Verb::Webhooks(command) => command.run(),
         Verb::Demo(arguments) => demo::run(arguments),
         Verb::Completions(completions) => completions.print(),
     };

@@ -106,10 +106,14 @@ fn secret_ranges(line: &str, path: &str) -> Vec<Range<usize>> {
     for name in names(line) {
         if is_secret_name(&line[name.clone()]) {
             named = true;
-            ranges.extend(value_after(line, name.end));
+            // A dotted key goes on: `secret.text`.
+            let goes_on = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+            let rest = &line[name.end..];
+            let end = rest.find(|c| !goes_on(c)).unwrap_or(rest.len());
+            ranges.extend(value_after(line, name.end + end));
         }
     }
-    if !named && is_secret_name(last_name(path)) {
+    if !named && is_secret_path(path) {
         let start = line.find('=').map_or(0, |equals| equals + 1);
         ranges.extend(trimmed(line, start..line.len()));
     }
@@ -137,9 +141,15 @@ pub fn is_secret_name(name: &str) -> bool {
 }
 
 /// The last named part of a key path: `secrets` of `keys[0].secrets[1]`.
-fn last_name(path: &str) -> &str {
-    let last = path.rsplit('.').next().unwrap_or_default();
-    last.split('[').next().unwrap_or_default()
+/// Whether what stands at the end of a key path is a secret: by its name, or as the `text` of something that has such a name.
+#[must_use]
+pub fn is_secret_path(path: &str) -> bool {
+    let mut names = path.rsplit('.').map(|step| step.split('[').next().unwrap_or_default());
+    match names.next() {
+        Some("text") => names.next().is_some_and(is_secret_name),
+        Some(last) => is_secret_name(last),
+        None => false,
+    }
 }
 
 /// Words that could be keys.
@@ -304,6 +314,24 @@ mod tests {
                 "url = \"http://…@a/b@c\"\n^^^",
             ),
             (r#"tokens = { a = 1 }"#, "1", "", "tokens = …\n         ^"),
+            (
+                r#"text = "abc""#,
+                r#""abc""#,
+                "webhooks[0].secret.text",
+                "text = …\n       ^",
+            ),
+            (
+                r#"file = "abc""#,
+                r#""abc""#,
+                "webhooks[0].secret.file",
+                "file = \"abc\"\n       ^^^^^",
+            ),
+            (
+                r#"secret.text = "abc", x = 1"#,
+                "1",
+                "",
+                "secret.text = …, x = 1\n                     ^",
+            ),
             (
                 r#"oops = "kg_live_0123456789abcdefghijkl""#,
                 "oops",

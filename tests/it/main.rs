@@ -59,4 +59,6 @@ mod upstream;
 mod usage;
 mod user_keys;
 mod users;
+mod webhook_secrets;
+mod webhook_signatures;
 mod whoami;

@@ -157,7 +157,7 @@ impl Drop for Table<'_> {
                 None => format!("remove it; also known here: {}", list(&free)),
             };
             // It may be a secret under a misspelt name, unless it is plainly something else.
-            let hides = near.is_none_or(mask::is_secret_name);
+            let hides = near.is_none_or(|near| mask::is_secret_path(&self.place.at(Segment::Key(near), None).path()));
             self.place
                 .at(Segment::Key(&entry.key), Some(entry.span))
                 .unknown(help, hides);

@@ -109,10 +109,8 @@ pub(super) fn read<'d>(table: &Table<'d>, files: &Files) -> Option<Rotated<Writt
     if let Some(previous) = &previous
         && previous.text == current.text
     {
-        previous
-            .item
-            .key_place()
-            .error("is the same as `secret`", "put the new one to `secret`, or remove this");
+        let place = previous.item.key_place();
+        place.error("is the same as `secret`", "put the new one to `secret`, or remove this");
     }
     Some(Rotated {
         current,

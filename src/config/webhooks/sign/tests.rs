@@ -45,6 +45,9 @@ fn right(text: &str) -> Vec<Scheme> {
 fn wrong(text: &str) -> Vec<String> {
     let (signing, told) = read(text);
     assert!(signing.is_none(), "{text}");
+    for secret in [TEXT, OTHER] {
+        assert!(!told.contains(&secret[..8]), "{told}");
+    }
     lines(&told)
 }
 
@@ -297,6 +300,25 @@ fn what_is_wrong_with_secrets_is_said_without_them() {
 }
 
 #[test]
+fn no_line_that_is_shown_shows_a_secret() {
+    for text in [
+        "secret = \"5hort\"",
+        "secret = { text = \"5hort\" }",
+        "secret.text = \"5hort\"",
+        "[secret]\ntext = \"5hort\"",
+        "[secret]\ntext = \"5hort\"\nencoding = \"whsec\"",
+        "[secret]\ntxt = \"5hort\"",
+        "[previous_secret]\ntext = \"5hort\"",
+        "secret = { tezt = \"5hort\" }",
+        "secrt = \"5hort\"",
+    ] {
+        let (signing, told) = read(text);
+        assert!(signing.is_none() && told.contains("webhooks.toml:"), "{told}");
+        assert!(!told.contains("5hort"), "{told}");
+    }
+}
+
+#[test]
 fn what_is_wrong_besides() {
     let table = [
         ("sign = []", "sign: is empty"),
@@ -383,7 +405,7 @@ fn what_is_wrong_besides() {
         ("previous_until = 2026-12-31", "previous_until: needs `previous_secret`"),
         (
             "previous_secret = { file = \"secret\" }",
-            "previous_secret: is the same as `secret`",
+            "previous_secret.file: is the same as `secret`",
         ),
     ] {
         let (_, told) = read(&format!("secret = \"{TEXT}\"\n{toml}"));
