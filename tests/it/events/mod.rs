@@ -5,5 +5,7 @@ mod answers;
 mod bodies;
 mod destinations;
 mod listener;
+mod queue;
 mod retries;
 mod stage;
+mod storm;
