@@ -37,7 +37,8 @@ pub(super) struct Attempt<'a> {
 
 impl Attempt<'_> {
     /// Connects, sends and reads the answer. Where a receiver does not take the secret that it is sent, and there is another, it is
-    /// sent that one, once.
+    /// sent that one, once; and where it refuses the current one and then the previous one, the current one again: it may have
+    /// moved in between.
     pub(super) async fn run(&self, passing: Option<Outgoing>) -> Result<Told, Stop> {
         let can_repeat = passing.is_none();
         let turn = self.office.turn(self.dispatch.webhook(), can_repeat);
@@ -49,7 +50,12 @@ impl Attempt<'_> {
             return Ok(told);
         }
         let told = self.send(other, None).await?;
-        self.office.learn(self.dispatch.webhook(), other, told.status);
+        let refused = self.office.learn(self.dispatch.webhook(), other, told.status);
+        if refused != Some(Turn::Current) {
+            return Ok(told);
+        }
+        let told = self.send(Turn::Current, None).await?;
+        self.office.learn(self.dispatch.webhook(), Turn::Current, told.status);
         Ok(told)
     }
 

@@ -7,5 +7,6 @@ mod destinations;
 mod listener;
 mod queue;
 mod retries;
+mod rotation;
 mod stage;
 mod storm;

@@ -1,5 +1,6 @@
 //! `delivery = "queued"`: an event is accepted once it is on disk, and then arrives, whatever happens in between.
 
+use std::net::TcpStream;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -162,7 +163,10 @@ fn an_event_is_given_up_at_the_end_of_the_schedule_and_that_is_announced() {
     );
     wait_for_queue(&stage, &["wh_one|evt_1|dead"]);
     assert_eq!(stage.receiver.requests().len(), 3);
-    assert!((stage.gate.metric(&["keygate_webhook_queue_events", "dead"]) - 1.0).abs() < f64::EPSILON);
+    wait_until("the metric", || {
+        let dead = stage.gate.metric(&["keygate_webhook_queue_events", "dead"]);
+        ((dead - 1.0).abs() < f64::EPSILON).then_some(())
+    });
 }
 
 #[test]
