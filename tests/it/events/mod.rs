@@ -5,6 +5,8 @@ mod answers;
 mod bodies;
 mod destinations;
 mod listener;
+mod queue;
 mod retries;
 mod rotation;
 mod stage;
+mod storm;
