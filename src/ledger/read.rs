@@ -1,8 +1,11 @@
-//! What the state file tells, for the command line and the admin listener: usage, last use, and the audit trail.
+//! What the state file tells, for the command line and the admin listener: usage, last use, the audit trail, and
+//! [`webhooks`].
 //!
 //! A room of its own because reading needs neither the lock nor the thread that writes: each call opens the file to read, as
 //! it stands at one moment, and closes it again, whatever process writes to it meanwhile. A call may take a while, and is not
 //! for a thread that must not block.
+
+pub mod webhooks;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;

@@ -126,7 +126,7 @@ fn operators_read_usage_and_last_use_with_sqlite3_while_the_gate_runs() {
     );
     assert_eq!(
         rows(&file, "SELECT value FROM meta WHERE name = 'schema_version'"),
-        ["2"]
+        ["3"]
     );
     for name in ["keygate.db", "keygate.db-wal", "keygate.db-shm", "keygate.db.lock"] {
         let mode = std::fs::metadata(gate.home.path(name)).unwrap().permissions().mode();

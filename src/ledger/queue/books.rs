@@ -105,6 +105,7 @@ impl Books {
             due_at: event.accepted_at,
             attempts: 0,
             turns: 0,
+            bytes,
         };
         self.room
             .change(Change::Held(Arc::clone(&event.webhook), Held::one(bytes)));
@@ -186,6 +187,7 @@ impl Books {
             due_at: at,
             attempts: found.attempts,
             turns: 0,
+            bytes: found.bytes,
         };
         self.effects.push(Effect::Put(Arc::clone(webhook), place, waiting));
         Ok(Replayed::Due)

@@ -59,6 +59,12 @@ impl Claim {
         self.claimed.event.since
     }
 
+    /// About how much memory its content takes, when it is loaded.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        usize::try_from(self.claimed.event.bytes).unwrap_or_default()
+    }
+
     /// For how long its webhook has done nothing but fail, when it was claimed.
     #[must_use]
     pub fn failing(&self) -> Option<Failing> {

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::error;
+
 use super::Queue;
 use super::books::Books;
 use super::handle::Shared;
 use super::job::Job;
 use super::room::{Change, Held};
-use crate::clock;
 use crate::config::state::State;
 use crate::ledger::activity::{Activity, ROWS_MAX};
 use crate::ledger::store::{Row, Store, Trouble, moment_millis};
@@ -60,6 +61,13 @@ impl Desk {
     /// A file was opened: memory follows it.
     pub(in crate::ledger) fn restore(&mut self, store: &Store) -> Result<(), Trouble> {
         let remembered = store.remembered()?;
+        let (before, now) = (self.shared.lanes().waiting().0, remembered.waiting.len());
+        if now < before {
+            error!(
+                message = "queued events that waited are not in the state file any more; they will not be delivered",
+                events = before - now
+            );
+        }
         self.books.room.restore(remembered.kept);
         self.books.place = self.books.place.max(remembered.place);
         self.shared
@@ -83,7 +91,6 @@ impl Desk {
         self.shared
             .change(|lanes| effects.into_iter().for_each(|effect| lanes.follow(effect)));
         std::mem::take(&mut self.jobs).into_iter().for_each(Job::tell);
-        self.tell(clock::unix());
         Ok(())
     }
 
@@ -95,6 +102,7 @@ impl Desk {
 
     /// What does not wait for anybody: activity of requests, and what is too old.
     pub(in crate::ledger) fn flush(&mut self, store: &mut Store, now_unix: i64) -> Result<(), Trouble> {
+        self.tell(now_unix);
         let lines = self.activity.take();
         let written = if lines.is_empty() {
             Ok(())
@@ -112,7 +120,6 @@ impl Desk {
         if self.pruned != now_unix / 3_600 && self.prune(store, now_unix)? {
             self.pruned = now_unix / 3_600;
         }
-        self.tell(now_unix);
         Ok(())
     }
 

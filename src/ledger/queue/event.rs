@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+/// What a header, or an event, takes besides what it says.
+const ROW: usize = 64;
+
 /// An event for one webhook.
 #[derive(Clone)]
 pub struct Event {
@@ -40,6 +43,13 @@ pub struct Content {
 }
 
 impl Event {
+    /// About how much memory it takes.
+    pub(super) fn bytes(&self) -> usize {
+        let headers = self.headers.iter();
+        let headers: usize = headers.map(|(name, value)| name.len() + value.len() + ROW).sum();
+        self.body.len() + headers + size_of::<Self>() + ROW
+    }
+
     /// The headers as they are in the file: a line each.
     pub(in crate::ledger) fn header_lines(&self) -> Vec<u8> {
         let mut lines = Vec::new();

@@ -64,7 +64,7 @@ impl Queue {
 
     /// Offers an event; `reply` is called once it is on disk, fsynced, or not taken.
     pub fn accept_then(&self, event: Event, reply: impl FnOnce(Result<Accepted, Unavailable>) + Send + 'static) {
-        let bytes = event.body.len();
+        let bytes = event.bytes();
         let mut reply = Reply::new(reply);
         let Some(shared) = self.shared() else { return };
         if shared.bytes.load(Ordering::Relaxed).saturating_add(bytes) > ON_THEIR_WAY {
@@ -100,7 +100,8 @@ impl Queue {
     }
 
     /// Takes up to `limit` events that are due into the caller's hand: of each webhook at most as many as its terms allow at
-    /// once, and webhooks in turns, those with the fewest in hands first.
+    /// once, and webhooks in turns, those with the fewest in hands first. Whoever keeps `limit` small, as a bound on all hands
+    /// at once, lets slow receivers stand in the way of others.
     #[must_use]
     pub fn claim(&self, now_unix_millis: i64, limit: usize) -> Vec<Claim> {
         let Some(shared) = self.shared() else { return Vec::new() };
@@ -250,8 +251,9 @@ impl Shared {
         self.jobs().as_ref().is_some_and(|jobs| !jobs.is_empty())
     }
 
-    /// Nobody does anything any more.
+    /// Nobody does anything any more: nothing is due, since what came of it could not be told.
     pub(super) fn close(&self) {
+        self.change(|lanes| *lanes = Lanes::default());
         let left = self.jobs().take();
         // What is dropped is answered so; not while the lock is held.
         drop(left);

@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use super::{Accepted, After, Attempt, Claim, Content, Event, Pause, Replayed, Unavailable};
 
+/// Whoever waits for an answer.
+type Told<T> = Box<dyn FnOnce(Result<T, Unavailable>) + Send>;
+
 /// What is told once: what was noted, once that is on disk, or, where it is dropped, that nothing was done.
 pub(super) struct Reply<T> {
-    told: Option<Box<dyn FnOnce(Result<T, Unavailable>) + Send>>,
+    told: Option<Told<T>>,
     noted: Option<T>,
 }
 
@@ -82,10 +85,10 @@ impl<T> Drop for Reply<T> {
 }
 
 impl Job {
-    /// The body of an event that is to be accepted, in bytes.
+    /// About how much memory an event takes that is to be accepted.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Accept { event, .. } => event.body.len(),
+            Self::Accept { event, .. } => event.bytes(),
             Self::Settle(_) | Self::Load { .. } | Self::Pause { .. } | Self::Replay { .. } | Self::Bury { .. } => 0,
         }
     }

@@ -44,6 +44,8 @@ pub(in crate::ledger) struct Waiting {
     pub(in crate::ledger) attempts: u32,
     /// Attempts that there were since it was accepted, or somebody asked for it again.
     pub(in crate::ledger) turns: u32,
+    /// What it takes of the room; about as much memory, when it is loaded.
+    pub(in crate::ledger) bytes: i64,
 }
 
 /// A webhook's lane.

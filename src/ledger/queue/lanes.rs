@@ -102,9 +102,13 @@ impl Lanes {
         }
     }
 
+    pub(super) fn put(&mut self, webhook: &Arc<str>, place: i64, event: Waiting) {
+        self.change(webhook, |lane| lane.put(place, event));
+    }
+
     pub(super) fn follow(&mut self, effect: Effect) {
         match effect {
-            Effect::Put(webhook, place, event) => self.change(&webhook, |lane| lane.put(place, event)),
+            Effect::Put(webhook, place, event) => self.put(&webhook, place, event),
             Effect::Release(webhook, place, due_at) => self.release(&webhook, place, due_at, 1),
             Effect::Remove(webhook, (place, seq)) => self.change(&webhook, |lane| lane.remove(place, seq)),
             Effect::Failing(webhook, failing) => self.change(&webhook, |lane| lane.stand.failing = failing),

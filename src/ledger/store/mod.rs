@@ -15,6 +15,7 @@ mod schema;
 mod tests;
 mod trail;
 mod trouble;
+mod webhooks;
 mod write;
 
 use std::fs::File;

@@ -21,7 +21,7 @@ const SUMS: &str = "coalesce(sum(requests), 0), coalesce(sum(refused), 0), coale
                     coalesce(sum(bytes_in), 0), coalesce(sum(bytes_out), 0)";
 
 /// A state file that is open to be read.
-pub(in crate::ledger) struct Reader(Connection);
+pub(in crate::ledger) struct Reader(pub(super) Connection);
 
 impl Reader {
     /// Opens it. What it tells from now on is what stands in it now.

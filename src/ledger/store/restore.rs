@@ -51,7 +51,7 @@ impl Store {
 
     fn waiting(&self) -> Result<Vec<(Arc<str>, i64, Waiting)>, Trouble> {
         let mut select = self.database.prepare(
-            "SELECT webhook, place, seq, event_id, queued_at, due_at, attempts, turns FROM webhook_events
+            "SELECT webhook, place, seq, event_id, queued_at, due_at, attempts, turns, bytes FROM webhook_events
              WHERE state = 'waiting' ORDER BY seq",
         )?;
         let rows = select.query_map((), |row| {
@@ -63,6 +63,7 @@ impl Store {
                 due_at: time(row, 5)?.unwrap_or_default(),
                 attempts: row.get(6)?,
                 turns: row.get(7)?,
+                bytes: row.get(8)?,
             };
             Ok((Arc::from(row.get::<_, String>(0)?), row.get(1)?, event))
         })?;

@@ -356,6 +356,27 @@ fn the_file_of_an_earlier_version_goes_on_with_all_that_it_remembers() {
 }
 
 #[test]
+fn the_file_of_the_version_before_this_one_goes_on_and_has_room_for_events() {
+    let (_home, path) = first_version();
+    let database = Connection::open(&path).unwrap();
+    database.execute_batch(include_str!("schema_2.sql")).unwrap();
+    database.pragma_update(None, "user_version", 2).unwrap();
+    drop(database);
+    assert!(matches!(Reader::open(&path), Err(Trouble::Earlier(_, 2))));
+    let entry = entry(0);
+    append(&path, &entry).unwrap();
+    let store = Store::open(&path).unwrap();
+    let remembered = store.remembered().unwrap();
+    assert_eq!(
+        (remembered.waiting.len(), remembered.stands.len(), remembered.place),
+        (0, 0, 1)
+    );
+    assert_goes_on(&path);
+    assert!(read::verify(&path, &[]).unwrap().whole);
+    assert!(read::webhooks::standings(&path).unwrap().is_empty());
+}
+
+#[test]
 fn commands_that_meet_the_file_of_an_earlier_version_bring_it_forward_once() {
     let (_home, path) = first_version();
     std::thread::scope(|scope| {
@@ -366,6 +387,20 @@ fn commands_that_meet_the_file_of_an_earlier_version_bring_it_forward_once() {
     });
     assert!(read::verify(&path, &[]).unwrap().whole);
     assert_goes_on(&path);
+}
+
+#[test]
+fn a_commit_is_on_the_disk_when_it_returns() {
+    let home = tempfile::tempdir().unwrap();
+    let store = Store::open(&home.path().join("keygate.db")).unwrap();
+    let pragma = |name: &str| -> String {
+        let value = store.database.pragma_query_value(None, name, |row| row.get(0));
+        let value: rusqlite::types::Value = value.unwrap();
+        format!("{value:?}")
+    };
+    // In a write-ahead log, FULL syncs the log with each commit.
+    assert_eq!(pragma("journal_mode"), "Text(\"wal\")");
+    assert_eq!(pragma("synchronous"), "Integer(2)");
 }
 
 #[test]

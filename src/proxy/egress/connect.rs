@@ -78,7 +78,15 @@ impl fmt::Display for Unconnected {
         match self {
             Self::Refused => f.write_str("nothing listens there (connection refused)"),
             Self::Timeout => f.write_str("it did not answer in time"),
-            Self::Unreachable(error) => write!(f, "{error}"),
+            Self::Unreachable(error) => match error.kind() {
+                io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => {
+                    write!(f, "no way leads there from here ({error})")
+                }
+                io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
+                    write!(f, "it ended the connection at once ({error})")
+                }
+                _ => write!(f, "{error}"),
+            },
             Self::Untrusted(untrusted) => write!(f, "{untrusted}"),
         }
     }

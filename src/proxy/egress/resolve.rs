@@ -11,15 +11,16 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use hickory_resolver::config::{
-    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
-};
+use futures_util::future::select;
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{Name, RecordType};
 use hickory_resolver::{Resolver as HickoryResolver, TokioResolver};
 use tokio::time::timeout;
 use url::Host;
@@ -91,11 +92,24 @@ impl Resolver {
     /// One that asks these name servers only, or where there are none the system's, as `/etc/hosts` and `/etc/resolv.conf` say now.
     #[must_use]
     pub fn new(servers: &[SocketAddr]) -> Self {
-        let names = if servers.is_empty() { system() } else { these(servers) };
+        let names = if servers.is_empty() {
+            system()
+        } else {
+            these(servers, Vec::new())
+        };
         let unusable =
             |error: NetError| format!("{error}; is /etc/resolv.conf in order? Or name `resolvers` in [webhooks]");
         Self {
             names: names.map_err(unusable),
+        }
+    }
+
+    /// As [`Self::new`], with a search domain, as the system may have.
+    #[cfg(test)]
+    pub(super) fn searching(server: SocketAddr, domain: &str) -> Self {
+        let domain = domain.parse().expect("a name");
+        Self {
+            names: these(&[server], vec![domain]).map_err(|error| error.to_string()),
         }
     }
 
@@ -115,7 +129,7 @@ impl Resolver {
             Host::Ipv4(address) => ("", vec![IpAddr::from(*address)]),
             Host::Ipv6(address) => ("", vec![IpAddr::from(*address)]),
             Host::Domain(name) => {
-                let asked = timeout(patience, self.ask(name)).await;
+                let asked = timeout(patience, self.ask(name, patience)).await;
                 (name.as_str(), asked.unwrap_or(Err(Unresolved::Timeout))?)
             }
         };
@@ -124,7 +138,32 @@ impl Resolver {
             .map_err(Unresolved::Forbidden)
     }
 
-    async fn ask(&self, name: &str) -> Result<Vec<IpAddr>, Unresolved> {
+    /// Asks for both kinds of addresses at once. When one has come, the other is waited for only a little: there are name servers
+    /// that never answer what they do not know.
+    async fn ask(&self, name: &str, patience: Duration) -> Result<Vec<IpAddr>, Unresolved> {
+        let (v4, v6) = (
+            pin!(self.one(name, RecordType::A)),
+            pin!(self.one(name, RecordType::AAAA)),
+        );
+        let (first, other) = select(v4, v6).await.factor_first();
+        let second = match &first {
+            Ok(_) => timeout(patience / 4, other).await.unwrap_or(Err(Unresolved::Timeout)),
+            Err(_) => other.await,
+        };
+        match (first, second) {
+            (Ok(first), Ok(second)) => {
+                let mut all = [first, second].concat();
+                all.sort_by_key(IpAddr::is_ipv6);
+                Ok(all)
+            }
+            (Ok(addresses), Err(_)) | (Err(_), Ok(addresses)) => Ok(addresses),
+            // That there is none of one kind says nothing about the other.
+            (Err(Unresolved::NoAddress), Err(why)) | (Err(why), Err(_)) => Err(why),
+        }
+    }
+
+    /// The addresses of one kind, at least one.
+    async fn one(&self, name: &str, kind: RecordType) -> Result<Vec<IpAddr>, Unresolved> {
         let names = self.names.as_ref().map_err(|why| Unresolved::Failed(why.clone()))?;
         // A name of several labels is whole as it stands: what else it could be within the system's search domains is nobody's to
         // choose who registers a URL. A single label means nothing outside of them.
@@ -133,9 +172,9 @@ impl Resolver {
         } else {
             name.to_owned()
         };
-        let found = names.lookup_ip(whole).await.map_err(|error| unresolved(&error))?;
+        let found = names.lookup(whole, kind).await.map_err(|error| unresolved(&error))?;
         let mut addresses: Vec<IpAddr> = Vec::new();
-        for address in found.iter() {
+        for address in found.answers().iter().filter_map(|record| record.data.ip_addr()) {
             if !addresses.contains(&address) {
                 addresses.push(address);
             }
@@ -153,7 +192,7 @@ fn system() -> Result<TokioResolver, NetError> {
     builder.build()
 }
 
-fn these(servers: &[SocketAddr]) -> Result<TokioResolver, NetError> {
+fn these(servers: &[SocketAddr], search: Vec<Name>) -> Result<TokioResolver, NetError> {
     let servers = servers.iter().map(|server| {
         let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
             connection.port = server.port();
@@ -162,7 +201,7 @@ fn these(servers: &[SocketAddr]) -> Result<TokioResolver, NetError> {
         // The next one is asked where one knows nothing: it may be for other names.
         NameServerConfig::new(server.ip(), false, connections.into())
     });
-    let config = ResolverConfig::from_name_servers(servers.collect());
+    let config = ResolverConfig::from_parts(None, search, servers.collect());
     let mut builder = HickoryResolver::builder_with_config(config, TokioRuntimeProvider::default());
     let options = builder.options_mut();
     options.use_hosts_file = ResolveHosts::Never;
@@ -172,7 +211,6 @@ fn these(servers: &[SocketAddr]) -> Result<TokioResolver, NetError> {
 }
 
 fn remember_nothing(options: &mut ResolverOpts) {
-    options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
     options.cache_size = 0;
     options.positive_max_ttl = Some(Duration::ZERO);
     options.negative_max_ttl = Some(Duration::ZERO);

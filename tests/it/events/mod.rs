@@ -3,6 +3,7 @@
 mod addressing;
 mod answers;
 mod bodies;
+mod destinations;
 mod listener;
 mod retries;
 mod stage;

@@ -6,7 +6,6 @@
 mod certificates;
 mod curl;
 mod desk;
-#[allow(dead_code)]
 mod dns;
 mod gate;
 mod h2;
@@ -24,8 +23,7 @@ use std::time::{Duration, Instant};
 pub use certificates::Authority;
 pub use curl::{Answer, curl};
 pub use desk::{Desk, Done, finish_command};
-#[allow(unused_imports)]
-pub use dns::{Dns, Question, Reply};
+pub use dns::{Dns, Reply};
 pub use gate::{Gate, Home, Setup, keygate};
 pub use h2::{H2Client, H2Upstream, finish};
 pub use issuer::{SigningKey, hmac_token, key_set};

@@ -251,11 +251,20 @@ pub(super) fn read(item: &Item<'_>, destinations: &Destinations) -> Option<Targe
     if !destinations.ports.contains(&target.port) {
         item.error(
             format!("has port {}, to which events do not go", target.port),
-            format!("name it in `allow_ports` of [webhooks]: [80, 443, {}]", target.port),
+            format!(
+                "name it in `allow_ports` of [webhooks]: [{}]",
+                with(&destinations.ports, target.port)
+            ),
         );
         return None;
     }
     Some(target)
+}
+
+/// `80, 443, 8443`
+fn with(ports: &[u16], port: u16) -> String {
+    let all: Vec<String> = ports.iter().chain([&port]).map(u16::to_string).collect();
+    all.join(", ")
 }
 
 fn read_authority(authority: &str) -> Result<(Host<String>, Option<u16>), Unusable> {

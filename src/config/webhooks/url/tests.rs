@@ -1,9 +1,17 @@
 //! Spellings that mean the same, and those that are refused.
 
+use std::net::Ipv4Addr;
+use std::path::Path;
+
 use http::Uri;
 use proptest::prelude::*;
+use url::Host;
 
-use super::{Target, Unusable};
+use super::{Target, Unusable, read};
+use crate::config::document::Source;
+use crate::config::problem::Report;
+use crate::config::reader::Table;
+use crate::config::webhooks::destinations::Destinations;
 
 fn registered(text: &str) -> Target {
     Target::registered(text).unwrap_or_else(|unusable| panic!("{text}: {unusable}"))
@@ -181,6 +189,41 @@ fn an_ambiguous_target_of_a_forward_proxy_is_refused() {
 }
 
 #[test]
+fn what_is_wrong_with_a_webhooks_url_is_explained() {
+    let rows = [
+        ("https://a.example/", None),
+        ("https://a.example:8443/", None),
+        (
+            "http://a.example:25/",
+            Some(
+                "f.toml:1:7: error: url: has port 25, to which events do not go\n  url = \"http://a.example:25/\"\n        ^^^^^^^^^^^^^^^^^^^^^^\n  help: name it in `allow_ports` of [webhooks]: [443, 8443, 25]",
+            ),
+        ),
+        (
+            "a.example/in",
+            Some(
+                "f.toml:1:7: error: url: does not begin with http:// or https://\n  url = \"a.example/in\"\n        ^^^^^^^^^^^^^^\n  help: for example \"https://hooks.example/in\"",
+            ),
+        ),
+    ];
+    let destinations = Destinations {
+        ports: vec![443, 8443],
+        ..Destinations::default()
+    };
+    for (url, said) in rows {
+        let text = format!("url = {url:?}");
+        let report = Report::new();
+        let source = Source::new(Path::new("f.toml"), &text);
+        let node = source.parse_toml(&report);
+        let table = Table::root(&source, &node, &report);
+        let target = table.get("url").and_then(|item| read(&item, &destinations));
+        assert_eq!(target.is_some(), said.is_none(), "{url}");
+        drop(table);
+        assert_eq!(report.into_problems().to_string(), said.unwrap_or_default(), "{url}");
+    }
+}
+
+#[test]
 fn no_secret_in_a_url_is_shown() {
     let target = registered("https://a.example:8443/secret?token=secret");
     assert_eq!(format!("{target:?}"), "Target(https://a.example:8443/…)");
@@ -189,7 +232,47 @@ fn no_secret_in_a_url_is_shown() {
     assert_eq!(target.path_and_query(), "/secret?token=secret");
 }
 
+/// One of the ways to write `address`: how many parts, each part's base, the script of its digits, and encodings.
+fn spelt(address: Ipv4Addr, parts: u32, bases: [u8; 4], dress: u8) -> String {
+    let bits = address.to_bits();
+    let mut texts = Vec::new();
+    for (part, base) in (0..parts).zip(bases) {
+        let is_last = part + 1 == parts;
+        let number = match is_last {
+            false => (bits >> (24 - 8 * part)) & 0xff,
+            true => bits & (u32::MAX >> (8 * part)),
+        };
+        texts.push(match base % 5 {
+            0 => number.to_string(),
+            1 => format!("{number:#x}"),
+            2 => format!("0X{number:010X}"),
+            3 => format!("0{number:o}"),
+            _ => format!("0000{number:o}"),
+        });
+    }
+    let text = texts.join(".");
+    match dress % 5 {
+        0 => text,
+        1 => text + ".",
+        2 => text.bytes().map(|byte| format!("%{byte:02X}")).collect(),
+        // Fullwidth digits, letters and dots.
+        3 => text
+            .chars()
+            .map(|c| char::from_u32(u32::from(c) + 0xfee0).unwrap())
+            .collect(),
+        _ => text.replace('.', "\u{3002}"),
+    }
+}
+
 proptest! {
+    #[test]
+    fn an_address_is_known_however_it_is_spelt(bits in any::<u32>(), parts in 1u32..=4, bases in any::<[u8; 4]>(), dress in any::<u8>()) {
+        let address = Ipv4Addr::from_bits(bits);
+        let text = format!("http://{}/", spelt(address, parts, bases, dress));
+        let target = Target::registered(&text);
+        prop_assert_eq!(target.map(|target| target.host), Ok(Host::Ipv4(address)), "{}", text);
+    }
+
     #[test]
     fn normal_forms_are_normal(path in "(/[a-zA-Z0-9.%;~!ü -]{0,6}){0,4}", query in "(\\?[a-z%0-9&=/]{0,8})?") {
         if let Ok(target) = Target::registered(&format!("https://a.example{path}{query}")) {

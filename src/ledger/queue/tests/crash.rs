@@ -13,13 +13,15 @@ use super::{Rig, attempt, event};
 use crate::clock;
 use crate::config::state::State;
 use crate::ledger::Ledger;
+use crate::ledger::activity::Line;
+use crate::ledger::read::webhooks::{self, ActivityQuery};
 use crate::policy::limits::Balances;
 use crate::telemetry::metrics::Metrics;
 
 /// Where the child finds its state.
 const CHILD: &str = "KEYGATE_TEST_QUEUE_CHILD";
 
-fn start(path: &Path) -> Ledger {
+pub fn start(path: &Path) -> Ledger {
     let state = State {
         path: path.to_owned(),
         ..State::default()
@@ -151,6 +153,15 @@ fn the_thread_answers_and_ends_in_good_order() {
             sender.send(accepted).unwrap()
         });
     }
+    let line = Line {
+        webhook: "a".into(),
+        organization: "acme".into(),
+        event_id: "r".into(),
+        event_type: "status".into(),
+        number: 1,
+        attempt: attempt(clock::unix_millis(), true),
+    };
+    ledger.activity.record(line);
     ledger.close();
     assert_eq!(told.try_iter().collect::<Vec<_>>(), [Ok(Accepted::New); 100]);
     queue.accept_then(event("a", "late", clock::unix_millis()), move |accepted| {
@@ -158,6 +169,11 @@ fn the_thread_answers_and_ends_in_good_order() {
     });
     assert_eq!(told.recv(), Ok(Err(super::Unavailable)));
     assert!(!home.path().join("keygate.db-wal").exists());
+    let query = ActivityQuery {
+        limit: 9,
+        ..ActivityQuery::default()
+    };
+    assert_eq!(webhooks::activity(&path, &query).unwrap().attempts[0].event_id, "r");
     let again = start(&path);
     assert_eq!(again.queue.waiting("a"), 100);
     again.close();

@@ -1,6 +1,11 @@
 //! Whose turn it is.
 
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
 use super::super::After;
+use super::super::lanes::Lanes;
+use super::super::{Terms, Waiting};
 use super::{Rig, TIME, event};
 
 #[test]
@@ -39,6 +44,48 @@ fn webhooks_take_turns_however_much_waits_for_one() {
     // One that answers nothing does not stand in the way of others that come later.
     rig.accept(event("little", "l1", TIME + 10)).unwrap();
     assert_eq!(rig.claim(TIME + 10, 99, &mut hands), ["l1"]);
+}
+
+#[test]
+fn of_many_webhooks_each_has_its_turn_before_any_has_a_second() {
+    const WEBHOOKS: usize = 5_000;
+    let mut lanes = Lanes::default();
+    let names: Vec<Arc<str>> = (0..WEBHOOKS).map(|number| number.to_string().into()).collect();
+    let terms = Terms {
+        ordered: false,
+        at_once: 2,
+    };
+    lanes.arrange(names.iter().map(|name| (Arc::clone(name), terms)));
+    let mut place = 0;
+    // The first have the most.
+    for (number, name) in names.iter().enumerate() {
+        for _ in 0..(2 + 40 * usize::from(number < 100)) {
+            place += 1;
+            let event = Waiting {
+                seq: place,
+                event_id: place.to_string().into(),
+                since: TIME,
+                due_at: TIME,
+                attempts: 0,
+                turns: 0,
+                bytes: 0,
+            };
+            lanes.put(name, place, event);
+        }
+    }
+    let mut claimed = Vec::new();
+    let mut in_hands: HashMap<Arc<str>, usize> = HashMap::new();
+    while claimed.len() < 2 * WEBHOOKS {
+        for claim in lanes.claim(TIME, 64) {
+            let hands = in_hands.entry(Arc::clone(&claim.webhook)).or_default();
+            *hands += 1;
+            assert!(*hands <= 2);
+            claimed.push(claim.webhook);
+        }
+    }
+    let firsts: HashSet<&Arc<str>> = claimed[..WEBHOOKS].iter().collect();
+    assert_eq!(firsts.len(), WEBHOOKS);
+    assert!(lanes.claim(TIME, 64).is_empty(), "each has as many in hands as it may");
 }
 
 #[test]
@@ -93,11 +140,10 @@ fn where_order_is_asked_for_the_next_waits_until_the_first_has_ended() {
 #[test]
 fn an_event_that_somebody_lets_go_of_is_due_again_soon_and_its_bell_rings() {
     let mut rig = Rig::new();
-    let rings = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
-    let heard = std::sync::Arc::clone(&rings);
-    rig.queue
-        .on_change(move || drop(heard.fetch_add(1, std::sync::atomic::Ordering::Relaxed)));
-    let count = || rings.swap(0, std::sync::atomic::Ordering::Relaxed);
+    let (bell, rings) = std::sync::mpsc::channel();
+    // It rings at the end, too, when nobody listens any more.
+    rig.queue.on_change(move || bell.send(()).unwrap_or_default());
+    let count = || rings.try_iter().count();
     assert_eq!(count(), 1, "what was there before is told of");
     rig.arrange(&[("a", true, 1)]);
     count();

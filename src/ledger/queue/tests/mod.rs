@@ -1,10 +1,12 @@
 //! Promises of the queue: nothing that was accepted is lost, or sent out of turn, or by two at once.
 
 mod crash;
+mod deliver;
 mod lanes;
 mod model;
 mod places;
 mod replay;
+mod seen;
 
 use std::path::PathBuf;
 use std::sync::Arc;

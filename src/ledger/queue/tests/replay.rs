@@ -58,6 +58,7 @@ fn an_event_that_has_ended_is_sent_again_as_it_was_behind_what_waits() {
         assert_eq!(rig.claim(TIME + 9, 9, &mut hands), ["1"]);
         assert_eq!((hands[0].attempt(), hands[0].turn()), (2, 1));
         let content = rig.load(&hands[0]).unwrap();
+        assert!(hands[0].bytes() > content.body.len());
         let sent = event("a", "1", TIME);
         assert_eq!((content.body, content.headers), (sent.body, sent.headers));
         assert_eq!(

@@ -7,7 +7,7 @@
 //! Closed: what is not a global unicast address of the Internet is refused ([`ranges`]), unless an option opens it:
 //!
 //! - `allow_hosts` lets the names in it resolve to private addresses (RFC 1918, RFC 4193, RFC 6598), and to nothing else besides public
-//!   ones: a receiver's operator who may choose what a name resolves to can reach all of the private network, but not this machine.
+//!   ones: whoever may choose what such a name resolves to can reach all of the private network, but no loopback and no link-local address.
 //! - `allow_networks` opens whatever it names, whichever webhook asks: `127.0.0.0/8` is every service of this machine, `0.0.0.0/0` all of
 //!   IPv4. Two things it does not open in passing: addresses at which clouds serve credentials, which have to be named
 //!   exactly (`169.254.169.254/32`), and what no server can have (unspecified, multicast, broadcast).
@@ -16,8 +16,9 @@
 //!   right where the network has IPv6 and NAT64 only, and does not lead back into 10.0.0.0/8.
 //!
 //! [`Checked`] has a private field and only [`Destinations::address`] and [`Destinations::addresses`] build one; what connects takes
-//! nothing else. Not seen from here is a NAT64 whose prefix is the network's own (RFC 6052 §3.1): its addresses look like any
-//! others; such a translator must not lead to private addresses (RFC 6052 §5.1 asks for the same).
+//! nothing else. Not seen from here are public addresses of this machine itself, behind which nothing stands that the Internet does not
+//! see anyway unless a firewall keeps it out; and a NAT64 whose prefix is the network's own (RFC 6052 §2.2), whose addresses look like
+//! any others: such a translator must not lead to private addresses.
 
 mod embedded;
 mod forbidden;

@@ -127,6 +127,7 @@ static IPV4: &[Range] = &[
     v4([192, 31, 196, 0], 24, "as112", "an address of the AS112 project", "RFC 7535"),
     v4([192, 52, 193, 0], 24, "amt", "an address for automatic multicast tunnelling", "RFC 7450"),
     v4([192, 88, 99, 0], 24, "6to4-relay", "an address of the withdrawn 6to4 relays", "RFC 7526"),
+    v4([192, 88, 99, 2], 32, "6to4-relay", "the 6a44 relay anycast address", "RFC 6751"),
     v4([192, 168, 0, 0], 16, "private", "a private address", "RFC 1918").guard(Guard::Private),
     v4([192, 175, 48, 0], 24, "as112", "an address of the AS112 project", "RFC 7534"),
     v4([198, 18, 0, 0], 15, "benchmarking", "an address for benchmarks", "RFC 2544"),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rcgen::{CertificateParams, DnType, KeyPair};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -75,9 +76,12 @@ fn checked(port: u16) -> Checked {
 
 /// Connects to a server that shows `identity`, and reads what it says.
 async fn greeted(identity: &Identity, tls: &UpstreamTls) -> Result<String, Untrusted> {
+    greeted_by(identity.server(), tls).await
+}
+
+async fn greeted_by(acceptor: TlsAcceptor, tls: &UpstreamTls) -> Result<String, Untrusted> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let acceptor = identity.server();
     let server = tokio::spawn(async move {
         let (socket, _) = listener.accept().await.unwrap();
         // A client that does not like what it sees ends this.
@@ -169,6 +173,47 @@ async fn a_server_without_tls_is_told_apart() {
         "{connected:?}"
     );
     server.await.unwrap();
+}
+
+#[tokio::test]
+async fn who_hangs_up_at_once_is_told_apart() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = tokio::spawn(async move { drop(listener.accept().await.unwrap()) });
+    let identity = Identity::new(&["hooks.example"], 2000..2100);
+    let connected = connect(
+        &[checked(port)],
+        Some(&identity.client(name("hooks.example"))),
+        PATIENCE,
+    )
+    .await;
+    let said = connected.unwrap_err().to_string();
+    assert!(said.starts_with("it ended the connection at once ("), "{said}");
+    server.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_receiver_that_asks_who_keygate_is_says_so() {
+    let identity = Identity::new(&["hooks.example"], 2000..2100);
+    let mut roots = RootCertStore::empty();
+    roots.add(identity.certificate.clone()).unwrap();
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+    // With TLS 1.3 the refusal comes after the handshake, with the answer.
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS12])
+        .unwrap()
+        .with_client_cert_verifier(verifier.build().unwrap())
+        .with_single_cert(
+            vec![identity.certificate.clone()],
+            PrivatePkcs8KeyDer::from(identity.key.serialize_der()).into(),
+        )
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let untrusted = greeted_by(acceptor, &identity.client(name("hooks.example")))
+        .await
+        .unwrap_err();
+    assert!(matches!(untrusted, Untrusted::Declined(_)), "{untrusted}");
 }
 
 #[tokio::test]

@@ -98,6 +98,8 @@ async fn every_answer_is_judged_whole() {
         "own-alias.internal" => Reply::alias("evil.example", ["169.254.169.254"]),
         "empty.example" => Reply::to([]),
         "broken.example" => Reply::Failure,
+        "half-broken.example" if question.is_ipv6 => Reply::Failure,
+        "half-broken.example" => Reply::to(["1.1.1.1"]),
         _ => Reply::NoSuchName,
     });
     let resolver = Resolver::new(&[dns.address()]);
@@ -115,6 +117,7 @@ async fn every_answer_is_judged_whole() {
         ("own-loopback.internal", "loopback"),
         ("own-alias.internal", "metadata"),
         ("empty.example", "the name has no IPv4 and no IPv6 address"),
+        ("half-broken.example", "1.1.1.1"),
         ("nowhere.example", "there is no such name"),
         // Single labels and `localhost` are names like others.
         ("nowhere", "there is no such name"),
@@ -155,6 +158,61 @@ async fn a_silent_name_server_is_given_up_on() {
     let patience = Duration::from_millis(100);
     let gone = resolver.resolve(&with(""), &silent, 443, patience).await;
     assert_eq!(gone, Err::<Vec<Checked>, _>(Unresolved::Timeout));
+}
+
+#[tokio::test]
+async fn only_single_labels_are_searched_for() {
+    let dns = Dns::start(|question| match question.name.ends_with(".cluster.local") {
+        true => Reply::to(["10.0.0.7"]),
+        false => Reply::NoSuchName,
+    });
+    let resolver = Resolver::searching(dns.address(), "cluster.local.");
+    let destinations = with("allow_hosts = [\"hooks\", \"hooks.example\"]");
+    assert_eq!(resolved(&resolver, &destinations, &name("hooks")).await, "10.0.0.7");
+    assert_eq!(
+        resolved(&resolver, &destinations, &name("hooks.example")).await,
+        "there is no such name"
+    );
+}
+
+#[tokio::test]
+async fn silence_about_one_kind_of_address_leaves_the_other() {
+    let dns = Dns::start(|question| match question.is_ipv6 {
+        true => Reply::Silence,
+        false => Reply::to(["1.1.1.1"]),
+    });
+    let resolver = Resolver::new(&[dns.address()]);
+    let patience = Duration::from_secs(4);
+    let checked = resolver
+        .resolve(&with(""), &name("half.example"), 443, patience)
+        .await
+        .unwrap();
+    assert_eq!(checked.len(), 1);
+}
+
+#[test]
+fn many_look_ups_at_once_are_all_answered_on_a_thread_of_ones_own() {
+    let dns = Dns::start(|_| Reply::to(["1.1.1.1"]));
+    let address = dns.address();
+    let (sender, results) = std::sync::mpsc::channel();
+    let thread = crate::runtime::spawn("resolving".to_owned(), move || async move {
+        let resolver = std::rc::Rc::new(Resolver::new(&[address]));
+        let tasks: Vec<_> = (0..500)
+            .map(|number| {
+                let resolver = std::rc::Rc::clone(&resolver);
+                tokio::task::spawn_local(async move {
+                    resolved(&resolver, &with(""), &name(&format!("a{number}.example"))).await
+                })
+            })
+            .collect();
+        for task in tasks {
+            sender.send(task.await.unwrap()).unwrap();
+        }
+    });
+    thread.unwrap().join().unwrap();
+    let results: Vec<String> = results.iter().collect();
+    assert_eq!(results, vec!["1.1.1.1"; 500]);
+    assert!(dns.asked().len() >= 1000);
 }
 
 #[tokio::test]
