@@ -6,4 +6,4 @@ mod bodies;
 mod destinations;
 mod listener;
 mod retries;
-mod stage;
+pub mod stage;
