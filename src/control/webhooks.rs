@@ -112,7 +112,10 @@ impl View {
             ordered,
             sign: schemes.iter().map(|scheme| scheme.name().to_owned()).collect(),
             rotation: webhook.signing.is_rotating(now_unix).then(|| Rotation {
-                until: schemes.iter().find_map(|scheme: &Scheme| scheme.overlap_end(now_unix)).map(date_time),
+                until: schemes
+                    .iter()
+                    .find_map(|scheme: &Scheme| scheme.overlap_end(now_unix))
+                    .map(date_time),
                 sends: if webhook.signing.has_single() { "one" } else { "both" }.to_owned(),
                 moved,
             }),

@@ -233,7 +233,13 @@ mod tests {
         let routes = Routes::new();
         for route in Route::ALL {
             let path = route.path().replace("{id}", "key%2F1").replace("{event}", "a%2f%25b");
-            let named = |name, text: &str| if route.path().contains(name) { text.to_owned() } else { String::new() };
+            let named = |name, text: &str| {
+                if route.path().contains(name) {
+                    text.to_owned()
+                } else {
+                    String::new()
+                }
+            };
             let (id, event) = (named("{id}", "key/1"), named("{event}", "a/%b"));
             let found = Found::Route(route, Named { id, event });
             assert_eq!(routes.find(&route.method(), &path), found);

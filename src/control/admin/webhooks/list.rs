@@ -25,7 +25,11 @@ pub(in crate::control::admin) async fn list<B>(desk: &Desk, request: &Request<B>
     let all = policy.egress.as_ref().map_or(&[][..], |egress| egress.webhooks());
     let mut wanted: Vec<&Arc<Webhook>> = all
         .iter()
-        .filter(|webhook| organization.as_ref().is_none_or(|wanted| wanted.0 == webhook.organization))
+        .filter(|webhook| {
+            organization
+                .as_ref()
+                .is_none_or(|wanted| wanted.0 == webhook.organization)
+        })
         .filter(|webhook| after.as_ref().is_none_or(|after| webhook.id > after.0))
         .collect();
     wanted.sort_unstable_by(|one, other| one.id.cmp(&other.id));

@@ -48,7 +48,8 @@ pub(in crate::control::admin) async fn test(
         ),
         Unsent::Ended => Problem::draining(),
     })?;
-    let detail = json!({ "event": sent.event, "event_id": sent.event_id, "outcome": sent.outcome, "status": sent.status });
+    let detail =
+        json!({ "event": sent.event, "event_id": sent.event_id, "outcome": sent.outcome, "status": sent.status });
     record(desk, identity, Action::WebhookTest, id, detail);
     Ok(answers::json(&sent))
 }

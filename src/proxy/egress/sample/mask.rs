@@ -35,7 +35,12 @@ fn shown(name: &HeaderName, value: &HeaderValue, webhook: &Webhook, event: &Even
             None => MASK.to_owned(),
         };
     }
-    let known = [Some(webhook.id.as_str()), Some(webhook.organization.as_str()), Some(event.id.as_str()), event.kind.as_deref()];
+    let known = [
+        Some(webhook.id.as_str()),
+        Some(webhook.organization.as_str()),
+        Some(event.id.as_str()),
+        event.kind.as_deref(),
+    ];
     if known.contains(&Some(text)) {
         return text.to_owned();
     }

@@ -87,7 +87,11 @@ async fn send(office: &Rc<Office>, sample: Sample) -> Sent {
         method: Method::POST.to_string(),
         url: String::new(),
         event: String::new(),
-        event_id: office.ids.request().to_str().map_or_else(|_| String::new(), |id| format!("test_{id}")),
+        event_id: office
+            .ids
+            .request()
+            .to_str()
+            .map_or_else(|_| String::new(), |id| format!("test_{id}")),
         headers: Vec::new(),
         outcome: String::new(),
         status: None,
