@@ -8,5 +8,6 @@ mod listener;
 mod queue;
 mod retries;
 mod rotation;
+pub mod stage;
 mod stage;
 mod storm;
