@@ -9,5 +9,4 @@ mod queue;
 mod retries;
 mod rotation;
 pub mod stage;
-mod stage;
 mod storm;
