@@ -14,6 +14,7 @@ use super::reader::{Item, Place};
 use super::records::Records;
 use super::routes::Placed;
 use super::upstreams::{Endpoint, Upstream};
+use super::webhooks::{Delivery, Webhook, Webhooks};
 
 /// No two listeners may want the same address.
 pub(super) fn listeners<'d>(listeners: &[(&[Listen], &[Place<'d>])]) {
@@ -44,6 +45,26 @@ pub(super) fn events(egress: Option<&Item<'_>>, webhooks: Option<&Item<'_>>) {
             "add [egress], where the service brings its events",
         ),
         (Some(_), Some(_)) | (None, None) => {}
+    }
+}
+
+/// Events that are queued are queued in the state file.
+pub(super) fn queue(webhooks: Option<(&Item<'_>, &Webhooks)>, state: Option<&Item<'_>>) {
+    let Some((item, webhooks)) = webhooks else { return };
+    let is_queued = |webhook: &&Webhook| match webhook.delivery {
+        Delivery::Queued { .. } => true,
+        Delivery::Request => false,
+    };
+    if state.is_none()
+        && let Some(webhook) = webhooks.list.iter().find(is_queued)
+    {
+        item.key_place().error(
+            format!(
+                "has a webhook whose events are queued ({:?}), and there is no [state] to queue them in",
+                webhook.id
+            ),
+            "add [state] with path = \"keygate.db\", or remove delivery = \"queued\"",
+        );
     }
 }
 

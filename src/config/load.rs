@@ -181,6 +181,7 @@ pub(super) fn read(
         (&admin.listen, &admin_places),
     ]);
     checks::events(egress_item.as_ref(), webhooks_item.as_ref());
+    checks::queue(webhooks_item.as_ref().zip(webhooks.as_ref()), state_item.as_ref());
     checks::loops(&upstreams.upstreams, &upstreams.places, &ingress.listen);
 
     let plan_values: Vec<Plan> = plans.iter().map(|(plan, _)| plan.clone()).collect();

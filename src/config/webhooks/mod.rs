@@ -109,6 +109,7 @@ fn read_file(
             return problem(what, help);
         }
     };
+    super::files::warn_of_others(path, report);
     let source = Source::new(path, &text);
     let document = source.parse_toml(report);
     let root = Table::root(&source, &document, report);

@@ -40,19 +40,20 @@ pub(super) struct Attempt<'a> {
 
 impl Attempt<'_> {
     /// Connects, sends and reads the answer. Where a receiver does not take the secret that it is sent, and there is another, it is
-    /// sent that one, once.
+    /// sent that one; and the first one again where it takes neither, since it may have changed in between.
     pub(super) async fn run(&self, passing: Option<Outgoing>) -> Result<Told, Stop> {
+        let webhook = self.dispatch.webhook();
         let can_repeat = passing.is_none();
-        let turn = self.office.turn(self.dispatch.webhook(), can_repeat);
-        let told = self.send(turn, passing).await?;
-        let Some(other) = self.office.learn(self.dispatch.webhook(), turn, told.status) else {
-            return Ok(told);
-        };
-        if !can_repeat {
-            return Ok(told);
+        let mut turn = self.office.turn(webhook, can_repeat);
+        let mut told = self.send(turn, passing).await?;
+        for _ in 0..2 {
+            match self.office.learn(webhook, turn, told.status) {
+                Some(other) if can_repeat => turn = other,
+                Some(_) | None => return Ok(told),
+            }
+            told = self.send(turn, None).await?;
         }
-        let told = self.send(other, None).await?;
-        self.office.learn(self.dispatch.webhook(), other, told.status);
+        self.office.learn(webhook, turn, told.status);
         Ok(told)
     }
 

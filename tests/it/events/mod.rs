@@ -5,5 +5,8 @@ mod answers;
 mod bodies;
 mod destinations;
 mod listener;
+mod queue;
 mod retries;
+mod rotation;
 pub mod stage;
+mod storm;

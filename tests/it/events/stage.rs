@@ -1,8 +1,9 @@
 //! A gate with a listener for events, a receiver, and a service that brings some.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
-use crate::harness::{Conversation, Gate, Home, Response, Setup, Upstream, exchange};
+use crate::harness::{Conversation, Gate, Home, Response, Setup, Upstream, exchange, rows, wait_until};
 
 /// What the webhooks of these tests are signed with.
 pub const SECRET: &str = "a-secret-of-at-least-32-characters";
@@ -61,6 +62,32 @@ impl Stage {
         }
     }
 
+    /// As [`Self::with`], with a state file to queue events in.
+    pub fn queueing(receiver: Upstream, state: &str, records: impl FnOnce(&str) -> String) -> Self {
+        Self::with(receiver, &format!("\n[state]\npath = \"keygate.db\"\n{state}"), records)
+    }
+
+    /// What is queued, in the order in which it came: `webhook|id|state`.
+    pub fn queue(&self) -> Vec<String> {
+        let query = "SELECT webhook, event_id, state FROM webhook_events ORDER BY seq";
+        rows(&self.gate.home.path("keygate.db"), query)
+    }
+
+    /// The webhooks change: waits until they are in force.
+    #[track_caller]
+    pub fn change(&self, records: &str) {
+        let reloads = || {
+            self.gate
+                .log()
+                .iter()
+                .filter(|line| line["message"] == "reloaded")
+                .count()
+        };
+        let before = reloads();
+        self.gate.home.replace("webhooks.toml", records);
+        wait_until("the reload", || (reloads() > before).then_some(()));
+    }
+
     /// Where the service brings its events.
     pub fn egress(&self) -> SocketAddr {
         egress(&self.gate)
@@ -68,13 +95,7 @@ impl Stage {
 
     /// The service sends an event.
     pub fn send(&self, target: &str, headers: &str, body: &str) -> Response {
-        exchange(
-            self.egress(),
-            format!(
-                "POST {target} HTTP/1.1\r\nHost: keygate\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n{body}",
-                body.len()
-            ),
-        )
+        post(&self.gate, target, headers, body)
     }
 
     /// What the log says of the only event so far.
@@ -84,7 +105,50 @@ impl Stage {
     }
 }
 
+/// A receiver whose answers the test chooses, and may change.
+#[derive(Clone)]
+pub struct Mood(Arc<Mutex<Vec<(&'static str, &'static str)>>>);
+
+impl Mood {
+    /// A receiver that answers all but the last of these (status and header lines) once each, in turn, and then the last.
+    pub fn of(answers: &[(&'static str, &'static str)]) -> (Upstream, Self) {
+        let mood = Self(Arc::new(Mutex::new(answers.to_vec())));
+        let theirs = mood.clone();
+        let receiver = Upstream::tcp(move |conversation: &mut Conversation| {
+            conversation.read_body();
+            let (status, headers) = theirs.next();
+            conversation.answer(status, headers, "")
+        });
+        (receiver, mood)
+    }
+
+    /// From now on it answers so.
+    pub fn turns(&self, status: &'static str) {
+        *self.0.lock().unwrap() = vec![(status, "")];
+    }
+
+    fn next(&self) -> (&'static str, &'static str) {
+        let mut answers = self.0.lock().unwrap();
+        if answers.len() > 1 {
+            answers.remove(0)
+        } else {
+            answers[0]
+        }
+    }
+}
+
 /// Where the service brings its events.
 pub fn egress(gate: &Gate) -> SocketAddr {
     gate.listeners("egress")[0].parse().unwrap()
+}
+
+/// The service sends an event.
+pub fn post(gate: &Gate, target: &str, headers: &str, body: &str) -> Response {
+    exchange(
+        egress(gate),
+        format!(
+            "POST {target} HTTP/1.1\r\nHost: keygate\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n{body}",
+            body.len()
+        ),
+    )
 }

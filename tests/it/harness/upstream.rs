@@ -2,12 +2,16 @@
 //!
 //! Plain threads and sockets, so that nothing between the wire and the record could tidy it up.
 
+use std::collections::HashMap;
 use std::io::{BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use socket2::SockRef;
 
 use super::message::{Body, Head};
 use super::wait_until;
@@ -46,6 +50,8 @@ pub enum Next {
     Keep,
     /// It is closed.
     Close,
+    /// It is reset: the other side finds it broken, not ended.
+    Reset,
 }
 
 /// A TCP or Unix stream.
@@ -59,6 +65,13 @@ impl Stream {
         match self {
             Self::Tcp(stream) => Self::Tcp(stream.try_clone().unwrap()),
             Self::Unix(stream) => Self::Unix(stream.try_clone().unwrap()),
+        }
+    }
+
+    /// Has it reset instead of ended when its last handle is dropped.
+    fn reset(&self) {
+        if let Self::Tcp(stream) = self {
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
         }
     }
 
@@ -143,6 +156,11 @@ impl Conversation<'_> {
         true
     }
 
+    /// The body as far as it was read.
+    pub fn body(&self) -> Vec<u8> {
+        self.shared.requests.lock().unwrap()[self.number - 1].body.clone()
+    }
+
     /// Writes bytes; what the other side no longer wants is lost.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.writer.write_all(bytes.as_ref()).is_ok()
@@ -187,7 +205,8 @@ struct Shared {
     requests: Mutex<Vec<Recorded>>,
     connections: AtomicUsize,
     closed: AtomicUsize,
-    open: Mutex<Vec<Stream>>,
+    /// By the number of their connection.
+    open: Mutex<HashMap<usize, Stream>>,
     stopping: AtomicBool,
 }
 
@@ -243,11 +262,16 @@ impl Upstream {
                     return;
                 }
                 let connection = theirs.connections.fetch_add(1, Ordering::SeqCst) + 1;
-                theirs.open.lock().unwrap().push(stream.try_clone());
+                theirs.open.lock().unwrap().insert(connection, stream.try_clone());
                 let (shared, script) = (Arc::clone(&theirs), Arc::clone(&script));
                 std::thread::spawn(move || {
-                    converse(&stream, connection, &shared, &script);
-                    stream.shutdown(Shutdown::Both);
+                    let next = converse(&stream, connection, &shared, &script);
+                    shared.open.lock().unwrap().remove(&connection);
+                    match next {
+                        Next::Reset => stream.reset(),
+                        Next::Keep | Next::Close => stream.shutdown(Shutdown::Both),
+                    }
+                    drop(stream);
                     shared.closed.fetch_add(1, Ordering::SeqCst);
                 });
             }
@@ -315,7 +339,7 @@ impl Upstream {
 
     /// Closes every open connection.
     pub fn close_connections(&self) {
-        for stream in self.shared.open.lock().unwrap().drain(..) {
+        for (_, stream) in self.shared.open.lock().unwrap().drain() {
             stream.shutdown(Shutdown::Both);
         }
     }
@@ -333,7 +357,7 @@ impl Drop for Upstream {
     }
 }
 
-fn converse(stream: &Stream, connection: usize, shared: &Shared, script: &Script) {
+fn converse(stream: &Stream, connection: usize, shared: &Shared, script: &Script) -> Next {
     let mut reader = BufReader::new(stream.try_clone());
     while let Ok(Some(head)) = Head::read(&mut reader) {
         let number = {
@@ -355,9 +379,10 @@ fn converse(stream: &Stream, connection: usize, shared: &Shared, script: &Script
         };
         match script(&mut conversation) {
             Next::Keep => {}
-            Next::Close => return,
+            last @ (Next::Close | Next::Reset) => return last,
         }
     }
+    Next::Close
 }
 
 fn starts(requests: &[Recorded]) -> Vec<String> {
