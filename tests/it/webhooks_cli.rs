@@ -347,17 +347,15 @@ fn a_webhook_is_paused_resumed_listed_and_shown() {
         shown.contains("by token:operator: operator\n") && shown.contains("waiting       1\n"),
         "{shown}"
     );
-    let status = keygate()
-        .args(["status", "--admin", &stage.gate.admin_url("")])
-        .env("KEYGATE_ADMIN_TOKEN", "kga_operator")
-        .current_dir(stage.gate.home.path(""))
-        .output()
-        .unwrap();
-    assert!(
-        out(&status).contains("webhooks     2, 1 paused, 1 events waiting\n"),
-        "{}",
+    wait_until("the status to tell of it", || {
+        let mut status = keygate();
+        status.args(["status", "--admin", &stage.gate.admin_url("")]);
+        status.env("KEYGATE_ADMIN_TOKEN", "kga_operator");
+        let status = status.current_dir(stage.gate.home.path("")).output().unwrap();
         out(&status)
-    );
+            .contains("webhooks     2, 1 paused, 1 waiting event\n")
+            .then_some(())
+    });
 
     assert_eq!(out(&run(&stage.gate, &["resume", "wh_one"])), "wh_one  resumed\n");
     stage.receiver.wait_for_requests(1);
@@ -476,7 +474,7 @@ fn no_secret_is_anywhere_but_in_the_files_of_the_operator_and_on_the_wire() {
         more: config(
             &[&receiver],
             &format!(
-                "[state]\npath = \"keygate.db\"\n[telemetry]\nlog = \"trace\"\n{}",
+                "[state]\npath = \"keygate.db\"\n[telemetry]\nlog_level = \"trace\"\n{}",
                 tokens(&["operator"])
             ),
             "",
