@@ -215,6 +215,8 @@ fn what_is_paused_waits_until_it_is_resumed_and_both_go_on_record() {
         (&json!(2), &json!(2))
     );
 
+    assert_eq!(stage.gate.metric(&["keygate_webhooks_paused"]), 2.0);
+
     let resumed = done(&stage.gate, "wh_queued/resume", &json!({}));
     assert_eq!((&resumed["changed"], &resumed["paused"]), (&json!(true), &Value::Null));
     wait_for_queue(&stage, &["wh_queued|evt_1|delivered", "wh_queued|evt_2|delivered"]);
