@@ -10,3 +10,4 @@ mod retries;
 mod rotation;
 mod stage;
 mod storm;
+mod tls;
