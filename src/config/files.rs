@@ -4,8 +4,11 @@
 //! it) and fails with the same words.
 
 use std::cell::{RefCell, RefMut};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use super::problem::{Problem, Report, Severity};
 use super::reader::Item;
 use super::sources::Sources;
 
@@ -66,6 +69,20 @@ fn read_small(path: &Path, sources: &mut Sources) -> Result<Vec<u8>, (String, St
         return Err(("is larger than 1MiB".to_owned(), "is it the right file?".to_owned()));
     }
     sources.read(path).map_err(|error| unreadable(&error))
+}
+
+/// Warns about a file with what is nobody else's business, where others may read or change it.
+pub(super) fn warn_of_others(path: &Path, report: &Report) {
+    let mode = fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
+    if mode & 0o006 != 0 {
+        let verb = if mode & 0o002 == 0 { "read" } else { "changed" };
+        report.push(Problem::of_file(
+            Severity::Warning,
+            path,
+            format!("can be {verb} by every user of this machine"),
+            format!("chmod o-rwx {}", path.display()),
+        ));
+    }
 }
 
 /// What to say about a file that cannot be read: what is wrong, and what helps.

@@ -127,7 +127,10 @@ pub(super) fn read_client<'d>(table: &Table<'d>, host: &str, url: &Item<'d>, fil
         Some(item) => (item.text()?, item),
         None => (host, url),
     };
-    let client = client(ca.as_ref(), None, files);
+    let roots = match &ca {
+        Some(item) => roots(item, files),
+        None => Some(well_known()),
+    };
     let Ok(server_name) = ServerName::try_from(name.to_owned()) else {
         item.error(
             "is not a name that a certificate can carry",
@@ -136,33 +139,54 @@ pub(super) fn read_client<'d>(table: &Table<'d>, host: &str, url: &Item<'d>, fil
         return None;
     };
     Some(UpstreamTls {
-        client: client?,
+        client: client(&roots?, None, files)?,
         server_name,
     })
 }
 
-/// For calls of Keygate's own: who vouches for the other end (`ca`, or the roots that browsers know), and the certificate and
-/// key that Keygate shows itself with. HTTP/1.1.
+/// The roots in a file.
+pub(super) fn roots(item: &Item<'_>, files: &Files) -> Option<Arc<RootCertStore>> {
+    read_roots(item, files, &mut Vec::new()).map(Arc::new)
+}
+
+/// The roots that Mozilla trusts, as they were when Keygate was built.
+pub(super) fn well_known() -> Arc<RootCertStore> {
+    Arc::new(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect())
+}
+
+/// The roots that this machine trusts; reports at `item` where there are none.
+pub(super) fn of_system(item: &Item<'_>) -> Option<Arc<RootCertStore>> {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        item.error(
+            "finds no root certificates on this machine",
+            "install them (ca-certificates, mostly), name a file with `ca`, or write \"webpki\"",
+        );
+        return None;
+    }
+    Some(Arc::new(roots))
+}
+
+/// For calls of Keygate's own: who vouches for the other end, and the certificate and key that Keygate shows itself with.
+/// HTTP/1.1.
 pub(super) fn client(
-    ca: Option<&Item<'_>>,
+    roots: &Arc<RootCertStore>,
     own: Option<(&Item<'_>, &Item<'_>)>,
     files: &Files,
 ) -> Option<Arc<ClientConfig>> {
-    let mut paths = Vec::new();
-    let roots = match ca {
-        Some(item) => read_roots(item, files, &mut paths),
-        None => Some(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()),
-    };
+    let (mut paths, roots) = (Vec::new(), Arc::clone(roots));
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .expect("the provider has cipher suites for TLS 1.2 and 1.3");
     let mut client = match own {
-        None => builder.with_root_certificates(roots?).with_no_client_auth(),
+        None => builder.with_root_certificates(roots).with_no_client_auth(),
         Some((certificate, key)) => {
             let chain = read_chain(certificate, files, &mut paths);
             let own = read_key(key, files, &mut paths);
             let client = builder
-                .with_root_certificates(roots?)
+                .with_root_certificates(roots)
                 .with_client_auth_cert(chain?, own?);
             match client {
                 Ok(client) => client,

@@ -71,6 +71,7 @@ const RULES: &[Rule] = &[
             "std::fs",
             "rusqlite",
             "crate::control",
+            "crate::secret::webhook",
             "crate::ledger::Ledger",
             "crate::ledger::backlog",
             "crate::ledger::health",
@@ -82,7 +83,13 @@ const RULES: &[Rule] = &[
     },
     Rule {
         room: "control",
-        forbidden: &["rusqlite", "crate::proxy", "crate::cli", "crate::app"],
+        forbidden: &[
+            "rusqlite",
+            "crate::secret::webhook",
+            "crate::proxy",
+            "crate::cli",
+            "crate::app",
+        ],
     },
     Rule {
         room: "ledger",
@@ -90,6 +97,7 @@ const RULES: &[Rule] = &[
             "tokio",
             "hyper",
             "hyper_util",
+            "crate::secret::webhook",
             "crate::proxy",
             "crate::control",
             "crate::cli",
@@ -99,6 +107,7 @@ const RULES: &[Rule] = &[
     Rule {
         room: "telemetry",
         forbidden: &[
+            "crate::secret::webhook",
             "crate::policy",
             "crate::proxy",
             "crate::control",
@@ -151,6 +160,17 @@ const RULES: &[Rule] = &[
     },
     Rule {
         room: "refetch",
+        forbidden: &[
+            "crate::config",
+            "crate::policy",
+            "crate::proxy",
+            "crate::control",
+            "crate::cli",
+            "crate::app",
+        ],
+    },
+    Rule {
+        room: "errand",
         forbidden: &[
             "crate::config",
             "crate::policy",

@@ -9,9 +9,7 @@
 //! `organization`, `hash` and `secrets` is a key; another without an `id` that says `revoked_at` is a tombstone; another
 //! with a plain `key` is a key; any other line is an organization. Empty lines are skipped.
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,6 +18,7 @@ use super::jsonl;
 use super::record;
 use super::{Origin, Records, Scope};
 use crate::config::document::{Node, Source, Value};
+use crate::config::files;
 use crate::config::problem::{Problem, Report, Severity};
 use crate::config::reader::Table;
 use crate::config::sources::Sources;
@@ -366,16 +365,7 @@ fn warn_of_strangers(root: &Path, read: &[PathBuf], sources: &mut Sources, repor
 
 /// The file's text, after a look at who may read and change it.
 fn checked(path: PathBuf, bytes: Vec<u8>, report: &Report) -> Option<File> {
-    let mode = fs::metadata(&path).map_or(0, |metadata| metadata.permissions().mode());
-    if mode & 0o006 != 0 {
-        let verb = if mode & 0o002 == 0 { "read" } else { "changed" };
-        report.push(Problem::of_file(
-            Severity::Warning,
-            &path,
-            format!("can be {verb} by every user of this machine"),
-            format!("chmod o-rwx {}", path.display()),
-        ));
-    }
+    files::warn_of_others(&path, report);
     match String::from_utf8(bytes) {
         Ok(text) => Some(File { path, text }),
         Err(error) => {

@@ -49,8 +49,11 @@ fn its_examples_are_valid() {
     let text = with_everything()
         .replace("KEYGATE_PEPPER", "CARGO_PKG_DESCRIPTION")
         .replace("KEYGATE_WEBHOOK_SECRET", "CARGO_PKG_DESCRIPTION")
-        // Three that stand beside another way of saying the same.
+        // Those that stand beside another way of saying the same.
         .replace("file = \"webhook-secret\"\n", "")
+        .replace("roots = \"webpki\"\n", "")
+        .replace("header = \"X-Event-Type\"\n", "")
+        .replace("header = \"X-Event-Id\"\n", "")
         .replace("file = \"jwks.json\"\n", "")
         .replace("cookie = \"access_token\"\n", "");
     let loaded = place.load(&text).unwrap_or_else(|problems| panic!("{problems}"));

@@ -26,6 +26,7 @@ impl Place {
         let (expired, expired_key) = self_signed(2000, 2001);
         let (_, other_key) = self_signed(2000, 2100);
         place.put("keys.toml", "");
+        place.put("webhooks.toml", "");
         place.put("tls.crt", &certificate);
         place.put("tls.key", &key);
         place.put("expired.crt", &expired);

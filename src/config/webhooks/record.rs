@@ -217,7 +217,7 @@ pub(super) fn read(table: &Table<'_>, settings: &Settings, files: &Files) -> Opt
     let signing = sign::read(table, files);
     let delivery = read_delivery(table);
     let retry = table.get("retry").and_then(|item| read_retry(&item));
-    let timeouts = read_timeouts(table, settings.timeouts);
+    let timeouts = read_timeout(table, settings.timeouts);
     let tls = table.get("tls");
 
     let id = id.and_then(|item| {
@@ -237,7 +237,7 @@ pub(super) fn read(table: &Table<'_>, settings: &Settings, files: &Files) -> Opt
     };
     let headers = headers.map_or_else(Vec::new, |item| read_headers(&item, signing.as_ref()));
     let tls = match tls {
-        Some(item) => read_tls(&item, files)?,
+        Some(item) => read_tls(&item, settings, files)?,
         None => Tls {
             client: Arc::clone(&settings.tls),
             server_name: None,
@@ -311,30 +311,43 @@ fn read_headers(item: &Item<'_>, signing: Option<&Signing>) -> Vec<(HeaderName, 
     headers
 }
 
-/// Reads `timeouts` and `timeout`.
+/// Reads `timeouts`.
 pub(super) fn read_timeouts(table: &Table<'_>, default: Timeouts) -> Timeouts {
-    let limits = || Duration::from_millis(1)..=LONGEST;
-    let (whole, each) = (table.get("timeout"), table.get("timeouts"));
-    let total = whole.as_ref().and_then(|item| item.duration_within(limits()));
-    let Some(table) = each.and_then(|item| item.table()) else {
-        let total = total.unwrap_or(default.total);
-        return Timeouts { total, ..default };
+    let Some(table) = table.get("timeouts").and_then(|item| item.table()) else {
+        return default;
     };
     let read = |key, default| {
         let item = table.get(key);
         item.and_then(|item| item.duration_within(limits())).unwrap_or(default)
     };
-    if let (Some(whole), Some(_)) = (&whole, table.get("total")) {
-        whole.key_place().error(
-            "is the same as timeouts.total, which is there too",
-            "keep one of the two",
-        );
-    }
     Timeouts {
         connect: read("connect", default.connect),
         head: read("head", default.head),
-        total: read("total", total.unwrap_or(default.total)),
+        total: read("total", default.total),
     }
+}
+
+/// Reads `timeout`, which is `timeouts.total` where nothing else is said.
+fn read_timeout(table: &Table<'_>, default: Timeouts) -> Timeouts {
+    let (whole, each) = (table.get("timeout"), table.get("timeouts"));
+    if let (Some(whole), Some(_)) = (&whole, &each) {
+        whole.key_place().error(
+            "stands beside `timeouts`",
+            "write it there: timeouts = { total = \"10s\" }",
+        );
+    }
+    let total = whole.and_then(|item| item.duration_within(limits()));
+    read_timeouts(
+        table,
+        Timeouts {
+            total: total.unwrap_or(default.total),
+            ..default
+        },
+    )
+}
+
+fn limits() -> std::ops::RangeInclusive<Duration> {
+    Duration::from_millis(1)..=LONGEST
 }
 
 fn read_retry(item: &Item<'_>) -> Option<Retry> {
@@ -384,7 +397,7 @@ fn read_delivery(table: &Table<'_>) -> Option<Delivery> {
     })
 }
 
-fn read_tls(item: &Item<'_>, files: &Files) -> Option<Tls> {
+fn read_tls(item: &Item<'_>, settings: &Settings, files: &Files) -> Option<Tls> {
     let table = item.table()?;
     let (ca, name) = (table.get("ca"), table.get("server_name"));
     let pair = match (table.get("certificate"), table.get("key")) {
@@ -411,11 +424,12 @@ fn read_tls(item: &Item<'_>, files: &Files) -> Option<Tls> {
         },
         None => None,
     };
-    let client = tls::client(
-        ca.as_ref(),
-        pair.as_ref().map(|(certificate, key)| (certificate, key)),
-        files,
-    )?;
+    let roots = match &ca {
+        Some(ca) => tls::roots(ca, files)?,
+        None => Arc::clone(&settings.roots),
+    };
+    let own = pair.as_ref().map(|(certificate, key)| (certificate, key));
+    let client = tls::client(&roots, own, files)?;
     Some(Tls { client, server_name })
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
-use rustls::ClientConfig;
+use rustls::{ClientConfig, RootCertStore};
 
 use super::destinations::{self, Destinations};
 use super::record::{self, Timeouts};
@@ -42,7 +42,9 @@ pub struct Settings {
     pub pause_after: Option<Duration>,
     /// `timeouts`, unless a webhook says otherwise.
     pub timeouts: Timeouts,
-    /// `ca`: who vouches for receivers; default the roots that browsers know.
+    /// `ca`, or `roots`: who vouches for receivers; default the roots that Mozilla trusts.
+    pub roots: Arc<RootCertStore>,
+    /// For receivers that are known by these.
     pub tls: Arc<ClientConfig>,
 }
 
@@ -59,8 +61,7 @@ pub(super) fn read(table: &Table<'_>, files: &Files) -> Option<Settings> {
     };
     let strip = table.get("strip_headers").and_then(|item| item.list());
     let strip_headers = strip.unwrap_or_default();
-    let ca = table.get("ca");
-    let tls = tls::client(ca.as_ref(), None, files);
+    let roots = read_roots(table, files);
     Some(Settings {
         event: event.unwrap_or(Locator::Header(HeaderName::from_static("x-event-type"))),
         event_id: event_id.map_or_else(
@@ -89,6 +90,23 @@ pub(super) fn read(table: &Table<'_>, files: &Files) -> Option<Settings> {
             None => Some(PAUSE_AFTER),
         },
         timeouts: record::read_timeouts(table, Timeouts::DEFAULT),
-        tls: tls?,
+        tls: tls::client(roots.as_ref()?, None, files)?,
+        roots: roots?,
     })
+}
+
+/// Who vouches for receivers.
+fn read_roots(table: &Table<'_>, files: &Files) -> Option<Arc<RootCertStore>> {
+    match (table.get("ca"), table.get("roots")) {
+        (Some(_), Some(roots)) => {
+            roots.key_place().error("stands beside `ca`", "keep one of the two");
+            None
+        }
+        (Some(ca), None) => tls::roots(&ca, files),
+        (None, Some(roots)) => match roots.word(&[("webpki", false), ("system", true)])? {
+            true => tls::of_system(&roots),
+            false => Some(tls::well_known()),
+        },
+        (None, None) => Some(tls::well_known()),
+    }
 }

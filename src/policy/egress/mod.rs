@@ -19,6 +19,8 @@ mod refusal;
 mod registry;
 pub mod schedule;
 pub mod sign;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -47,8 +47,6 @@ pub enum Refusal {
     QueueUnavailable,
     /// As much is queued as may be.
     QueueFull,
-    /// Keygate is shutting down.
-    Draining,
 }
 
 /// Keygate could not.
@@ -86,7 +84,7 @@ impl Refusal {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::KeyInBody(_) | Self::KeyInTarget => StatusCode::UNPROCESSABLE_ENTITY,
             Self::BodyEncoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::QueueUnavailable | Self::QueueFull | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::QueueUnavailable | Self::QueueFull => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -114,7 +112,6 @@ impl Refusal {
             Self::BodyEncoded => "body_encoded",
             Self::QueueUnavailable => "queue_unavailable",
             Self::QueueFull => "queue_full",
-            Self::Draining => "draining",
         }
     }
 
@@ -153,7 +150,6 @@ impl Refusal {
             }
             Self::QueueUnavailable => "Events cannot be queued at the moment; try again.",
             Self::QueueFull => "As many events are queued as may be; try again later.",
-            Self::Draining => "Keygate is shutting down; try again.",
         };
         text.to_owned()
     }
@@ -163,7 +159,7 @@ impl Refusal {
     pub fn retry_after(&self) -> Option<u64> {
         match self {
             Self::QueueFull => Some(10),
-            Self::QueueUnavailable | Self::Draining => Some(1),
+            Self::QueueUnavailable => Some(1),
             Self::TokenInvalid
             | Self::ConnectUnsupported
             | Self::MethodUnsupported

@@ -1,11 +1,12 @@
 //! One try: signed now, over a connection to a checked address.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::USER_AGENT;
-use http::{Method, Request, Uri};
+use http::{HeaderMap, Method, Request, Uri};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -34,29 +35,26 @@ pub(super) struct Attempt<'a> {
     pub(super) dispatch: &'a Dispatch,
     /// How.
     pub(super) method: &'a Method,
+    /// Where the headers of the last request are kept, where somebody wants to see them.
+    pub(super) seen: Option<&'a RefCell<HeaderMap>>,
 }
 
 impl Attempt<'_> {
     /// Connects, sends and reads the answer. Where a receiver does not take the secret that it is sent, and there is another, it is
-    /// sent that one, once; and where it refuses the current one and then the previous one, the current one again: it may have
-    /// moved in between.
+    /// sent that one; and the first one again where it takes neither, since it may have changed in between.
     pub(super) async fn run(&self, passing: Option<Outgoing>) -> Result<Told, Stop> {
+        let webhook = self.dispatch.webhook();
         let can_repeat = passing.is_none();
-        let turn = self.office.turn(self.dispatch.webhook(), can_repeat);
-        let told = self.send(turn, passing).await?;
-        let Some(other) = self.office.learn(self.dispatch.webhook(), turn, told.status) else {
-            return Ok(told);
-        };
-        if !can_repeat {
-            return Ok(told);
+        let mut turn = self.office.turn(webhook, can_repeat);
+        let mut told = self.send(turn, passing).await?;
+        for _ in 0..2 {
+            match self.office.learn(webhook, turn, told.status) {
+                Some(other) if can_repeat => turn = other,
+                Some(_) | None => return Ok(told),
+            }
+            told = self.send(turn, None).await?;
         }
-        let told = self.send(other, None).await?;
-        let refused = self.office.learn(self.dispatch.webhook(), other, told.status);
-        if refused != Some(Turn::Current) {
-            return Ok(told);
-        }
-        let told = self.send(Turn::Current, None).await?;
-        self.office.learn(self.dispatch.webhook(), Turn::Current, told.status);
+        self.office.learn(webhook, turn, told.status);
         Ok(told)
     }
 
@@ -106,6 +104,9 @@ impl Attempt<'_> {
         *request.uri_mut() = Uri::from(self.dispatch.target().clone());
         *request.headers_mut() = self.dispatch.headers(clock::unix_millis(), turn);
         debug_assert!(request.headers().contains_key(USER_AGENT));
+        if let Some(seen) = self.seen {
+            seen.replace(request.headers().clone());
+        }
         request
     }
 

@@ -98,9 +98,10 @@ async fn connection(office: &Rc<Office>, stream: Stream, is_local: bool) {
     let ended = match protocol {
         Protocol::Http1 => {
             let mut server = http1::Builder::new();
+            // It counts from the last answer: a service keeps its connections for a while.
             server
                 .timer(TokioTimer::new())
-                .header_read_timeout(timeouts.client_head);
+                .header_read_timeout(timeouts.client_idle);
             let mut connection = pin!(server.serve_connection(stream, service));
             tokio::select! {
                 ended = connection.as_mut() => ended,

@@ -44,7 +44,9 @@ pub(super) struct Office {
     /// What was tried.
     pub(super) activity: Activity,
     /// Queued events that are on their way.
-    pub(super) in_hand: Cell<usize>,
+    in_hand: Cell<usize>,
+    /// And what they take in memory.
+    pub(super) bytes_in_hand: Cell<usize>,
     /// Rings when one of them is not any more.
     pub(super) hand_free: Notify,
     open: Cell<usize>,
@@ -65,6 +67,7 @@ impl Office {
             queue: parts.queue,
             activity: parts.activity,
             in_hand: Cell::new(0),
+            bytes_in_hand: Cell::new(0),
             hand_free: Notify::new(),
             open: Cell::new(0),
             emptied: Notify::new(),
@@ -134,9 +137,10 @@ impl Office {
     }
 
     /// A hand for a queued event.
-    pub(super) fn take(self: &Rc<Self>) -> Hand {
+    pub(super) fn take(self: &Rc<Self>, bytes: usize) -> Hand {
         self.in_hand.set(self.in_hand.get() + 1);
-        Hand(Rc::clone(self))
+        self.bytes_in_hand.set(self.bytes_in_hand.get() + bytes);
+        Hand(Rc::clone(self), bytes)
     }
 
     /// Returns when no connection of the service is open, and no queued event is on its way.
@@ -148,11 +152,12 @@ impl Office {
 }
 
 /// A queued event on its way; given back on drop.
-pub(super) struct Hand(Rc<Office>);
+pub(super) struct Hand(Rc<Office>, usize);
 
 impl Drop for Hand {
     fn drop(&mut self) {
         self.0.in_hand.set(self.0.in_hand.get() - 1);
+        self.0.bytes_in_hand.set(self.0.bytes_in_hand.get() - self.1);
         self.0.hand_free.notify_one();
         self.0.emptied.notify_one();
     }

@@ -25,8 +25,11 @@ use crate::policy::egress::schedule::{self, Next};
 use crate::policy::egress::{self, Dispatch, Failure, Judged, Path, Refusal, Searched};
 use crate::secret::slow;
 
-/// How many events are on their way at once, over all webhooks.
-const AT_ONCE: usize = 512;
+/// How much memory events on their way may take, over all webhooks. Their number is bounded for each webhook only: many slow
+/// ones are to keep no other waiting.
+const IN_HAND_BYTES: usize = 128 << 20;
+/// How many are looked for in one go.
+const AT_ONCE: usize = 256;
 /// How long a look at what is due is put off at most, where the clock is set.
 const LOOK: Duration = Duration::from_secs(30);
 /// Who paused a webhook, where that was Keygate itself.
@@ -87,14 +90,20 @@ pub(super) async fn run(office: Rc<Office>) {
             office.queue.arrange(terms(&policy));
             arranged = Some(policy.generation);
         }
-        let free = AT_ONCE.saturating_sub(office.in_hand.get());
-        for claim in office.queue.claim(clock::unix_millis(), free) {
-            let hand = office.take();
-            let office = Rc::clone(&office);
-            spawn_local(async move {
-                send(&office, claim).await;
-                drop(hand);
-            });
+        while office.bytes_in_hand.get() < IN_HAND_BYTES {
+            let claims = office.queue.claim(clock::unix_millis(), AT_ONCE);
+            let is_last = claims.len() < AT_ONCE;
+            for claim in claims {
+                let hand = office.take(claim.bytes());
+                let office = Rc::clone(&office);
+                spawn_local(async move {
+                    send(&office, claim).await;
+                    drop(hand);
+                });
+            }
+            if is_last {
+                break;
+            }
         }
         tokio::select! {
             () = lifecycle::reached(&mut stages, Stage::Closing) => return,
@@ -108,7 +117,7 @@ pub(super) async fn run(office: Rc<Office>) {
 
 /// How long it is until something is due.
 fn until_due(office: &Office) -> Duration {
-    if office.in_hand.get() >= AT_ONCE {
+    if office.bytes_in_hand.get() >= IN_HAND_BYTES {
         return LOOK;
     }
     office.queue.next_due_at().map_or(LOOK, |due| {
@@ -205,6 +214,7 @@ async fn run_attempt(office: &Rc<Office>, policy: &Policy, dispatch: &Dispatch) 
         egress,
         dispatch,
         method: &Method::POST,
+        seen: None,
     };
     let total = dispatch.webhook().timeouts.total;
     let told = timeout(total, attempt.run(None)).await;

@@ -12,7 +12,6 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_local;
-use tokio::time::timeout;
 use tracing::debug;
 
 use super::body::Outgoing;
@@ -88,9 +87,7 @@ impl Receivers {
                 _place: place,
             });
         }
-        let left = end.left();
-        let opened = timeout(left, open(resolvers, egress, webhook, left)).await;
-        let Connected { address, stream } = opened.map_err(|_| Failure::Timeout(CONNECT))??;
+        let Connected { address, stream } = open(resolvers, egress, webhook, end).await?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| Failure::Unreachable(error.to_string()))?;
@@ -124,12 +121,7 @@ impl Receivers {
 }
 
 /// Resolves, checks and connects.
-async fn open(
-    resolvers: &Resolvers,
-    egress: &Egress,
-    webhook: &Webhook,
-    patience: Duration,
-) -> Result<Connected, Stop> {
+async fn open(resolvers: &Resolvers, egress: &Egress, webhook: &Webhook, end: Deadline) -> Result<Connected, Stop> {
     let target = &webhook.url;
     let tls = match target.scheme {
         Scheme::Http => None,
@@ -143,10 +135,11 @@ async fn open(
     };
     let resolver = resolvers.of(&egress.settings.resolvers);
     let addresses = resolver
-        .resolve(&egress.destinations, &target.host, target.port, patience)
+        // What is left is for the connection: who is too slow, is told.
+        .resolve(&egress.destinations, &target.host, target.port, end.left() * 3 / 4)
         .await
         .map_err(unresolved)?;
-    let connected = connect::connect(&addresses, tls.as_ref(), patience).await;
+    let connected = connect::connect(&addresses, tls.as_ref(), end.left()).await;
     connected.map_err(|why| unconnected(&why).into())
 }
 

@@ -25,6 +25,7 @@ use hickory_resolver::{Resolver as HickoryResolver, TokioResolver};
 use tokio::time::timeout;
 use url::Host;
 
+use super::deadline::Deadline;
 use crate::policy::egress::destination::{Checked, Destinations, Forbidden};
 
 /// Whom to ask for addresses.
@@ -33,19 +34,32 @@ pub struct Resolver {
     names: Result<TokioResolver, String>,
 }
 
-/// The resolver of now: made anew when others are configured.
+/// How long the system's files are believed to be as they were read.
+const READ_AGAIN: Duration = Duration::from_secs(30);
+
+/// The resolver of now: made anew when others are configured, and now and then, since the system's may have changed.
 #[derive(Default)]
-pub struct Resolvers(RefCell<Option<(Vec<SocketAddr>, Rc<Resolver>)>>);
+pub struct Resolvers(RefCell<Option<Current>>);
+
+struct Current {
+    servers: Vec<SocketAddr>,
+    resolver: Rc<Resolver>,
+    until: Deadline,
+}
 
 impl Resolvers {
     /// The one that asks these servers.
     pub fn of(&self, servers: &[SocketAddr]) -> Rc<Resolver> {
         let mut known = self.0.borrow_mut();
         match &*known {
-            Some((asked, resolver)) if asked == servers => Rc::clone(resolver),
+            Some(known) if known.servers == servers && !known.until.left().is_zero() => Rc::clone(&known.resolver),
             Some(_) | None => {
                 let resolver = Rc::new(Resolver::new(servers));
-                *known = Some((servers.to_vec(), Rc::clone(&resolver)));
+                *known = Some(Current {
+                    servers: servers.to_vec(),
+                    resolver: Rc::clone(&resolver),
+                    until: Deadline::after(READ_AGAIN),
+                });
                 resolver
             }
         }

@@ -8,6 +8,6 @@ mod listener;
 mod queue;
 mod retries;
 mod rotation;
-mod stage;
+pub mod stage;
 mod storm;
 mod tls;

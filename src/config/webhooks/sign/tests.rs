@@ -21,6 +21,12 @@ const OTHER: &str = "fedcba9876543210fedcba9876543210";
 fn read(text: &str) -> (Option<Signing>, String) {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("secret"), format!("{TEXT}\n")).unwrap();
+    fs::write(directory.path().join("text.secret"), OTHER).unwrap();
+    fs::write(
+        directory.path().join("whsec.secret"),
+        generate(Kind::Standard).secret.expose(),
+    )
+    .unwrap();
     fs::write(directory.path().join("spaced"), "0123456789 abcdef 0123456789 abcdef\n").unwrap();
     let path = directory.path().join("webhooks.toml");
     let report = Report::new();
@@ -465,5 +471,19 @@ fn what_is_probably_not_meant_is_warned_of() {
             ),
             None => assert_eq!(told, "", "{toml}"),
         }
+    }
+}
+
+#[test]
+fn the_examples_of_the_documentation_are_right() {
+    let documentation = include_str!("../../../../docs/webhook-signatures.md");
+    let examples: Vec<&str> = documentation
+        .split("```toml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    assert!(examples.len() >= 6);
+    for example in examples {
+        right(example);
     }
 }
