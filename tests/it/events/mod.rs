@@ -3,6 +3,7 @@
 mod addressing;
 mod answers;
 mod bodies;
+mod clients;
 mod destinations;
 mod listener;
 mod queue;
