@@ -19,17 +19,11 @@ use keygate::secret::webhook::{Encoding, Generated, Key, Kind, Symmetric, genera
 use serde_json::{Map, Value, json};
 
 use crate::docs::project;
+use crate::harness::installed;
 
 const BODY: &str = "{\"event\":\"message\",\"text\":\"Grüße, 世界 \\u0000\"}";
 const TEXT: &str = "a-secret-of-at-least-32-characters";
 const OTHER: &str = "another-secret-of-32-characters-and-more";
-
-fn installed(name: &str) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| project().join("target"), PathBuf::from);
-    let path = target.join("verify").join(name);
-    assert!(path.exists(), "{} is not there: tests/run installs it", path.display());
-    path.canonicalize().unwrap()
-}
 
 fn program(name: &str) -> PathBuf {
     project().join("tests/it/verify").join(name)
@@ -46,16 +40,19 @@ fn ask(command: &mut Command, cases: &[Value]) -> Vec<bool> {
 }
 
 fn by_python(cases: &[Value]) -> Vec<bool> {
-    // A link to the interpreter, which finds its libraries by where it is called.
-    installed("versions");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| project().join("target"), PathBuf::from);
-    let python = target.join("verify/python/bin/python");
-    ask(Command::new(python).arg(program("standard.py")), cases)
+    ask(
+        Command::new(installed("python/bin/python")).arg(program("standard.py")),
+        cases,
+    )
 }
 
 fn by_node(cases: &[Value]) -> Vec<bool> {
     let mut node = Command::new("node");
-    ask(node.arg(program("standard.mjs")).arg(installed("node")), cases)
+    ask(
+        node.arg(program("standard.mjs"))
+            .arg(installed("node").canonicalize().unwrap()),
+        cases,
+    )
 }
 
 fn by_hmac(cases: &[Value]) -> Vec<bool> {
