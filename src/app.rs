@@ -15,6 +15,7 @@ use crate::config::sources::Sources;
 use crate::control::reload::{Begun, Reloads, Retired};
 use crate::control::{self, Control};
 use crate::current::Current;
+use crate::errand;
 use crate::ledger::Ledger;
 use crate::ledger::journal::Journal;
 use crate::lifecycle::{Conductor, Stage};
@@ -80,8 +81,11 @@ pub fn start(
         Ledger::start(state.as_ref(), policy.balances(), Arc::clone(&metrics)).context("cannot start the ledger")?;
     let current = Arc::new(Current::new(Arc::new(policy)));
     let refetch = Arc::<Refetch>::default();
+    let (errands, inbox) = errand::channel();
     let control = Control {
         current: Arc::clone(&current),
+        queue: ledger.queue.clone(),
+        errands,
         journal: journal.map(Arc::new),
         pushed: Mutex::default(),
         refetch: Arc::clone(&refetch),
@@ -111,7 +115,7 @@ pub fn start(
         tallies: Arc::clone(&ledger.tallies),
     };
     let proxy = proxy::start(data_path, ingress).context("cannot start the data path")?;
-    let return_path = proxy::egress::start(returning, egress).context("cannot start the return path")?;
+    let return_path = proxy::egress::start(returning, inbox, egress).context("cannot start the return path")?;
     let control = control::start(control, admin, begun).context("cannot start the control plane")?;
     info!(message = "ready");
     Ok(Running {

@@ -17,7 +17,8 @@
 //! | [`app`] | | the only file that knows every room | |
 //!
 //! Beside them stand the leaves that any room may name: [`secret`] (redacted types), [`clock`] (the only reader of system
-//! time), [`current`] (the generation in force, and who acts on it), [`lifecycle`] (how `control` tells `proxy` to stop), [`listen`] (bound sockets), [`refetch`] (how `proxy` asks `control` for new keys
+//! time), [`current`] (the generation in force, and who acts on it), [`errand`] (what
+//! `control` has the return path do), [`lifecycle`] (how `control` tells `proxy` to stop), [`listen`] (bound sockets), [`refetch`] (how `proxy` asks `control` for new keys
 //! of users' tokens), [`runtime`] (threads with a runtime), [`telemetry`] (log and metrics).
 //! A test reads the `use` lines and keeps these rules true.
 //!
@@ -54,6 +55,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod current;
+pub mod errand;
 pub mod ledger;
 pub mod lifecycle;
 pub mod listen;

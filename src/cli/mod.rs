@@ -88,7 +88,7 @@ enum Verb {
     /// Make admin tokens.
     #[command(subcommand)]
     Admin(admin::Command),
-    /// Make secrets that webhooks are signed with.
+    /// See and steer the return path: list, test, pause and replay webhooks, and make the secrets that sign them.
     #[command(subcommand)]
     Webhooks(webhooks::Command),
     /// Show what Keygate does: a sample service, Keygate in front of it, and a guided tour.
@@ -100,7 +100,7 @@ enum Verb {
 }
 
 /// Where the configuration is.
-#[derive(Args)]
+#[derive(Debug, Args)]
 struct Configuration {
     /// The configuration file.
     #[arg(long, value_name = "FILE", env = "KEYGATE_CONFIG", default_value = "./config.toml")]

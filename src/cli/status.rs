@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::Configuration;
 use super::admin::client::Sidecar;
 use super::output::print;
-use crate::control::status::{Legacy, Status};
+use crate::control::status::{Legacy, Status, Webhooks};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -97,9 +97,26 @@ fn summary(status: &Status) -> String {
     for entry in &status.legacy {
         line("", &described(entry));
     }
+    if let Some(webhooks) = &status.webhooks {
+        line("webhooks", &stand(webhooks));
+    }
     line("verdict", &status.verdict);
     line("", &format!("counted since {}", date(status.started)));
     text
+}
+
+/// How the return path stands.
+fn stand(webhooks: &Webhooks) -> String {
+    let mut parts = vec![webhooks.registered.to_string()];
+    let counts = [
+        (webhooks.inactive as u64, "not active"),
+        (webhooks.paused as u64, "paused"),
+        (webhooks.waiting.unsigned_abs(), "events waiting"),
+        (webhooks.dead.unsigned_abs(), "events dead"),
+    ];
+    let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+    parts.extend(counts.map(|(count, what)| format!("{count} {what}")));
+    parts.join(", ")
 }
 
 /// Who is left.

@@ -16,6 +16,17 @@ use super::sources::Sources;
 /// # Errors
 /// Every problem that was met, when at least one of them is an error.
 pub(super) fn load<T>(path: &Path, read: impl FnOnce(&Table<'_>, &Files) -> Option<T>) -> Result<Option<T>, Problems> {
+    load_reporting(path, |root, files, _| read(root, files))
+}
+
+/// As [`load`], where `read` opens other files and reports what is wrong with them.
+///
+/// # Errors
+/// As [`load`].
+pub(super) fn load_reporting<T>(
+    path: &Path,
+    read: impl FnOnce(&Table<'_>, &Files, &Report) -> Option<T>,
+) -> Result<Option<T>, Problems> {
     let whole_file = |what: &str, help: &str| Problems(vec![Problem::of_file(Severity::Error, path, what, help)]);
     let bytes = Sources::default().read(path).map_err(|error| {
         let (what, help) = files::unreadable(&error);
@@ -31,11 +42,16 @@ pub(super) fn load<T>(path: &Path, read: impl FnOnce(&Table<'_>, &Files) -> Opti
     }
 }
 
-fn part<T>(path: &Path, text: &str, report: &Report, read: impl FnOnce(&Table<'_>, &Files) -> Option<T>) -> Option<T> {
+fn part<T>(
+    path: &Path,
+    text: &str,
+    report: &Report,
+    read: impl FnOnce(&Table<'_>, &Files, &Report) -> Option<T>,
+) -> Option<T> {
     let source = Source::new(path, text);
     let document = source.parse_toml(report);
     let root = Table::root(&source, &document, report);
-    let part = read(&root, &Files::beside(path, Sources::default()));
+    let part = read(&root, &Files::beside(path, Sources::default()), report);
     root.ignore_rest();
     part
 }

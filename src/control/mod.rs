@@ -19,6 +19,7 @@ mod revoke;
 pub mod status;
 mod user_keys;
 mod watch;
+pub mod webhooks;
 
 use std::collections::HashSet;
 use std::io;
@@ -29,8 +30,10 @@ use tracing_appender::non_blocking::ErrorCounter;
 
 use self::reload::Begun;
 use crate::current::Current;
+use crate::errand::Errands;
 use crate::ledger::audit::Audit;
 use crate::ledger::journal::Journal;
+use crate::ledger::queue::Queue;
 use crate::lifecycle::{self, Conductor, Stage, Vital};
 use crate::listen::Bound;
 use crate::refetch::Refetch;
@@ -41,6 +44,10 @@ use crate::telemetry::metrics::Metrics;
 pub struct Control {
     /// The generation in force.
     pub current: Arc<Current>,
+    /// Where events wait for their receivers.
+    pub queue: Queue,
+    /// What the return path is asked for.
+    pub errands: Errands,
     /// Moves the stage forward.
     pub conductor: Conductor,
     /// When the process began; Unix seconds.

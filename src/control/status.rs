@@ -3,12 +3,15 @@
 //! A room of its own because it joins what was seen ([`crate::telemetry::migration`]) with what is configured, and draws the
 //! one conclusion that an operator waits for: whether anybody would be refused if everything were enforced now.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::Control;
 use super::reload::Held;
 use crate::config::Config;
 use crate::config::routes::{Enforcement, Route};
+use crate::config::webhooks::Webhook;
 use crate::lifecycle::Stage;
 use crate::policy::Policy;
 use crate::telemetry::migration::{Migration, Observed, Seen};
@@ -45,10 +48,27 @@ pub struct Status {
     pub observed: Vec<WouldRefuse>,
     /// Whom `[[legacy]]` lets in.
     pub legacy: Vec<Legacy>,
+    /// The return path; `None` where there are no webhooks.
+    pub webhooks: Option<Webhooks>,
     /// Whether enforcing everything now would refuse anybody seen in the last 24 hours.
     pub enforcing_would_refuse: bool,
     /// The same in words.
     pub verdict: String,
+}
+
+/// How the return path stands.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Webhooks {
+    /// Webhooks that are registered.
+    pub registered: usize,
+    /// Those among them that are not active.
+    pub inactive: usize,
+    /// Those to which nothing is sent for now.
+    pub paused: usize,
+    /// Queued events that wait, for whichever webhook.
+    pub waiting: i64,
+    /// Queued events that are not tried any more.
+    pub dead: i64,
 }
 
 /// Keys in one state.
@@ -141,6 +161,7 @@ pub(super) fn of(control: &Control, policy: &Policy, now: i64) -> Status {
         not_enforced: config.routes.iter().filter_map(NotEnforced::of).collect(),
         legacy,
         observed,
+        webhooks: Webhooks::of(control, policy),
         enforcing_would_refuse,
         verdict,
     }
@@ -213,6 +234,21 @@ fn verdict(config: &Config, observed: &[WouldRefuse], legacy: &[Legacy]) -> (boo
 
 fn callers(number: usize) -> String {
     format!("{number} caller{}", if number == 1 { "" } else { "s" })
+}
+
+impl Webhooks {
+    fn of(control: &Control, policy: &Policy) -> Option<Self> {
+        let webhooks = policy.egress.as_ref()?.webhooks();
+        let (waiting, dead) = control.metrics.webhook_queue_now();
+        let paused = |webhook: &&Arc<Webhook>| control.queue.pause_of(&webhook.id).is_some();
+        Some(Self {
+            registered: webhooks.len(),
+            inactive: webhooks.iter().filter(|webhook| !webhook.active).count(),
+            paused: webhooks.iter().filter(paused).count(),
+            waiting,
+            dead,
+        })
+    }
 }
 
 impl NotEnforced {

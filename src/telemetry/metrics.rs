@@ -270,6 +270,13 @@ impl Metrics {
         self.webhook_queue_bytes.set(bytes);
     }
 
+    /// How many queued events wait, and are dead, as it was told last.
+    #[must_use]
+    pub fn webhook_queue_now(&self) -> (i64, i64) {
+        let now = |state| self.webhook_queue_events.get_or_create(&State { state }).get();
+        (now("waiting"), now("dead"))
+    }
+
     /// How many keys end within this; `None` where that is told no more.
     pub fn keys_expiring(&self, within: String, keys: Option<usize>) {
         let within = Within { within };

@@ -9,23 +9,30 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::docs::project;
-use crate::harness::{Gate, Setup, curl, sha256};
+use crate::events::stage::webhook;
+use crate::harness::{Gate, Home, Setup, curl, sha256};
 
 const TOKEN: &str = "kga_a-token-for-tests-only";
 /// Calls per operation and phase.
 const EXAMPLES: &str = "20";
 
 fn gate() -> Gate {
-    Gate::start(&Setup {
+    let home = Home::new();
+    // Its receiver refuses connections, and the example of the description names it.
+    let url = "http://127.0.0.1:9/in";
+    home.write("webhooks.toml", webhook("wh_acme", url, "delivery = \"queued\""));
+    let setup = Setup {
         more: format!(
-            "[state]\npath = \"keygate.db\"\n[environments.test]\nprefixes = [\"kg_test_\"]\n[environments.live]\nprefixes = [\"kg_live_\"]\n\
+            "[webhooks]\nfile = \"webhooks.toml\"\nallow_networks = [\"127.0.0.0/8\"]\nallow_ports = [9]\n\
+             [state]\npath = \"keygate.db\"\n[environments.test]\nprefixes = [\"kg_test_\"]\n[environments.live]\nprefixes = [\"kg_live_\"]\n\
              [[admin.tokens]]\nname = \"ops\"\nrole = \"admin\"\nhash = \"{}\"\n",
             sha256(TOKEN)
         ),
         // It presents bad tokens to every operation, and is to be told each time.
         admin: "token_failures = false".to_owned(),
         ..Setup::url("http://127.0.0.1:9")
-    })
+    };
+    Gate::start_in(home, &setup)
 }
 
 /// The tool that `tests/run` installed, or one on the path.

@@ -170,6 +170,17 @@ const RULES: &[Rule] = &[
         ],
     },
     Rule {
+        room: "errand",
+        forbidden: &[
+            "crate::config",
+            "crate::policy",
+            "crate::proxy",
+            "crate::control",
+            "crate::cli",
+            "crate::app",
+        ],
+    },
+    Rule {
         room: "current",
         forbidden: &[
             "hyper",

@@ -119,6 +119,11 @@ impl Sidecar {
         })
     }
 
+    /// Whether one was named, so that no other is meant.
+    pub(in crate::cli) fn is_named(&self) -> bool {
+        self.admin.is_some()
+    }
+
     /// As [`Sidecar::client`]; `None` where nothing says where a sidecar would be.
     ///
     /// # Errors

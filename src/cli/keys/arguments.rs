@@ -90,7 +90,7 @@ pub(super) fn word(text: &str) -> Result<String, String> {
 }
 
 /// One line for people.
-pub(super) fn label(text: &str) -> Result<String, String> {
+pub(in crate::cli) fn label(text: &str) -> Result<String, String> {
     if is_in(text) {
         return Err(SECRET.to_owned());
     }

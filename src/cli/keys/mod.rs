@@ -3,7 +3,7 @@
 //! Keys are found through the configuration, or in a key file that is named. What a command was asked for goes to standard
 //! output, everything else to standard error. Exit codes: 0 done, 1 it is not so, 2 bad input.
 
-mod arguments;
+pub(super) mod arguments;
 mod change;
 mod import;
 mod list;

@@ -20,7 +20,8 @@ use std::sync::Arc;
 
 use super::document::Source;
 use super::files::Files;
-use super::problem::{Problem, Report, Severity};
+use super::part;
+use super::problem::{Problem, Problems, Report, Severity};
 use super::reader::{Item, Table};
 
 pub use locator::Locator;
@@ -34,6 +35,16 @@ pub struct Webhooks {
     pub settings: Settings,
     /// Every `[[webhooks]]`, in the order of the files; ids are unique.
     pub list: Arc<[Webhook]>,
+}
+
+/// Reads `[webhooks]` alone, of the configuration in the file at `path`; `None` where there is no such section.
+///
+/// # Errors
+/// Every problem that was met, when at least one of them is an error.
+pub fn load(path: &Path) -> Result<Option<Webhooks>, Problems> {
+    part::load_reporting(path, |root, files, report| {
+        root.get("webhooks").and_then(|item| read(&item, files, report))
+    })
 }
 
 /// Reads `[webhooks]` and the files behind it; `None` where there is something wrong with it.

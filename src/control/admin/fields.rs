@@ -15,6 +15,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::config::names;
 use crate::ledger::read::By;
+use crate::ledger::read::webhooks::EventState;
 use crate::secret::generated::is_in;
 
 /// What is written here stands in files and logs, where no key may.
@@ -25,6 +26,8 @@ const LABEL_CHARACTERS_MAX: usize = 64;
 const REASON_CHARACTERS_MAX: usize = 256;
 /// How many bytes an id, a permission or a subscription has at most.
 const WORD_BYTES_MAX: usize = 128;
+/// How many bytes an event's id or type has at most.
+const EVENT_BYTES_MAX: usize = 256;
 /// How many bytes a key begins with at most.
 const PREFIX_BYTES_MAX: usize = 32;
 /// The last second that can be written with four digits for the year, in Unix seconds.
@@ -76,6 +79,18 @@ pub(super) struct Moment(Expiry);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Piece(pub(super) By);
 
+/// An event's id or type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct EventId(pub(super) String);
+
+/// Yes or no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Switch(pub(super) bool);
+
+/// What has become of a queued event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stage(pub(super) EventState);
+
 /// How many entries are passed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Offset(pub(super) u32);
@@ -110,6 +125,41 @@ impl FromStr for Word {
             return Ok(Self(text.to_owned()));
         }
         Err("it has 1 to 128 visible ASCII characters, without spaces")
+    }
+}
+
+impl FromStr for EventId {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if is_in(text) {
+            return Err(SECRET);
+        }
+        if (1..=EVENT_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err("it has 1 to 256 visible ASCII characters, without spaces")
+    }
+}
+
+impl FromStr for Switch {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self).map_err(|_| "it is true or false")
+    }
+}
+
+impl FromStr for Stage {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "waiting" => Ok(Self(EventState::Waiting)),
+            "delivered" => Ok(Self(EventState::Delivered)),
+            "dead" => Ok(Self(EventState::Dead)),
+            _ => Err("it is waiting, delivered or dead"),
+        }
     }
 }
 

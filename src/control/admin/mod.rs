@@ -27,6 +27,7 @@ mod reload;
 mod routes;
 mod status;
 mod usage;
+mod webhooks;
 
 use std::io;
 use std::path::PathBuf;
@@ -101,8 +102,8 @@ impl Desk {
             .guard
             .identify(&settings.config.admin, caller, request.headers())
             .map_err(|denied| self.refused(None, caller, &Call::of(&request), denied))?;
-        let (route, id) = match self.routes.find(request.method(), request.uri().path()) {
-            Found::Route(route, id) => (route, id),
+        let (route, named) = match self.routes.find(request.method(), request.uri().path()) {
+            Found::Route(route, named) => (route, named),
             Found::OtherMethods(allow) => return Err(Problem::not_allowed(&allow)),
             Found::Options(allow) => return Ok(answers::options(&allow)),
             Found::Nothing => return Err(Problem::not_found("GET /admin/v1/openapi.json says what there is.")),
@@ -111,6 +112,7 @@ impl Desk {
             .may(route.role())
             .map_err(|denied| self.refused(Some(&identity), caller, &Call::of(&request), denied))?;
         admitted(&identity, route, &request);
+        let id = named.id;
         match route {
             Route::Status => status::show(self, &request),
             Route::Explain => explain::answer(self, request).await,
@@ -124,6 +126,14 @@ impl Desk {
             Route::EnableKey => keys::enable(self, &identity, &id, request).await,
             Route::Usage => usage::show(self, &request).await,
             Route::Audit => audit::show(self, &identity, &request).await,
+            Route::ListWebhooks => webhooks::list(self, &request).await,
+            Route::WebhookActivity => webhooks::activity(self, &request).await,
+            Route::WebhookEvents => webhooks::events(self, &request).await,
+            Route::ShowWebhook => webhooks::show(self, &id, &request).await,
+            Route::TestWebhook => webhooks::test(self, &identity, &id, request).await,
+            Route::PauseWebhook => webhooks::pause(self, &identity, &id, request).await,
+            Route::ResumeWebhook => webhooks::resume(self, &identity, &id, request).await,
+            Route::ReplayEvent => webhooks::replay(self, &identity, (&id, &named.event), request).await,
             Route::OpenApi => openapi::show(&request),
         }
     }

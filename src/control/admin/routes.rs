@@ -24,14 +24,22 @@ pub(super) enum Route {
     EnableKey,
     Usage,
     Audit,
+    ListWebhooks,
+    WebhookActivity,
+    WebhookEvents,
+    ShowWebhook,
+    TestWebhook,
+    PauseWebhook,
+    ResumeWebhook,
+    ReplayEvent,
     OpenApi,
 }
 
 /// Where a request leads.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// There, with the path's `{id}` where it has one.
-    Route(Route, String),
+    /// There, with what the path names.
+    Route(Route, Named),
     /// To a path that takes other methods: these.
     OtherMethods(String),
     /// To a path that takes these methods, of which is asked.
@@ -40,9 +48,18 @@ pub(super) enum Found {
     Nothing,
 }
 
+/// What a path names; empty where it names no such thing.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Named {
+    /// `{id}`
+    pub(super) id: String,
+    /// `{event}`
+    pub(super) event: String,
+}
+
 impl Route {
     /// All of them.
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 21] = [
         Self::Status,
         Self::Explain,
         Self::Reload,
@@ -55,6 +72,14 @@ impl Route {
         Self::EnableKey,
         Self::Usage,
         Self::Audit,
+        Self::ListWebhooks,
+        Self::WebhookActivity,
+        Self::WebhookEvents,
+        Self::ShowWebhook,
+        Self::TestWebhook,
+        Self::PauseWebhook,
+        Self::ResumeWebhook,
+        Self::ReplayEvent,
         Self::OpenApi,
     ];
 
@@ -72,6 +97,14 @@ impl Route {
             Self::EnableKey => "/admin/v1/keys/{id}/enable",
             Self::Usage => "/admin/v1/usage",
             Self::Audit => "/admin/v1/audit",
+            Self::ListWebhooks => "/admin/v1/webhooks",
+            Self::WebhookActivity => "/admin/v1/webhooks/activity",
+            Self::WebhookEvents => "/admin/v1/webhooks/events",
+            Self::ShowWebhook => "/admin/v1/webhooks/{id}",
+            Self::TestWebhook => "/admin/v1/webhooks/{id}/test",
+            Self::PauseWebhook => "/admin/v1/webhooks/{id}/pause",
+            Self::ResumeWebhook => "/admin/v1/webhooks/{id}/resume",
+            Self::ReplayEvent => "/admin/v1/webhooks/{id}/events/{event}/replay",
             Self::OpenApi => "/admin/v1/openapi.json",
         }
     }
@@ -79,14 +112,27 @@ impl Route {
     /// How it is asked. What is asked with GET can be asked with HEAD, too.
     pub(super) fn method(self) -> Method {
         match self {
-            Self::Status | Self::ListKeys | Self::ShowKey | Self::Usage | Self::Audit | Self::OpenApi => Method::GET,
+            Self::Status
+            | Self::ListKeys
+            | Self::ShowKey
+            | Self::Usage
+            | Self::Audit
+            | Self::ListWebhooks
+            | Self::WebhookActivity
+            | Self::WebhookEvents
+            | Self::ShowWebhook
+            | Self::OpenApi => Method::GET,
             Self::Explain
             | Self::Reload
             | Self::CreateKey
             | Self::RotateKey
             | Self::RevokeKey
             | Self::DisableKey
-            | Self::EnableKey => Method::POST,
+            | Self::EnableKey
+            | Self::TestWebhook
+            | Self::PauseWebhook
+            | Self::ResumeWebhook
+            | Self::ReplayEvent => Method::POST,
         }
     }
 
@@ -99,8 +145,19 @@ impl Route {
             | Self::ShowKey
             | Self::Usage
             | Self::Audit
+            | Self::ListWebhooks
+            | Self::WebhookActivity
+            | Self::WebhookEvents
+            | Self::ShowWebhook
             | Self::OpenApi => Role::Viewer,
-            Self::Reload | Self::RevokeKey | Self::DisableKey | Self::EnableKey => Role::Operator,
+            Self::Reload
+            | Self::RevokeKey
+            | Self::DisableKey
+            | Self::EnableKey
+            | Self::TestWebhook
+            | Self::PauseWebhook
+            | Self::ResumeWebhook
+            | Self::ReplayEvent => Role::Operator,
             Self::CreateKey | Self::RotateKey => Role::Admin,
         }
     }
@@ -139,12 +196,15 @@ impl Routes {
         let Ok(found) = self.0.at(path) else {
             return Found::Nothing;
         };
-        let id = found.params.get("id").unwrap_or_default();
-        let Ok(id) = percent_decode_str(id).decode_utf8() else {
+        let named = |name| {
+            let text = percent_decode_str(found.params.get(name).unwrap_or_default()).decode_utf8();
+            text.map(std::borrow::Cow::into_owned)
+        };
+        let (Ok(id), Ok(event)) = (named("id"), named("event")) else {
             return Found::Nothing;
         };
         if let Some(route) = found.value.iter().find(|route| route.takes(method)) {
-            return Found::Route(*route, id.into_owned());
+            return Found::Route(*route, Named { id, event });
         }
         if *method == Method::OPTIONS {
             return Found::Options(allow(found.value));
@@ -172,17 +232,34 @@ mod tests {
     fn every_route_is_found_by_its_own_path_and_method() {
         let routes = Routes::new();
         for route in Route::ALL {
-            let path = route.path().replace("{id}", "key%2F1");
-            let id = if path == route.path() { "" } else { "key/1" };
-            let found = Found::Route(route, id.to_owned());
+            let path = route.path().replace("{id}", "key%2F1").replace("{event}", "a%2f%25b");
+            let named = |name, text: &str| {
+                if route.path().contains(name) {
+                    text.to_owned()
+                } else {
+                    String::new()
+                }
+            };
+            let (id, event) = (named("{id}", "key/1"), named("{event}", "a/%b"));
+            let found = Found::Route(route, Named { id, event });
             assert_eq!(routes.find(&route.method(), &path), found);
             let head = match route.method() == Method::GET {
                 true => found,
-                false if route == Route::CreateKey => Found::Route(Route::ListKeys, String::new()),
+                false if route == Route::CreateKey => Found::Route(Route::ListKeys, Named::default()),
                 false => Found::OtherMethods("POST, OPTIONS".to_owned()),
             };
             assert_eq!(routes.find(&Method::HEAD, &path), head, "{path}");
         }
+    }
+
+    #[test]
+    fn a_webhook_may_have_the_name_of_a_list() {
+        let found = Routes::new().find(&Method::GET, "/admin/v1/webhooks/%61ctivity");
+        let named = Named {
+            id: "activity".to_owned(),
+            event: String::new(),
+        };
+        assert_eq!(found, Found::Route(Route::ShowWebhook, named));
     }
 
     #[test]
@@ -202,6 +279,8 @@ mod tests {
             "/admin/v1/keys/%ff",
             "/admin/v2/keys",
             "/admin/v1/status/",
+            "/admin/v1/webhooks/a/events/%ff/replay",
+            "/admin/v1/webhooks/a/events/b/c/replay",
         ] {
             assert_eq!(routes.find(&Method::GET, path), Found::Nothing, "{path}");
         }

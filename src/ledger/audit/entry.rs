@@ -20,7 +20,7 @@ pub struct Entry {
     pub source: Source,
     /// What was done.
     pub action: Action,
-    /// To what: a key's id, where it was a key.
+    /// To what: a key's id, or a webhook's, where it was one.
     pub target: Option<String>,
     /// An object that says more: `before` and `after` of what was changed, a `reason`. Never a secret, nor a hash of one.
     pub detail: Value,
@@ -94,6 +94,14 @@ pub enum Action {
     KeysLastGood,
     /// `keys.stale`: the key file has not been readable for too long, or is again
     KeysStale,
+    /// `webhook.pause`: nothing is sent to it for now
+    WebhookPause,
+    /// `webhook.resume`
+    WebhookResume,
+    /// `webhook.replay`: an event is sent again
+    WebhookReplay,
+    /// `webhook.test`: a sample event was sent
+    WebhookTest,
     /// `admin.refused`
     AdminRefused,
     /// `audit.begun`: a new trail, because the file of the old one was damaged, removed or replaced
@@ -179,7 +187,7 @@ impl fmt::Display for Source {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::KeyCreate,
         Self::KeyChange,
         Self::KeyRotate,
@@ -194,6 +202,10 @@ impl Action {
         Self::ReloadAccepted,
         Self::KeysLastGood,
         Self::KeysStale,
+        Self::WebhookPause,
+        Self::WebhookResume,
+        Self::WebhookReplay,
+        Self::WebhookTest,
         Self::AdminRefused,
         Self::AuditBegun,
     ];
@@ -216,6 +228,10 @@ impl Action {
             Self::ReloadAccepted => "reload.accepted",
             Self::KeysLastGood => "keys.last_good",
             Self::KeysStale => "keys.stale",
+            Self::WebhookPause => "webhook.pause",
+            Self::WebhookResume => "webhook.resume",
+            Self::WebhookReplay => "webhook.replay",
+            Self::WebhookTest => "webhook.test",
             Self::AdminRefused => "admin.refused",
             Self::AuditBegun => "audit.begun",
         }

@@ -6,7 +6,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::read;
-use crate::ledger::store::{Reader, Unavailable};
+use crate::ledger::queue::Pause;
+use crate::ledger::store::{Reader, Unavailable, moment_millis};
 
 /// Which attempts are asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -158,6 +159,16 @@ pub struct Paused {
     pub reason: String,
     /// Who asked for it.
     pub by: String,
+}
+
+impl From<&Pause> for Paused {
+    fn from(pause: &Pause) -> Self {
+        Self {
+            since: moment_millis(pause.since),
+            reason: pause.reason.word().to_owned(),
+            by: pause.by.clone(),
+        }
+    }
 }
 
 /// What was sent to webhooks.

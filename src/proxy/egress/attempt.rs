@@ -1,11 +1,12 @@
 //! One try: signed now, over a connection to a checked address.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::USER_AGENT;
-use http::{Method, Request, Uri};
+use http::{HeaderMap, Method, Request, Uri};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -33,6 +34,8 @@ pub(super) struct Attempt<'a> {
     pub(super) dispatch: &'a Dispatch,
     /// How.
     pub(super) method: &'a Method,
+    /// Where the headers of the last request are kept, where somebody wants to see them.
+    pub(super) seen: Option<&'a RefCell<HeaderMap>>,
 }
 
 impl Attempt<'_> {
@@ -95,6 +98,9 @@ impl Attempt<'_> {
         *request.uri_mut() = Uri::from(self.dispatch.target().clone());
         *request.headers_mut() = self.dispatch.headers(clock::unix_millis(), turn);
         debug_assert!(request.headers().contains_key(USER_AGENT));
+        if let Some(seen) = self.seen {
+            seen.replace(request.headers().clone());
+        }
         request
     }
 

@@ -72,6 +72,7 @@ pub(super) async fn deliver(
             egress,
             dispatch,
             method,
+            seen: None,
         };
         let told = end.keep(attempt.run(passing.take())).await;
         let told = told.unwrap_or_else(|_| Err(Failure::Timeout("total").into()));

@@ -18,6 +18,7 @@ mod office;
 mod queue;
 mod receivers;
 mod resolve;
+mod sample;
 mod serve;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ use tokio::task::spawn_local;
 
 use self::office::Office;
 use crate::current::Current;
+use crate::errand::Inbox;
 use crate::ledger::activity::Activity;
 use crate::ledger::queue::Queue;
 use crate::lifecycle::{Stages, Vital};
@@ -54,16 +56,17 @@ pub struct Return {
     pub metrics: Arc<Metrics>,
 }
 
-/// Starts accepting events. The thread that is given back ends when everything has been drained.
+/// Starts accepting events, and what operators ask for. The thread that is given back ends when everything has been drained.
 ///
 /// # Errors
 /// When the thread or its runtime cannot be had.
-pub fn start(parts: Return, listeners: Vec<Bound>) -> io::Result<JoinHandle<()>> {
+pub fn start(parts: Return, errands: Inbox, listeners: Vec<Bound>) -> io::Result<JoinHandle<()>> {
     let vital = parts.vital.clone();
     runtime::spawn("keygate-egress".to_owned(), move || {
         vital.keep(async move {
             let office = Rc::new(Office::new(parts));
             spawn_local(office.vital.clone().keep(queue::run(Rc::clone(&office))));
+            spawn_local(office.vital.clone().keep(sample::run(Rc::clone(&office), errands)));
             listener::run(office, listeners).await;
         })
     })

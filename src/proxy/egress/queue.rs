@@ -214,6 +214,7 @@ async fn run_attempt(office: &Rc<Office>, policy: &Policy, dispatch: &Dispatch) 
         egress,
         dispatch,
         method: &Method::POST,
+        seen: None,
     };
     let total = dispatch.webhook().timeouts.total;
     let told = timeout(total, attempt.run(None)).await;

@@ -8,5 +8,5 @@ mod listener;
 mod queue;
 mod retries;
 mod rotation;
-mod stage;
+pub mod stage;
 mod storm;

@@ -241,3 +241,28 @@ impl Signing {
         })
     }
 }
+
+impl Scheme {
+    /// `scheme`, as it is written.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Authorization(..) => "authorization",
+            Self::Hmac(..) => "hmac",
+            Self::Standard(_) => "standard",
+        }
+    }
+
+    /// When what is signed with the previous secret ends (Unix seconds), where there is one at this time and it has an end.
+    #[must_use]
+    pub fn overlap_end(&self, now_unix: i64) -> Option<i64> {
+        fn end<T>(secrets: &Rotated<T>, now_unix: i64) -> Option<i64> {
+            secrets.previous_at(now_unix).and(secrets.until)
+        }
+        match self {
+            Self::Authorization(_, secrets) => end(secrets, now_unix),
+            Self::Hmac(_, keys) => end(keys, now_unix),
+            Self::Standard(keys) => end(keys, now_unix),
+        }
+    }
+}

@@ -197,6 +197,14 @@ impl Target {
         format!("{}://{}", self.scheme.name(), self.authority())
     }
 
+    /// The origin, and whether anything comes after it: `https://host/…`, for logs and people.
+    #[must_use]
+    pub fn masked(&self) -> String {
+        let is_bare = self.path == "/" && self.query.is_none();
+        let rest = if is_bare { "" } else { "…" };
+        format!("{}/{rest}", self.origin())
+    }
+
     /// `tail` is all from the path on.
     fn read(scheme: Scheme, authority: &str, tail: &str) -> Result<Self, Unusable> {
         let (host, port) = read_authority(authority)?;
