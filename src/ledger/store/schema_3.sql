@@ -49,6 +49,8 @@ CREATE TABLE webhook_states (
     paused_since  TEXT,
     pause_reason  TEXT,
     paused_by     TEXT,
+    -- Why, as whoever did it says.
+    pause_note    TEXT,
     failing_since TEXT,
     failures      INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;

@@ -280,6 +280,7 @@ fn pause(policy: &Policy, claim: &Claim, next: Next, now: i64) -> Option<Pause> 
         since: now,
         reason,
         by: OURSELVES.to_owned(),
+        note: None,
     })
 }
 
