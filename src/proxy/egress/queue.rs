@@ -18,7 +18,7 @@ use super::office::Office;
 use super::serve::Stop;
 use crate::clock;
 use crate::config::webhooks::{Delivery, Webhook};
-use crate::ledger::queue::{Accepted, After, Claim, Content, Event, Failing, Pause, Reason, Terms};
+use crate::ledger::queue::{Accepted, After, Attempt as Noted, Claim, Content, Event, Failing, Pause, Reason, Terms};
 use crate::lifecycle::{self, Stage};
 use crate::policy::Policy;
 use crate::policy::egress::schedule::{self, Next};
@@ -32,6 +32,8 @@ const IN_HAND_BYTES: usize = 128 << 20;
 const AT_ONCE: usize = 256;
 /// How long a look at what is due is put off at most, where the clock is set.
 const LOOK: Duration = Duration::from_secs(30);
+/// Why an event is given up that is not in the file any more.
+const EMPTIED: &str = "event_emptied";
 /// Who paused a webhook, where that was Keygate itself.
 const OURSELVES: &str = "keygate";
 
@@ -148,9 +150,21 @@ fn terms(policy: &Policy) -> Vec<(Arc<str>, Terms)> {
 async fn send(office: &Rc<Office>, claim: Claim) {
     let (reply, loaded) = oneshot::channel();
     office.queue.load_then(&claim, |content| drop(reply.send(content)));
-    let Ok(Ok(Some(content))) = loaded.await else {
+    let content = match loaded.await {
+        Ok(Ok(Some(content))) => content,
+        // Somebody has removed it from the file: there is nothing to send, now or later.
+        Ok(Ok(None)) => {
+            let attempt = Noted {
+                at: clock::unix_millis(),
+                is_delivered: false,
+                status: None,
+                error: Some(EMPTIED),
+                duration: Duration::ZERO,
+            };
+            return office.queue.settle(claim, attempt, After::Dead, None);
+        }
         // It cannot be read now: out of this hand, it is due again.
-        return;
+        Ok(Err(_)) | Err(_) => return,
     };
     let policy = office.current.load();
     let began = (clock::unix_millis(), clock::monotonic());
@@ -162,6 +176,10 @@ async fn send(office: &Rc<Office>, claim: Claim) {
             let told = run_attempt(office, &policy, &dispatch).await;
             let took = clock::monotonic().saturating_sub(began.1);
             attempt::count(office, &dispatch, claim.attempt(), &told, took);
+            if let Err(Stop::Failed(Failure::Busy)) = told {
+                // Others keep the receiver busy: it has not been asked, and this was no attempt.
+                return;
+            }
             (Arc::clone(dispatch.webhook()), told)
         }
     };
