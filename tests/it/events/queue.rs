@@ -1,5 +1,6 @@
 //! `delivery = "queued"`: an event is accepted once it is on disk, and then arrives, whatever happens in between.
 
+use std::net::TcpStream;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
