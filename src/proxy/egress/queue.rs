@@ -32,6 +32,8 @@ const IN_HAND_BYTES: usize = 128 << 20;
 const AT_ONCE: usize = 256;
 /// How long a look at what is due is put off at most, where the clock is set.
 const LOOK: Duration = Duration::from_secs(30);
+/// Among an event's headers in the file, as in HTTP/2: path and query, where they are not the registered ones.
+const TARGET: &[u8] = b":path";
 /// Why an event is given up that is not in the file any more.
 const EMPTIED: &str = "event_emptied";
 /// Who paused a webhook, where that was Keygate itself.
@@ -49,15 +51,16 @@ struct Queued<'a> {
 pub(super) async fn accept(office: &Office, dispatch: &Dispatch) -> Result<Answer, Stop> {
     let (webhook, event) = (dispatch.webhook(), dispatch.event());
     let own = dispatch.own_headers().iter();
+    let own = own.map(|(name, value)| (name.as_str().as_bytes().to_vec(), value.as_bytes().to_vec()));
+    let target = dispatch.target().as_str();
+    let below = (target != webhook.url.path_and_query()).then(|| (TARGET.to_vec(), target.into()));
     let offered = Event {
         webhook: webhook.id.as_str().into(),
         event_id: event.id.as_str().into(),
         organization: webhook.organization.as_str().into(),
         event_type: event.kind.clone().unwrap_or_default(),
         accepted_at: clock::unix_millis(),
-        headers: own
-            .map(|(name, value)| (name.as_str().as_bytes().to_vec(), value.as_bytes().to_vec()))
-            .collect(),
+        headers: own.chain(below).collect(),
         body: dispatch.body().cloned().unwrap_or_default(),
     };
     let (reply, answer) = oneshot::channel();
@@ -209,7 +212,12 @@ async fn prepare(
         }
     };
     let mut headers = HeaderMap::new();
+    let mut path = Path::Registered;
     for (name, value) in content.headers {
+        if name == TARGET {
+            path = egress.path_later(index, &String::from_utf8_lossy(&value));
+            continue;
+        }
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             headers.append(name, value);
         }
@@ -218,8 +226,7 @@ async fn prepare(
         id: claim.event_id().to_string(),
         kind: (!content.event_type.is_empty()).then_some(content.event_type),
     };
-    let place = (index, &Path::Registered);
-    let judged = policy.dispatch(place, event, &headers, Some(&cleared), clock::unix());
+    let judged = policy.dispatch((index, &path), event, &headers, Some(&cleared), clock::unix());
     match judged.map_err(refused)? {
         Judged::Deliver(dispatch) => Ok(dispatch),
         Judged::NotSubscribed(_) => Err(refused(Refusal::EventUnsubscribed)),

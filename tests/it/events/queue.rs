@@ -444,6 +444,32 @@ fn events_wait_for_a_webhook_that_is_not_active_or_not_there_and_go_where_it_is_
 }
 
 #[test]
+fn an_event_for_a_target_below_the_registered_url_goes_there_as_long_as_that_is_covered() {
+    let (receiver, mood) = Mood::of(&[("503 Service Unavailable", "")]);
+    let any = format!("query = \"any\"\n{}", patient());
+    let stage = Stage::queueing(receiver, "", |url| queued("wh_one", &format!("{url}/in"), &any));
+    let url = stage.receiver.url();
+    let answer = stage.send(&format!("{url}/in/below?a=1"), "X-Event-Id: evt_1\r\n", "{}");
+    assert_eq!(answer.status(), 202);
+    assert_eq!(stage.receiver.wait_for_requests(1)[0].target(), "/in/below?a=1");
+    stage.change(&queued("wh_one", &format!("{url}/in/below"), &any));
+    mood.turns("200 OK");
+    wait_for_queue(&stage, &["wh_one|evt_1|delivered"]);
+    assert_eq!(stage.receiver.last_request().target(), "/in/below?a=1");
+    assert!(stage.receiver.last_request().header(":path").is_none());
+
+    mood.turns("503 Service Unavailable");
+    let before = stage.receiver.requests().len();
+    let answer = stage.send(&format!("{url}/in/below?b=2"), "X-Event-Id: evt_2\r\n", "{}");
+    assert_eq!(answer.status(), 202);
+    stage.receiver.wait_for_requests(before + 1);
+    stage.change(&queued("wh_one", &format!("{url}/elsewhere"), &any));
+    mood.turns("200 OK");
+    wait_for_queue(&stage, &["wh_one|evt_1|delivered", "wh_one|evt_2|delivered"]);
+    assert_eq!(stage.receiver.last_request().target(), "/elsewhere");
+}
+
+#[test]
 fn what_nobody_asks_for_any_more_is_given_up_and_not_sent() {
     let (receiver, mood) = Mood::of(&[("503 Service Unavailable", "")]);
     let stage = one(receiver, &patient());
