@@ -31,9 +31,11 @@ use crate::telemetry::metrics::Metrics;
 pub struct Running {
     /// The client-facing TCP addresses, with the ports that were really taken.
     pub ingress: Vec<SocketAddr>,
+    /// The same of those where the service brings its events.
+    pub egress: Vec<SocketAddr>,
     conductor: Conductor,
     proxy: JoinHandle<()>,
-    egress: JoinHandle<()>,
+    return_path: JoinHandle<()>,
     control: JoinHandle<()>,
     ledger: Ledger,
 }
@@ -57,7 +59,8 @@ pub fn start(
     let egress = config.egress.as_ref().map(|egress| Bound::all(&egress.listen));
     let egress = egress.transpose().context("egress.listen")?.unwrap_or_default();
     let admin = Bound::all(&config.admin.listen).context("admin.listen")?;
-    let addresses = ingress.iter().filter_map(Bound::tcp_address).collect();
+    let addresses = |bound: &[Bound]| bound.iter().filter_map(Bound::tcp_address).collect();
+    let (ingress_addresses, egress_addresses) = (addresses(&ingress), addresses(&egress));
     announce("ingress", &ingress);
     announce("egress", &egress);
     announce("admin", &admin);
@@ -112,14 +115,15 @@ pub fn start(
         tallies: Arc::clone(&ledger.tallies),
     };
     let proxy = proxy::start(data_path, ingress).context("cannot start the data path")?;
-    let egress = proxy::egress::start(returning, inbox, egress).context("cannot start the return path")?;
+    let return_path = proxy::egress::start(returning, inbox, egress).context("cannot start the return path")?;
     let control = control::start(control, admin, begun).context("cannot start the control plane")?;
     info!(message = "ready");
     Ok(Running {
-        ingress: addresses,
+        ingress: ingress_addresses,
+        egress: egress_addresses,
         conductor,
         proxy,
-        egress,
+        return_path,
         control,
         ledger,
     })
@@ -133,7 +137,7 @@ impl Running {
     pub fn wait(self) -> anyhow::Result<()> {
         // A panic of either thread has been counted and logged, and makes the conductor crippled.
         let _ = self.proxy.join();
-        let _ = self.egress.join();
+        let _ = self.return_path.join();
         // Nobody counts any more.
         self.ledger.close();
         self.conductor.advance(Stage::Ended);

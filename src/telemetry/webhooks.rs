@@ -23,6 +23,8 @@ pub struct Webhooks {
     pub on_previous_secret: Gauge,
     /// `keygate_webhook_pauses_total`: webhooks that Keygate has paused by itself.
     pub paused: Counter,
+    /// `keygate_webhooks_paused`: webhooks to which nothing is sent for now, whoever paused them.
+    pub paused_now: Gauge,
     /// `keygate_webhook_headers_removed_total`: headers of the service that must not leave.
     pub headers_removed: Counter,
 }
@@ -35,6 +37,7 @@ impl Default for Webhooks {
             attempt_duration: Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]),
             on_previous_secret: Gauge::default(),
             paused: Counter::default(),
+            paused_now: Gauge::default(),
             headers_removed: Counter::default(),
         }
     }
@@ -70,6 +73,11 @@ impl Webhooks {
             "webhook_pauses",
             "Webhooks that were paused because they kept failing, or are gone",
             self.paused.clone(),
+        );
+        registry.register(
+            "webhooks_paused",
+            "Webhooks to which nothing is sent for now",
+            self.paused_now.clone(),
         );
         registry.register(
             "webhook_headers_removed",

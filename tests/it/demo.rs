@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::harness::{keygate, wait_until};
 
-const STEPS: [&str; 10] = [
+const STEPS: [&str; 14] = [
     "Send a message",
     "See what the service sees",
     "Come without a key",
@@ -21,6 +21,10 @@ const STEPS: [&str; 10] = [
     "Open a WebSocket",
     "Take the key away",
     "Give it back",
+    "Have an event sent",
+    "Send one as the service does",
+    "Send one past Keygate",
+    "Send one elsewhere",
 ];
 
 #[test]
@@ -34,9 +38,12 @@ fn the_check_takes_every_step_and_every_promise_is_kept() {
         assert!(text.contains(&step), "{title} is missing in\n{text}");
     }
     assert!(
-        text.contains("All 10 steps are as promised.") && !text.contains('✗'),
+        text.contains("All 14 steps are as promised.") && !text.contains('✗'),
         "{text}"
     );
+    for (event, count) in [("receiver: verified evt_", 2), ("receiver: refused: no webhook-id", 1)] {
+        assert_eq!(text.matches(event).count(), count, "{text}");
+    }
     assert_eq!(errors, "", "the log is quiet unless asked for");
     assert_eq!(keys_in(&text), 0, "{text}");
     assert_empty(&temporary);
@@ -54,6 +61,8 @@ fn the_log_shows_each_request_when_asked_for_and_never_a_key() {
         "permission_denied",
         "rate_limited",
         "/v1/echo",
+        "wh_acme",
+        "destination_unregistered",
     ] {
         assert!(errors.contains(word), "{word} is missing in\n{errors}");
     }
@@ -71,6 +80,15 @@ fn every_printed_command_does_what_the_tour_promises() {
         stop.paste();
     }
     demo.interrupt("INT");
+    let mut told = String::new();
+    demo.stdout.read_to_string(&mut told).unwrap();
+    for line in [
+        "receiver: verified evt_1:",
+        "receiver: verified evt_by_hand:",
+        "receiver: refused:",
+    ] {
+        assert!(told.contains(line), "{line} is missing in\n{told}");
+    }
     assert_empty(&temporary);
 }
 
@@ -143,7 +161,7 @@ fn keys_in(text: &str) -> usize {
 pub struct Demo {
     child: Child,
     tour: String,
-    _stdout: BufReader<ChildStdout>,
+    stdout: BufReader<ChildStdout>,
 }
 
 impl Demo {
@@ -156,11 +174,7 @@ impl Demo {
             let read = stdout.read_line(&mut tour).unwrap();
             assert_ne!(read, 0, "it ended after\n{tour}");
         }
-        Self {
-            child,
-            tour,
-            _stdout: stdout,
-        }
+        Self { child, tour, stdout }
     }
 
     /// Where its sample service is, `http://ADDRESS`, as the tour says.
@@ -324,7 +338,12 @@ impl Terminal {
             .and_then(|saw| saw.split_once(": "))
         {
             same(&values(&echoed(&body), name).join(" and "), value)
-        } else if let Some(unseen) = promise.strip_prefix("service did not see ") {
+        } else if let Some(header) = promise.strip_prefix("receiver saw ") {
+            keeps_header(&echoed(&body), header)
+        } else if let Some(unseen) = promise
+            .strip_prefix("service did not see ")
+            .or_else(|| promise.strip_prefix("receiver did not see "))
+        {
             let name = unseen.strip_suffix(", nor the key").ok_or("another wording")?;
             let sent = script.split(&format!("{name}: ")).nth(1);
             let key = sent.and_then(|rest| rest.split('\'').next());

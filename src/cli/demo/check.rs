@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::client::Client;
 use super::fact::{Answer, Fact, Verdict};
 use super::paint::Paint;
+use super::receiver::Receiver;
 use super::steps::{Action, Step};
 use crate::clock;
 
@@ -16,21 +17,25 @@ const RELOAD: Duration = Duration::from_secs(10);
 /// How often it looks.
 const POLL: Duration = Duration::from_millis(50);
 
+/// What takes the tour.
+pub struct Taking<'a> {
+    /// Sends the requests.
+    pub client: Client,
+    /// The key file that is changed.
+    pub key_file: &'a Path,
+    /// Whose lines are printed.
+    pub receiver: Option<&'a mut Receiver>,
+}
+
 /// Takes the tour, and prints each promise as kept (`✓`) or not (`✗`). Returns how many steps differ.
 ///
 /// # Errors
 /// When `out` cannot be written to. A step that cannot be done is a difference.
-pub async fn check(
-    steps: &[Step],
-    client: Client,
-    key_file: &Path,
-    paint: Paint,
-    out: &mut impl Write,
-) -> io::Result<usize> {
+pub async fn check(steps: &[Step], mut taking: Taking<'_>, paint: Paint, out: &mut impl Write) -> io::Result<usize> {
     let mut different = 0;
     for (number, step) in (1..).zip(steps) {
         writeln!(out, "{}", paint.bold(format_args!("{number:>2}  {}", step.title)))?;
-        match take(step, client, key_file).await {
+        match take(step, taking.client, taking.key_file).await {
             Ok((answer, waited)) => {
                 different += usize::from(!compare(&step.facts, &answer, paint, out)?);
                 if let Some(waited) = waited {
@@ -42,6 +47,14 @@ pub async fn check(
                 writeln!(out, "    {} could not be done: {error:#}", paint.red("✗"))?;
                 different += 1;
             }
+        }
+        // What it tells of an event, it tells before it answers.
+        while let Some(line) = taking
+            .receiver
+            .as_mut()
+            .and_then(|receiver| receiver.lines.try_recv().ok())
+        {
+            writeln!(out, "      {}", paint.dim(format_args!("receiver: {line}")))?;
         }
         out.flush()?;
     }

@@ -1,6 +1,5 @@
 //! The check's own HTTP client: real requests over real connections, with every wait bounded.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -14,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::call::Call;
+use super::call::{Call, Places};
 use super::fact::Answer;
 use super::steps::numbered;
 use crate::clock;
@@ -25,11 +24,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What the check says through a WebSocket, and hears back.
 const PING: &str = "are you there?";
 
-/// Where the gateway is.
+/// Sends calls to where they go.
 #[derive(Debug, Clone, Copy)]
 pub struct Client {
-    /// Its address.
-    pub gateway: SocketAddr,
+    /// Where that is.
+    pub places: Places,
 }
 
 impl Client {
@@ -46,7 +45,7 @@ impl Client {
     /// # Errors
     /// When one of the answers does not come whole, in time.
     pub async fn burst(self, first: usize, call: &Call) -> anyhow::Result<Answer> {
-        let mut connection = patient(self.connect()).await?;
+        let mut connection = patient(self.connect(call)).await?;
         let mut before = Vec::with_capacity(first);
         for number in 1..=first {
             let request = self.request(&numbered(call, &number.to_string()))?;
@@ -63,10 +62,9 @@ impl Client {
     /// When the tunnel does not carry frames both ways and close properly, in time. A refused handshake is an answer.
     pub async fn socket(self, call: &Call) -> anyhow::Result<Answer> {
         patient(async {
-            let stream = TcpStream::connect(self.gateway).await.context("cannot connect")?;
-            let request = call
-                .handshake(&self.gateway.to_string())
-                .context("not a valid request")?;
+            let stream = TcpStream::connect(call.place(&self.places)).await;
+            let stream = stream.context("cannot connect")?;
+            let request = call.handshake(&self.places).context("not a valid request")?;
             let (mut socket, response) = match tokio_tungstenite::client_async(request, stream).await {
                 Ok(opened) => opened,
                 Err(Error::Http(refused)) => {
@@ -93,8 +91,9 @@ impl Client {
         .await
     }
 
-    async fn connect(self) -> anyhow::Result<SendRequest<Full<Bytes>>> {
-        let stream = TcpStream::connect(self.gateway).await.context("cannot connect")?;
+    async fn connect(self, call: &Call) -> anyhow::Result<SendRequest<Full<Bytes>>> {
+        let stream = TcpStream::connect(call.place(&self.places)).await;
+        let stream = stream.context("cannot connect")?;
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         // Its errors come out of the exchange as well.
         tokio::spawn(connection);
@@ -102,7 +101,7 @@ impl Client {
     }
 
     fn request(self, call: &Call) -> anyhow::Result<Request<Full<Bytes>>> {
-        call.request(&self.gateway.to_string()).context("not a valid request")
+        call.request(&self.places).context("not a valid request")
     }
 }
 

@@ -41,6 +41,10 @@ pub enum Fact {
     ServiceSaw(&'static str, String),
     /// The service received no header of this name, and the text (a key) nowhere else.
     ServiceDidNotSee(&'static str, String),
+    /// The receiver got this header, once, and its value is as described.
+    ReceiverSaw(&'static str, Form),
+    /// The receiver got no header of this name, and the text (a key) nowhere else.
+    ReceiverDidNotSee(&'static str, String),
     /// The body came in this many pieces, and took at least this long from the first to the last.
     OneByOne(usize, Duration),
 }
@@ -81,14 +85,10 @@ impl Fact {
                 let seen = seen(&answer.body, name);
                 verdict(seen == [value.as_str()], list(&seen))
             }
-            Self::ServiceDidNotSee(name, secret) => {
-                let seen = seen(&answer.body, name).len();
-                match (seen, answer.body.contains(secret)) {
-                    (0, false) => verdict(is_echo(&answer.body), excerpt_of_echo(&answer.body)),
-                    (0, true) => verdict(false, "the key, elsewhere".to_owned()),
-                    (_, _) => verdict(false, format!("{name}, {seen} times")),
-                }
+            Self::ServiceDidNotSee(name, secret) | Self::ReceiverDidNotSee(name, secret) => {
+                unseen(name, secret, &answer.body)
             }
+            Self::ReceiverSaw(name, form) => described(form, &seen(&answer.body, name)),
             Self::OneByOne(pieces, least) => one_by_one(*pieces, *least, &answer.arrivals),
         }
     }
@@ -100,14 +100,25 @@ impl fmt::Display for Fact {
             Self::Status(status) => write!(f, "status {status}"),
             Self::Before(statuses) => write!(f, "first {}", codes(statuses)),
             Self::Problem(code) => write!(f, "problem code {code}"),
-            Self::Header(name, Form::Something) => write!(f, "header {name}"),
-            Self::Header(name, Form::Exactly(value)) => write!(f, "header {name}: {value}"),
-            Self::Header(name, Form::Begins(value)) => write!(f, "header {name}: {value}…"),
-            Self::Header(name, Form::Seconds) => write!(f, "header {name}: whole seconds"),
+            Self::Header(name, form) => write!(f, "header {name}{form}"),
             Self::Holds(text) => write!(f, "body holds {text}"),
             Self::ServiceSaw(name, value) => write!(f, "service saw {name}: {value}"),
             Self::ServiceDidNotSee(name, _) => write!(f, "service did not see {name}, nor the key"),
+            Self::ReceiverSaw(name, form) => write!(f, "receiver saw {name}{form}"),
+            Self::ReceiverDidNotSee(name, _) => write!(f, "receiver did not see {name}, nor the key"),
             Self::OneByOne(pieces, _) => write!(f, "{pieces} events, one by one"),
+        }
+    }
+}
+
+impl fmt::Display for Form {
+    /// What follows the header's name.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Something => Ok(()),
+            Self::Exactly(value) => write!(f, ": {value}"),
+            Self::Begins(value) => write!(f, ": {value}…"),
+            Self::Seconds => f.write_str(": whole seconds"),
         }
     }
 }
@@ -141,22 +152,35 @@ fn problem(code: &str, answer: &Answer) -> Verdict {
     verdict(text("code") == code, text("code").to_owned())
 }
 
+fn unseen(name: &str, secret: &str, body: &str) -> Verdict {
+    match (seen(body, name).len(), body.contains(secret)) {
+        (0, false) => verdict(is_echo(body), excerpt_of_echo(body)),
+        (0, true) => verdict(false, "the key, elsewhere".to_owned()),
+        (times, _) => verdict(false, format!("{name}, {times} times")),
+    }
+}
+
 fn header(name: &str, form: &Form, headers: &HeaderMap) -> Verdict {
     let values: Vec<_> = headers
         .get_all(name)
         .iter()
         .map(|value| String::from_utf8_lossy(value.as_bytes()))
         .collect();
-    let [value] = &values[..] else {
-        return verdict(false, list(&values));
+    described(form, &values)
+}
+
+fn described<T: AsRef<str>>(form: &Form, values: &[T]) -> Verdict {
+    let [value] = values else {
+        return verdict(false, list(values));
     };
+    let value = value.as_ref();
     let holds = match form {
         Form::Something => !value.is_empty(),
-        Form::Exactly(expected) => value == expected,
-        Form::Begins(expected) => value.starts_with(expected),
+        Form::Exactly(expected) => value == *expected,
+        Form::Begins(expected) => value.starts_with(*expected),
         Form::Seconds => value.bytes().all(|byte| byte.is_ascii_digit()) && value.parse::<u64>().is_ok_and(|s| s >= 1),
     };
-    verdict(holds, value.to_string())
+    verdict(holds, value.to_owned())
 }
 
 /// The values that the echoed request holds for `name`.

@@ -1,6 +1,6 @@
 //! `keygate demo`: the product at work, in one process, with nothing to prepare.
 //!
-//! A sample messaging [`service`], Keygate in front of it, and a [`sandbox`] with a configuration and keys that were made
+//! A sample messaging [`service`], Keygate in front of it, a sample [`receiver`] of its events, and a [`sandbox`] with a configuration and keys that were made
 //! a moment ago. The [`steps`] of the tour are one list; [`tour`] prints it for people to paste, [`check`] runs it over
 //! real connections and compares. Whatever way the demonstration ends, the sandbox is removed.
 
@@ -9,13 +9,14 @@ pub mod check;
 pub mod client;
 pub mod fact;
 pub mod paint;
+pub mod receiver;
 pub mod sandbox;
 pub mod service;
 pub mod steps;
 pub mod tour;
 
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -26,8 +27,11 @@ use crate::app::{self, Running};
 use crate::config;
 use crate::config::sources::Sources;
 use crate::telemetry::log;
+use call::Places;
+use check::Taking;
 use client::Client;
 use paint::Paint;
+use receiver::Receiver;
 use sandbox::{Sandbox, Setup};
 use service::Service;
 
@@ -56,7 +60,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // From here on a signal ends the demonstration in order, not the process at once.
     let mut interrupt = Interrupt::new(&runtime)?;
-    let stage = Stage::set(&args)?;
+    let mut stage = Stage::set(&args)?;
     let outcome = runtime.block_on(async {
         tokio::select! {
             outcome = stage.perform(&args) => outcome,
@@ -72,20 +76,26 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 struct Stage {
     sandbox: Sandbox,
     service: Service,
+    receiver: Receiver,
     running: Running,
     _log: log::Writer,
 }
 
 impl Stage {
     fn set(args: &Args) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port for the sample service")?;
+        let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+        let listener = bind().context("no free port for the sample service")?;
         let service = service::start(listener).context("cannot start the sample service")?;
+        let listener = bind().context("no free port for the sample receiver")?;
         let setup = Setup {
             service: service.address(),
+            receiver: listener.local_addr()?,
             port: args.port,
             log: args.log,
         };
         let sandbox = Sandbox::new(setup).context("cannot write the demonstration's files")?;
+        let receiver =
+            receiver::start(listener, sandbox.webhook.expose()).context("cannot start the sample receiver")?;
         let mut read = Sources::default();
         let config = config::load(&sandbox.config_file(), &mut read)?.config;
         let log = log::install(&config.telemetry);
@@ -93,20 +103,32 @@ impl Stage {
         Ok(Self {
             sandbox,
             service,
+            receiver,
             running,
             _log: log,
         })
     }
 
     /// Prints the tour and waits for ever, or takes it.
-    async fn perform(&self, args: &Args) -> anyhow::Result<ExitCode> {
-        let gateway = *self.running.ingress.first().context("Keygate has no address")?;
+    async fn perform(&mut self, args: &Args) -> anyhow::Result<ExitCode> {
+        let first = |addresses: &[SocketAddr]| addresses.first().copied().context("Keygate has no address");
+        let places = Places {
+            gateway: first(&self.running.ingress)?,
+            egress: first(&self.running.egress)?,
+            receiver: self.receiver.address(),
+        };
+        let url = format!("http://{}{}", places.receiver, receiver::PATH);
+        self.service.send_events(places.egress, url);
         let steps = steps::steps(&self.sandbox);
         let paint = Paint::of_stdout();
         let mut out = io::stdout().lock();
         if args.check {
-            let client = Client { gateway };
-            let different = check::check(&steps, client, &self.sandbox.key_file(), paint, &mut out).await?;
+            let taking = Taking {
+                client: Client { places },
+                key_file: &self.sandbox.key_file(),
+                receiver: Some(&mut self.receiver),
+            };
+            let different = check::check(&steps, taking, paint, &mut out).await?;
             return Ok(if different == 0 {
                 ExitCode::SUCCESS
             } else {
@@ -114,13 +136,17 @@ impl Stage {
             });
         }
         let scene = tour::Scene {
-            gateway,
+            places,
             service: self.service.address(),
             sandbox: &self.sandbox,
         };
         tour::print(&scene, &steps, paint, &mut out)?;
         out.flush()?;
         drop(out);
+        while let Some(line) = self.receiver.lines.recv().await {
+            // Nobody may be looking any more; the demonstration goes on.
+            let _ = writeln!(io::stdout(), "{}", paint.dim(format_args!("receiver: {line}")));
+        }
         std::future::pending().await
     }
 
@@ -128,6 +154,7 @@ impl Stage {
     fn strike(self) -> anyhow::Result<()> {
         let ended = self.running.shutdown();
         drop(self.service);
+        drop(self.receiver);
         drop(self.sandbox);
         ended
     }

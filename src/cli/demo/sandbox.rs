@@ -1,7 +1,8 @@
-//! The demonstration's own files: a configuration and a key file in a private directory that goes when they go.
+//! The demonstration's own files: a configuration, a key file and a webhook in a private directory that goes when they go.
 //!
 //! They are written as an operator would write them, since a curious reader opens them while the demonstration runs. The
-//! key file holds hashes as always; the keys themselves live in [`Sandbox`] alone.
+//! key file holds hashes as always; the keys themselves live in [`Sandbox`] alone. What events are signed with has to be written
+//! down; it stands in a file of its own.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -11,10 +12,15 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use super::receiver;
+use crate::secret::webhook::{Kind, generate};
 use crate::secret::{Digest, Secret, generated};
 
 /// What the demonstration's keys begin with.
 const PREFIX: &str = "demo_";
+
+/// The id of the one webhook.
+pub const WEBHOOK: &str = "wh_acme";
 
 /// The directory, with what is in it. Dropping it removes the directory.
 pub struct Sandbox {
@@ -23,6 +29,8 @@ pub struct Sandbox {
     pub sender: Secret,
     /// May read, a little.
     pub reader: Secret,
+    /// What events are signed with, `whsec_` and base64.
+    pub webhook: Secret,
 }
 
 /// What differs between one demonstration and another.
@@ -30,6 +38,8 @@ pub struct Sandbox {
 pub struct Setup {
     /// Where the sample service listens.
     pub service: SocketAddr,
+    /// Where the sample receiver listens.
+    pub receiver: SocketAddr,
     /// Where Keygate is to listen on the loopback address; 0 takes a free port.
     pub port: u16,
     /// Whether requests are logged.
@@ -51,9 +61,12 @@ impl Sandbox {
             directory,
             sender: generated::generate(PREFIX),
             reader: generated::generate(PREFIX),
+            webhook: generate(Kind::Standard).secret,
         };
         write(&sandbox.config_file(), &config(setup))?;
         write(&sandbox.key_file(), &keys(&sandbox.sender, &sandbox.reader))?;
+        write(&sandbox.webhook_file(), &webhooks(setup))?;
+        write(&sandbox.directory().join("acme.secret"), sandbox.webhook.expose())?;
         Ok(sandbox)
     }
 
@@ -74,6 +87,12 @@ impl Sandbox {
     pub fn key_file(&self) -> PathBuf {
         self.directory().join("keys.toml")
     }
+
+    /// `webhooks.toml`
+    #[must_use]
+    pub fn webhook_file(&self) -> PathBuf {
+        self.directory().join("webhooks.toml")
+    }
 }
 
 fn write(file: &Path, text: &str) -> io::Result<()> {
@@ -82,7 +101,13 @@ fn write(file: &Path, text: &str) -> io::Result<()> {
 }
 
 fn config(setup: Setup) -> String {
-    let Setup { service, port, log } = setup;
+    let Setup {
+        service,
+        receiver,
+        port,
+        log,
+    } = setup;
+    let events = receiver.port();
     let (level, access) = if log { ("info", "all") } else { ("warn", "off") };
     format!(
         r#"# The configuration of this demonstration. It is removed when the demonstration ends.
@@ -101,6 +126,16 @@ url = "http://{service}"
 file = "keys.toml"
 refresh = "1s"
 
+# Where the service brings events for its customers, and where these may go. The
+# customer's server is on this machine, where events do not go otherwise.
+[egress]
+listen = ["127.0.0.1:0"]
+
+[webhooks]
+file = "webhooks.toml"
+allow_networks = ["127.0.0.1"]
+allow_ports = [{events}]
+
 # Sending and reading need a permission each; the other doors need a valid key.
 # What is not listed does not exist.
 [[routes]]
@@ -112,6 +147,10 @@ permission = "send"
 path = "/v1/messages"
 methods = ["GET"]
 permission = "read"
+
+[[routes]]
+path = "/v1/notify"
+permission = "send"
 
 [[routes]]
 path = "/v1/echo"
@@ -137,6 +176,21 @@ log_format = "text"
 log_level = "{level}"
 access_log = "{access}"
 audit_log = {log}
+"#
+    )
+}
+
+fn webhooks(setup: Setup) -> String {
+    let (receiver, path) = (setup.receiver, receiver::PATH);
+    format!(
+        r#"# The webhooks of this demonstration. Keygate reads this file again whenever it changes.
+
+[[webhooks]]
+id = "{WEBHOOK}"
+organization = "acme"
+url = "http://{receiver}{path}"
+events = ["message.*"]
+secret = {{ file = "acme.secret", encoding = "whsec" }}
 "#
     )
 }
@@ -183,9 +237,10 @@ mod tests {
     use crate::config::sources::Sources;
 
     fn sandbox() -> Sandbox {
-        let service = SocketAddr::from(([127, 0, 0, 1], 3000));
+        let [service, receiver] = [3000, 4000].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         Sandbox::new(Setup {
             service,
+            receiver,
             port: 0,
             log: false,
         })
@@ -197,7 +252,13 @@ mod tests {
         let sandbox = sandbox();
         let mode = |path: &Path| path.metadata().expect("it is there").permissions().mode() & 0o777;
         assert_eq!(mode(sandbox.directory()), 0o700);
-        for file in [sandbox.config_file(), sandbox.key_file()] {
+        let secret = sandbox.directory().join("acme.secret");
+        for file in [
+            sandbox.config_file(),
+            sandbox.key_file(),
+            sandbox.webhook_file(),
+            secret,
+        ] {
             assert_eq!(mode(&file), 0o600);
             let text = fs::read_to_string(&file).expect("readable");
             assert!(!text.contains(sandbox.sender.expose()) && !text.contains(sandbox.reader.expose()));

@@ -1,6 +1,8 @@
 //! The tour: what is tried, and what is promised about the answer. The one list that the printed tour and the check are
 //! both made of, so that neither can promise what the other does not.
 
+mod events;
+
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -8,7 +10,7 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 
-use super::call::{Call, quoted};
+use super::call::{Call, Places, quoted};
 use super::fact::{Fact, Form};
 use super::sandbox::Sandbox;
 
@@ -64,7 +66,7 @@ pub fn steps(sandbox: &Sandbox) -> Vec<Step> {
     let (sender, reader) = (sandbox.sender.expose(), sandbox.reader.expose());
     let list = || Call::to("/v1/messages");
     let send = || list().posting(r#"{"to": "+15550100", "text": "Hello"}"#);
-    vec![
+    let mut steps = vec![
         Step {
             title: "Send a message",
             about: "The key is valid and may send, so the call goes through. What is left of\n\
@@ -208,24 +210,26 @@ pub fn steps(sandbox: &Sandbox) -> Vec<Step> {
                 Fact::Holds(r#""messages":"#.to_owned()),
             ],
         },
-    ]
+    ];
+    steps.extend(events::steps(sandbox));
+    steps
 }
 
 impl Action {
     /// What to paste into a terminal.
     #[must_use]
-    pub fn commands(&self, origin: &str, key_file: &Path) -> Vec<String> {
+    pub fn commands(&self, places: &Places, key_file: &Path) -> Vec<String> {
         match self {
-            Self::Call(call) => vec![call.curl("-i", origin)],
+            Self::Call(call) => vec![call.curl("-i", places)],
             Self::Burst { first, call } => {
                 let burst = numbered(call, &format!("[1-{first}]"));
                 let codes = format!("-s -o /dev/null -w {}", quoted("%{http_code}\\n"));
-                vec![burst.curl(&codes, origin), call.curl("-i", origin)]
+                vec![burst.curl(&codes, places), call.curl("-i", places)]
             }
-            Self::Stream(call) => vec![call.curl("-iN", origin)],
-            Self::Socket(call) => vec![call.curl("-isN --max-time 3 -o -", origin)],
+            Self::Stream(call) => vec![call.curl("-iN", places)],
+            Self::Socket(call) => vec![call.curl("-isN --max-time 3 -o -", places)],
             Self::Switch { switch, call } => {
-                vec![switch.command(key_file), "sleep 2".to_owned(), call.curl("-i", origin)]
+                vec![switch.command(key_file), "sleep 2".to_owned(), call.curl("-i", places)]
             }
         }
     }
@@ -296,9 +300,10 @@ mod tests {
     use super::*;
 
     fn sandbox() -> Sandbox {
-        let service = ([127, 0, 0, 1], 3000).into();
+        let [service, receiver] = [3000, 4000].map(|port| ([127, 0, 0, 1], port).into());
         Sandbox::new(Setup {
             service,
+            receiver,
             port: 0,
             log: false,
         })

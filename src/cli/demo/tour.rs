@@ -6,14 +6,15 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
+use super::call::Places;
 use super::paint::Paint;
 use super::sandbox::Sandbox;
 use super::steps::Step;
 
 /// What the tour walks through.
 pub struct Scene<'a> {
-    /// Where Keygate listens.
-    pub gateway: SocketAddr,
+    /// Where Keygate and the sample receiver listen.
+    pub places: Places,
     /// Where the sample service listens.
     pub service: SocketAddr,
     /// The files and keys.
@@ -26,7 +27,6 @@ pub struct Scene<'a> {
 /// When `out` cannot be written to.
 pub fn print(scene: &Scene<'_>, steps: &[Step], paint: Paint, out: &mut impl Write) -> io::Result<()> {
     introduce(scene, paint, out)?;
-    let origin = format!("http://{}", scene.gateway);
     let key_file = scene.sandbox.key_file();
     for (number, step) in (1..).zip(steps) {
         writeln!(out, "\n{}", paint.bold(format_args!("{number:>2}  {}", step.title)))?;
@@ -36,7 +36,7 @@ pub fn print(scene: &Scene<'_>, steps: &[Step], paint: Paint, out: &mut impl Wri
         writeln!(out)?;
         for line in step
             .action
-            .commands(&origin, &key_file)
+            .commands(&scene.places, &key_file)
             .iter()
             .flat_map(|command| command.lines())
         {
@@ -51,15 +51,28 @@ pub fn print(scene: &Scene<'_>, steps: &[Step], paint: Paint, out: &mut impl Wri
 }
 
 fn introduce(scene: &Scene<'_>, paint: Paint, out: &mut impl Write) -> io::Result<()> {
-    let (gateway, service) = (scene.gateway, scene.service);
+    let service = scene.service;
+    let Places {
+        gateway,
+        egress,
+        receiver,
+    } = scene.places;
     writeln!(out, "{}", paint.bold("Keygate, in front of a sample messaging service"))?;
     writeln!(out)?;
-    writeln!(out, "    you ──▶ Keygate http://{gateway} ──▶ service http://{service}")?;
+    writeln!(out, "    you ─▶ Keygate http://{gateway} ─▶ service http://{service}")?;
+    writeln!(
+        out,
+        "    service ─▶ Keygate http://{egress} ─▶ receiver http://{receiver}"
+    )?;
     writeln!(out)?;
-    writeln!(out, "Its configuration and its key file, to read and to change:")?;
+    writeln!(
+        out,
+        "Its configuration, its key file and its webhook, to read and to change:"
+    )?;
     writeln!(out)?;
     writeln!(out, "    {}", scene.sandbox.config_file().display())?;
     writeln!(out, "    {}", scene.sandbox.key_file().display())?;
+    writeln!(out, "    {}", scene.sandbox.webhook_file().display())?;
     writeln!(out)?;
     writeln!(
         out,
@@ -79,15 +92,21 @@ mod tests {
     use super::*;
 
     fn printed(paint: Paint) -> (String, Sandbox) {
-        let [gateway, service] = [8080, 3000].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let [gateway, egress, service, receiver] =
+            [18080, 18081, 13000, 14000].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         let sandbox = Sandbox::new(Setup {
             service,
+            receiver,
             port: 0,
             log: false,
         })
         .expect("a sandbox");
         let scene = Scene {
-            gateway,
+            places: Places {
+                gateway,
+                egress,
+                receiver,
+            },
             service,
             sandbox: &sandbox,
         };
@@ -112,10 +131,11 @@ mod tests {
     #[test]
     fn lines_fit_into_eighty_columns() {
         let (text, _) = printed(Paint::PLAIN);
-        for line in text
-            .lines()
-            .filter(|line| !line.contains("/keys.toml") && !line.contains("/config.toml"))
-        {
+        for line in text.lines().filter(|line| {
+            !["/keys.toml", "/config.toml", "/webhooks.toml"]
+                .iter()
+                .any(|file| line.contains(file))
+        }) {
             assert!(line.chars().count() <= 80, "{line}");
         }
     }

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::body::Outgoing;
+use super::connect;
 use super::deliver::{self, Told};
 use super::office::Office;
 use super::receivers::Lease;
@@ -82,6 +83,11 @@ impl Attempt<'_> {
                     // A connection that was closed while it lay in the pool: the receiver has not begun to answer.
                     let is_stale =
                         !lease.is_fresh && (unsent.is_some() || error.is_incomplete_message() || error.is_closed());
+                    if lease.is_fresh
+                        && let Some(declined) = connect::declined(&error)
+                    {
+                        return Err(Failure::Untrusted(declined.to_string()).into());
+                    }
                     if !is_stale || !can_repeat {
                         return Err(Failure::Invalid(plain(&error)).into());
                     }

@@ -5,8 +5,7 @@
 
 use std::rc::Rc;
 
-use http::{Request, StatusCode};
-use hyper::body::Incoming;
+use http::StatusCode;
 use tracing::info;
 
 use super::deliver::{self, Delivered};
@@ -42,7 +41,7 @@ pub(super) struct Line {
 const GONE: &str = "client_gone";
 
 impl Line {
-    pub(super) fn open(office: &Rc<Office>, policy: &Policy, _request: &Request<Incoming>) -> Self {
+    pub(super) fn open(office: &Rc<Office>, policy: &Policy) -> Self {
         Self {
             office: Rc::clone(office),
             log: policy.config.telemetry.access_log,

@@ -106,6 +106,7 @@ pub(super) async fn run(office: Rc<Office>) {
             }
         }
         tokio::select! {
+            biased;
             () = lifecycle::reached(&mut stages, Stage::Closing) => return,
             () = office.current.changed(policy.generation) => {}
             () = bell.notified() => {}

@@ -39,7 +39,7 @@ pub(super) enum Stop {
 /// One request of the service: who asks, which webhooks, what event; and then each webhook's delivery.
 pub(super) async fn serve(office: &Rc<Office>, is_local: bool, request: Request<Incoming>) -> Answer {
     let policy = office.current.load();
-    let mut line = Line::open(office, &policy, &request);
+    let mut line = Line::open(office, &policy);
     let answer = carry(office, &policy, is_local, request, &mut line).await;
     let answer = answer.unwrap_or_else(|stop| {
         line.stopped(&stop);

@@ -464,14 +464,21 @@ fn where_nothing_can_be_queued_the_configuration_says_so() {
 #[test]
 fn an_event_that_is_on_its_way_when_the_process_is_to_end_is_finished_and_the_rest_waits() {
     let (receiver, gate) = stuck();
-    let mut stage = one(receiver, &format!("ordered = true\n{}", patient()));
+    let mut stage = Stage::queueing(receiver, "\n[timeouts]\ndrain_delay = \"0s\"\n", |url| {
+        queued(
+            "wh_one",
+            &format!("{url}/in"),
+            &format!("ordered = true\n{}", patient()),
+        )
+    });
     accept(&stage, "wh_one", "evt_1");
     accept(&stage, "wh_one", "evt_2");
     stage.receiver.wait_for_requests(1);
+    let egress = stage.egress();
     stage.gate.signal("TERM");
-    stage
-        .gate
-        .wait_for_log("the drain", |line| line["message"] == "draining");
+    wait_until("the listener to close", || {
+        TcpStream::connect(egress).is_err().then_some(())
+    });
     *gate.0.lock().unwrap() = true;
     gate.1.notify_all();
     assert!(stage.gate.wait_for_end().success());

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use super::installed;
 use crate::docs::project;
 
 /// Who verifies. Each takes cases `{"secret", "body", "headers"}`.
@@ -37,17 +38,16 @@ impl Verifier {
                 command.arg(program("own.py"));
             }
             Self::PythonStandard => {
-                // A link to the interpreter, which finds its libraries by where it is called.
-                command = Command::new(installed("python/bin").join("python"));
+                command = Command::new(installed("python/bin/python"));
                 command.arg(program("standard.py"));
             }
             Self::NodeStandard => {
                 command = Command::new("node");
-                command.arg(program("standard.mjs")).arg(installed("node"));
+                command.arg(program("standard.mjs")).arg(node_libraries());
             }
             Self::NodeOctokit => {
                 command = Command::new("node");
-                command.arg(program("octokit.mjs")).arg(installed("node"));
+                command.arg(program("octokit.mjs")).arg(node_libraries());
             }
         }
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -59,9 +59,8 @@ impl Verifier {
     }
 }
 
-fn installed(name: &str) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| project().join("target"), PathBuf::from);
-    let path = target.join("verify").join(name);
-    assert!(path.exists(), "{} is not there: tests/run installs it", path.display());
-    path.canonicalize().unwrap()
+/// As an absolute path, which `import` needs.
+#[track_caller]
+fn node_libraries() -> PathBuf {
+    installed("node").canonicalize().unwrap()
 }

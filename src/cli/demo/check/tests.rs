@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use hyper::StatusCode;
 
-use super::super::call::Call;
+use super::super::call::{Call, Places};
 use super::super::fact::Form;
 use super::super::sandbox::{Sandbox, Setup};
 use super::super::service::{self, Service};
@@ -16,6 +16,7 @@ fn bare_service() -> (Service, Sandbox) {
     let service = service::start(listener).expect("started");
     let setup = Setup {
         service: service.address(),
+        receiver: service.address(),
         port: 0,
         log: false,
     };
@@ -24,10 +25,15 @@ fn bare_service() -> (Service, Sandbox) {
 
 async fn checked(steps: &[Step], service: &Service, sandbox: &Sandbox) -> (usize, String) {
     let client = Client {
-        gateway: service.address(),
+        places: Places::only(service.address()),
+    };
+    let taking = Taking {
+        client,
+        key_file: &sandbox.key_file(),
+        receiver: None,
     };
     let mut out = Vec::new();
-    let different = check(steps, client, &sandbox.key_file(), Paint::PLAIN, &mut out).await;
+    let different = check(steps, taking, Paint::PLAIN, &mut out).await;
     (
         different.expect("memory can be written to"),
         String::from_utf8(out).expect("text"),

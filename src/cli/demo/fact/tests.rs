@@ -146,6 +146,18 @@ fn what_the_service_did_not_see() {
 }
 
 #[test]
+fn what_the_receiver_saw() {
+    let echo = with_body(r#"{"headers": ["webhook-signature: v1,abc", "webhook-id: 1"]}"#);
+    let saw = Fact::ReceiverSaw;
+    holds(&saw("Webhook-Signature", Form::Begins("v1,")), &echo, "v1,abc");
+    differs(&saw("Webhook-Signature", Form::Begins("v1a,")), &echo, "v1,abc");
+    differs(&saw("Webhook-Timestamp", Form::Seconds), &echo, "none");
+    let unseen = Fact::ReceiverDidNotSee("X-API-Key", "abc".to_owned());
+    differs(&unseen, &echo, "the key, elsewhere");
+    holds(&unseen, &with_body(r#"{"headers": ["host: h"]}"#), "1 other headers");
+}
+
+#[test]
 fn one_by_one() {
     let fact = Fact::OneByOne(3, Duration::from_millis(200));
     let came = |millis: &[u64]| Answer {

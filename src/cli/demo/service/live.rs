@@ -19,13 +19,13 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::messages::{Message, Messages, REMEMBERED};
-use super::{Body, Wrong, number};
+use super::{Reply, Wrong, number};
 
 /// A WebSocket message is at most this long, in bytes.
 const MESSAGE: usize = 64 * 1024;
 
 /// `GET /v1/stream`: `count` events (1 to 1000), `interval_ms` (0 to 10,000) apart, each flushed as it comes.
-pub(super) fn stream(request: &Request<Incoming>) -> Result<Response<Body>, Wrong> {
+pub(super) fn stream(request: &Request<Incoming>) -> Result<Response<Reply>, Wrong> {
     let count = number(request.uri(), "count", 5, 1..=1_000)?;
     let interval = Duration::from_millis(number(request.uri(), "interval_ms", 300, 0..=10_000)?);
     let events = stream::unfold(1, move |n| async move {
@@ -47,7 +47,7 @@ pub(super) fn stream(request: &Request<Incoming>) -> Result<Response<Body>, Wron
 
 /// `GET /v1/events`: the WebSocket handshake (RFC 6455 §4.2). The first subprotocol that the client offers is taken,
 /// since browsers give up where they offer some and none is taken. `replay` says how many past messages come first.
-pub(super) fn events(mut request: Request<Incoming>, messages: &Messages) -> Result<Response<Body>, Wrong> {
+pub(super) fn events(mut request: Request<Incoming>, messages: &Messages) -> Result<Response<Reply>, Wrong> {
     let replay = number(request.uri(), "replay", 0, 0..=REMEMBERED as u64)?;
     let mut response = create_response_with_body(&request, || Empty::new().boxed_unsync())
         .map_err(|_| (StatusCode::UPGRADE_REQUIRED, "this is a WebSocket (RFC 6455)"))?;

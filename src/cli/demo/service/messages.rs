@@ -10,7 +10,7 @@ use hyper::{Request, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
-use super::{Body, Wrong, reply};
+use super::{Reply, Wrong, reply};
 
 /// A body is at most this long, in bytes.
 const BODY: usize = 16 * 1024;
@@ -97,7 +97,7 @@ struct Draft {
 }
 
 /// `POST /v1/messages`
-pub(super) async fn send(request: Request<Incoming>, messages: &Messages) -> Result<Response<Body>, Wrong> {
+pub(super) async fn send(request: Request<Incoming>, messages: &Messages) -> Result<Response<Reply>, Wrong> {
     let draft: Draft = serde_json::from_slice(&read(request.into_body()).await?).map_err(|_| {
         let what = r#"the body is not of the form {"to": "+15550100", "text": "Hello"}"#;
         (StatusCode::BAD_REQUEST, what)
@@ -115,7 +115,7 @@ pub(super) async fn send(request: Request<Incoming>, messages: &Messages) -> Res
 }
 
 /// `GET /v1/messages`
-pub(super) fn list(messages: &Messages) -> Response<Body> {
+pub(super) fn list(messages: &Messages) -> Response<Reply> {
     let log = messages.log();
     reply(StatusCode::OK, &Listing { messages: &log.latest })
 }

@@ -10,11 +10,13 @@
 //! | any method on `/v1/echo` | 200 and the request as it arrived here |
 //! | the same on any other path whose last segment is `messages`, `message` or `echo` | the same |
 //! | `GET /v1/stream?count=5&interval_ms=300` | 200 and server-sent events, one by one |
+//! | `POST /v1/notify` | an event is sent to the customer's server, whose answer this is |
 //! | `GET /v1/events?replay=0` as a WebSocket | 101, then an event for each accepted message; text comes back |
 //! | anything else | 404 |
 //!
 //! Everything is bounded: bodies that are kept, messages that are remembered, events that are waiting.
 
+mod events;
 mod live;
 mod messages;
 
@@ -36,12 +38,20 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
+use events::Events;
 use messages::Messages;
 
-type Body = UnsyncBoxBody<Bytes, Infallible>;
+/// The body of an answer.
+pub type Reply = UnsyncBoxBody<Bytes, Infallible>;
 
 /// The running service. Dropping it closes its listener and all its connections.
 pub struct Service {
+    server: Server,
+    events: Arc<Events>,
+}
+
+/// A listener that is served, on a thread of its own. Dropping it closes it and all its connections.
+pub struct Server {
     address: SocketAddr,
     stop: Option<oneshot::Sender<Infallible>>,
     thread: Option<JoinHandle<()>>,
@@ -52,28 +62,60 @@ pub struct Service {
 /// # Errors
 /// When the listener's address cannot be read, or the runtime or its thread cannot be made.
 pub fn start(listener: TcpListener) -> io::Result<Service> {
+    let events = Arc::<Events>::default();
+    let desk = (Arc::<Messages>::default(), Arc::clone(&events));
+    let server = serve("sample-service", listener, move |request| {
+        let (messages, events) = desk.clone();
+        answer(request, messages, events)
+    })?;
+    Ok(Service { server, events })
+}
+
+impl Service {
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// Tells it where the customer wants events, and through which proxy they go.
+    pub fn send_events(&self, proxy: SocketAddr, url: String) {
+        self.events.go(proxy, url);
+    }
+}
+
+/// Answers every request on `listener`, on a thread of this name.
+///
+/// # Errors
+/// When the listener's address cannot be read, or the runtime or its thread cannot be made.
+pub fn serve<F>(
+    name: &str,
+    listener: TcpListener,
+    answer: impl Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+) -> io::Result<Server>
+where
+    F: Future<Output = Result<Response<Reply>, Infallible>> + Send + 'static,
+{
     let address = listener.local_addr()?;
     listener.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (stop, stopped) = oneshot::channel();
-    let thread = std::thread::Builder::new()
-        .name("sample-service".to_owned())
-        .spawn(move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    () = accept(listener) => {}
-                    _ = stopped => {} // the handle was dropped
-                }
-            });
-        })?;
-    Ok(Service {
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                () = accept(listener, answer) => {}
+                _ = stopped => {} // the handle was dropped
+            }
+        });
+    })?;
+    Ok(Server {
         address,
         stop: Some(stop),
         thread: Some(thread),
     })
 }
 
-impl Service {
+impl Server {
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
@@ -81,7 +123,7 @@ impl Service {
     }
 }
 
-impl Drop for Service {
+impl Drop for Server {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
@@ -91,20 +133,21 @@ impl Drop for Service {
     }
 }
 
-async fn accept(listener: TcpListener) {
+async fn accept<F>(listener: TcpListener, answer: impl Fn(Request<Incoming>) -> F + Clone + Send + 'static)
+where
+    F: Future<Output = Result<Response<Reply>, Infallible>> + Send + 'static,
+{
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
         return;
     };
-    let messages = Arc::new(Messages::default());
     while let Ok((socket, _)) = listener.accept().await {
         // Events are small and should leave at once; without this they still arrive, only later.
         let _ = socket.set_nodelay(true);
-        let messages = Arc::clone(&messages);
+        let answer = answer.clone();
         tokio::spawn(async move {
-            let answer = service_fn(|request| answer(request, Arc::clone(&messages)));
             // A client that goes away in the middle is no concern of the others.
             let _ = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(socket), answer)
+                .serve_connection(TokioIo::new(socket), service_fn(answer))
                 .with_upgrades()
                 .await;
         });
@@ -112,13 +155,18 @@ async fn accept(listener: TcpListener) {
 }
 
 /// The whole service.
-async fn answer(request: Request<Incoming>, messages: Arc<Messages>) -> Result<Response<Body>, Infallible> {
+async fn answer(
+    request: Request<Incoming>,
+    messages: Arc<Messages>,
+    events: Arc<Events>,
+) -> Result<Response<Reply>, Infallible> {
     let path = request.uri().path();
     // Real services put messages below tenants, sessions and products.
     let last = path.rsplit('/').next().unwrap_or_default();
     let response = match (request.method(), path, last) {
         (&Method::POST, _, "messages" | "message") => messages::send(request, &messages).await,
         (&Method::GET, _, "messages" | "message") => Ok(messages::list(&messages)),
+        (&Method::POST, "/v1/notify", _) => events.notify().await,
         (&Method::GET, "/v1/stream", _) => live::stream(&request),
         (&Method::GET, "/v1/events", _) => live::events(request, &messages),
         (_, _, "echo") => echo(request).await,
@@ -144,7 +192,7 @@ struct Echo {
 }
 
 /// The request as it arrived: headers in order, one `name: value` each, and how long the body was.
-async fn echo(request: Request<Incoming>) -> Result<Response<Body>, Wrong> {
+async fn echo(request: Request<Incoming>) -> Result<Response<Reply>, Wrong> {
     let (head, mut body) = request.into_parts();
     let mut body_length = 0;
     while let Some(frame) = body.frame().await {
@@ -163,7 +211,7 @@ async fn echo(request: Request<Incoming>) -> Result<Response<Body>, Wrong> {
 }
 
 /// An answer for people and machines: indented JSON with a line end.
-fn reply(status: StatusCode, value: &impl Serialize) -> Response<Body> {
+pub(super) fn reply(status: StatusCode, value: &impl Serialize) -> Response<Reply> {
     let text = serde_json::to_string_pretty(value).expect("texts and numbers are JSON");
     let mut response = Response::new(
         Full::from(

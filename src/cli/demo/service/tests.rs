@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message as Frames;
 
-use super::super::call::Call;
+use super::super::call::{Call, Places};
 use super::super::client::Client;
 use super::super::fact::Answer;
 use super::*;
@@ -17,7 +17,7 @@ fn service() -> (Service, Client) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     let service = start(listener).expect("started");
     let client = Client {
-        gateway: service.address(),
+        places: Places::only(service.address()),
     };
     (service, client)
 }
@@ -143,8 +143,8 @@ async fn open(client: Client, target: &str, protocols: Option<&str>) -> (WebSock
     let call = protocols
         .into_iter()
         .fold(call, |call, value| call.with("Sec-WebSocket-Protocol", value));
-    let request = call.handshake(&client.gateway.to_string()).expect("valid");
-    let stream = TcpStream::connect(client.gateway).await.expect("connected");
+    let request = call.handshake(&client.places).expect("valid");
+    let stream = TcpStream::connect(client.places.gateway).await.expect("connected");
     let (socket, response) = tokio_tungstenite::client_async(request, stream)
         .await
         .expect("upgraded");
