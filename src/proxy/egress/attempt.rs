@@ -18,7 +18,7 @@ use super::connect;
 use super::deliver::{self, Told};
 use super::office::Office;
 use super::receivers::Lease;
-use super::serve::Stop;
+use super::stop::Stop;
 use crate::clock;
 use crate::ledger::queue::Attempt as Noted;
 use crate::policy::egress::sign::Turn;

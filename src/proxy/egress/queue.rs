@@ -15,7 +15,7 @@ use super::answer::{self, Answer};
 use super::attempt::{self, Attempt};
 use super::deliver::{self, Told};
 use super::office::Office;
-use super::serve::Stop;
+use super::stop::Stop;
 use crate::clock;
 use crate::config::webhooks::{Delivery, Webhook};
 use crate::ledger::queue::{Accepted, After, Claim, Content, Event, Failing, Pause, Reason, Terms};

@@ -24,7 +24,7 @@ use tokio::time::timeout;
 use super::attempt::{self, Attempt};
 use super::deliver::{self, Told};
 use super::office::Office;
-use super::serve::Stop;
+use super::stop::Stop;
 use crate::clock;
 use crate::config::records::write::date_time;
 use crate::config::webhooks::{Locator, Settings, Webhook};
