@@ -18,6 +18,7 @@ mod raw;
 mod records;
 mod sqlite;
 mod upstream;
+mod verifiers;
 mod websocket;
 
 use std::time::{Duration, Instant};
@@ -36,6 +37,7 @@ pub use raw::{Connection, exchange, get, post, presents};
 pub use records::{ALPHA, BETA, GAMMA, key, key_file, sha256};
 pub use sqlite::{rows, sqlite3};
 pub use upstream::{Conversation, Next, Recorded, Upstream};
+pub use verifiers::Verifier;
 pub use websocket::{WebSocketClient, accept_websocket, websocket_server};
 
 /// How long anything may take before a test gives up on it.
