@@ -111,11 +111,14 @@ fn stand(webhooks: &Webhooks) -> String {
     let counts = [
         (webhooks.inactive as u64, "not active"),
         (webhooks.paused as u64, "paused"),
-        (webhooks.waiting.unsigned_abs(), "events waiting"),
-        (webhooks.dead.unsigned_abs(), "events dead"),
+        (webhooks.waiting.unsigned_abs(), "waiting events"),
+        (webhooks.dead.unsigned_abs(), "dead events"),
     ];
     let counts = counts.into_iter().filter(|(count, _)| *count > 0);
-    parts.extend(counts.map(|(count, what)| format!("{count} {what}")));
+    parts.extend(counts.map(|(count, what)| match count {
+        1 => format!("1 {}", what.strip_suffix('s').unwrap_or(what)),
+        _ => format!("{count} {what}"),
+    }));
     parts.join(", ")
 }
 

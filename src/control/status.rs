@@ -239,7 +239,7 @@ fn callers(number: usize) -> String {
 impl Webhooks {
     fn of(control: &Control, policy: &Policy) -> Option<Self> {
         let webhooks = policy.egress.as_ref()?.webhooks();
-        let (waiting, dead) = control.metrics.webhook_queue_now();
+        let (waiting, dead) = control.metrics.webhooks.queue_now();
         let paused = |webhook: &&Arc<Webhook>| control.queue.pause_of(&webhook.id).is_some();
         Some(Self {
             registered: webhooks.len(),

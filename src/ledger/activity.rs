@@ -74,7 +74,7 @@ impl Activity {
         if lines.len() < LINES_MAX {
             lines.push(line);
         } else {
-            buffer.metrics.webhook_activity_dropped.inc();
+            buffer.metrics.webhooks.activity_dropped.inc();
         }
     }
 
@@ -95,7 +95,8 @@ impl Activity {
         *newer = lines;
         buffer
             .metrics
-            .webhook_activity_dropped
+            .webhooks
+            .activity_dropped
             .inc_by(u64::try_from(dropped).unwrap_or(u64::MAX));
     }
 }

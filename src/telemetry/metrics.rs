@@ -85,14 +85,6 @@ pub struct Metrics {
     pub state_last_flush: Gauge,
     /// `keygate_state_usage_dropped_total`: requests whose usage was given up.
     pub state_usage_dropped: Counter,
-    /// `keygate_webhook_queue_events{state="waiting|dead|delivered"}`
-    webhook_queue_events: Family<State, Gauge>,
-    /// `keygate_webhook_queue_bytes`: what these take.
-    webhook_queue_bytes: Gauge,
-    /// `keygate_webhook_queue_oldest_seconds`: for how long the first event that waits has done so.
-    pub webhook_queue_oldest: Gauge,
-    /// `keygate_webhook_activity_dropped_total`: attempts in requests whose line was given up.
-    pub webhook_activity_dropped: Counter,
     /// `keygate_audit_waiting`: audit entries in memory, until the state file can be had.
     pub audit_waiting: Gauge,
     /// `keygate_audit_lost_total`: audit entries that were given up; each was logged.
@@ -233,10 +225,6 @@ impl Default for Metrics {
             state_flush_failures: Counter::default(),
             state_last_flush: Gauge::default(),
             state_usage_dropped: Counter::default(),
-            webhook_queue_events: Family::default(),
-            webhook_queue_bytes: Gauge::default(),
-            webhook_queue_oldest: Gauge::default(),
-            webhook_activity_dropped: Counter::default(),
             audit_waiting: Gauge::default(),
             audit_lost: Counter::default(),
             webhooks: Webhooks::default(),
@@ -260,21 +248,6 @@ impl Metrics {
         self.revocation_lag
             .get_or_create(&channel.label())
             .observe(lag.as_secs_f64());
-    }
-
-    /// How many queued events wait, are dead, and were delivered, and how many bytes they take.
-    pub fn webhook_queue(&self, events: [i64; 3], bytes: i64) {
-        for (state, events) in ["waiting", "dead", "delivered"].into_iter().zip(events) {
-            self.webhook_queue_events.get_or_create(&State { state }).set(events);
-        }
-        self.webhook_queue_bytes.set(bytes);
-    }
-
-    /// How many queued events wait, and are dead, as it was told last.
-    #[must_use]
-    pub fn webhook_queue_now(&self) -> (i64, i64) {
-        let now = |state| self.webhook_queue_events.get_or_create(&State { state }).get();
-        (now("waiting"), now("dead"))
     }
 
     /// How many keys end within this; `None` where that is told no more.
@@ -340,7 +313,6 @@ impl Metrics {
         for result in ["delivered", "failed", "dropped"] {
             self.alert_deliveries.get_or_create(&Outcome { result }).inc_by(0);
         }
-        self.webhook_queue([0; 3], 0);
         for limit in ["connections", "connections_per_source"] {
             self.connections_refused.get_or_create(&Limit { limit }).inc_by(0);
         }
@@ -493,26 +465,6 @@ impl Metrics {
             "state_usage_dropped",
             "Requests whose usage was given up because too much of it waited for the state file",
             self.state_usage_dropped.clone(),
-        );
-        registry.register(
-            "webhook_queue_events",
-            "Queued events that wait for their receivers, are not tried any more, or were delivered and are kept",
-            self.webhook_queue_events.clone(),
-        );
-        registry.register(
-            "webhook_queue_bytes",
-            "Room that queued events take, about",
-            self.webhook_queue_bytes.clone(),
-        );
-        registry.register(
-            "webhook_queue_oldest_seconds",
-            "For how long the first queued event that waits has done so",
-            self.webhook_queue_oldest.clone(),
-        );
-        registry.register(
-            "webhook_activity_dropped",
-            "Attempts to deliver whose line was given up because too many waited for the state file",
-            self.webhook_activity_dropped.clone(),
         );
         registry.register(
             "audit_waiting",

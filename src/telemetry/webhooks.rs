@@ -6,7 +6,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use super::metrics::Outcome;
+use super::metrics::{Outcome, State};
 
 /// Metrics of events.
 #[derive(Debug)]
@@ -23,6 +23,16 @@ pub struct Webhooks {
     pub on_previous_secret: Gauge,
     /// `keygate_webhook_pauses_total`: webhooks that Keygate has paused by itself.
     pub paused: Counter,
+    /// `keygate_webhooks_paused`: webhooks to which nothing is sent for now, whoever paused them.
+    pub paused_now: Gauge,
+    /// `keygate_webhook_queue_events{state="waiting|dead|delivered"}`
+    queue_events: Family<State, Gauge>,
+    /// `keygate_webhook_queue_bytes`: what these take.
+    queue_bytes: Gauge,
+    /// `keygate_webhook_queue_oldest_seconds`: for how long the first event that waits has done so.
+    pub queue_oldest: Gauge,
+    /// `keygate_webhook_activity_dropped_total`: attempts in requests whose line was given up.
+    pub activity_dropped: Counter,
     /// `keygate_webhook_headers_removed_total`: headers of the service that must not leave.
     pub headers_removed: Counter,
 }
@@ -35,13 +45,34 @@ impl Default for Webhooks {
             attempt_duration: Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]),
             on_previous_secret: Gauge::default(),
             paused: Counter::default(),
+            paused_now: Gauge::default(),
+            queue_events: Family::default(),
+            queue_bytes: Gauge::default(),
+            queue_oldest: Gauge::default(),
+            activity_dropped: Counter::default(),
             headers_removed: Counter::default(),
         }
     }
 }
 
 impl Webhooks {
+    /// How many queued events wait, are dead, and were delivered, and how many bytes they take.
+    pub fn queue(&self, events: [i64; 3], bytes: i64) {
+        for (state, events) in ["waiting", "dead", "delivered"].into_iter().zip(events) {
+            self.queue_events.get_or_create(&State { state }).set(events);
+        }
+        self.queue_bytes.set(bytes);
+    }
+
+    /// How many queued events wait, and are dead, as it was told last.
+    #[must_use]
+    pub fn queue_now(&self) -> (i64, i64) {
+        let now = |state| self.queue_events.get_or_create(&State { state }).get();
+        (now("waiting"), now("dead"))
+    }
+
     pub(super) fn register(&self, registry: &mut Registry) {
+        self.queue([0; 3], 0);
         for result in ["delivered", "rejected"] {
             self.events.get_or_create(&Outcome { result }).inc_by(0);
             self.attempts.get_or_create(&Outcome { result }).inc_by(0);
@@ -70,6 +101,31 @@ impl Webhooks {
             "webhook_pauses",
             "Webhooks that were paused because they kept failing, or are gone",
             self.paused.clone(),
+        );
+        registry.register(
+            "webhooks_paused",
+            "Webhooks to which nothing is sent for now",
+            self.paused_now.clone(),
+        );
+        registry.register(
+            "webhook_queue_events",
+            "Queued events that wait for their receivers, are not tried any more, or were delivered and are kept",
+            self.queue_events.clone(),
+        );
+        registry.register(
+            "webhook_queue_bytes",
+            "Room that queued events take, about",
+            self.queue_bytes.clone(),
+        );
+        registry.register(
+            "webhook_queue_oldest_seconds",
+            "For how long the first queued event that waits has done so",
+            self.queue_oldest.clone(),
+        );
+        registry.register(
+            "webhook_activity_dropped",
+            "Attempts to deliver whose line was given up because too many waited for the state file",
+            self.activity_dropped.clone(),
         );
         registry.register(
             "webhook_headers_removed",

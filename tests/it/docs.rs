@@ -102,6 +102,7 @@ fn the_readmes_commands_exist() {
         "status",
         "usage",
         "audit",
+        "webhooks",
         "reload",
         "admin",
         "demo",
@@ -115,7 +116,7 @@ fn the_readmes_commands_exist() {
         seen += 1;
         let mut command = keygate();
         command.arg(verb);
-        if verb == "keys" || verb == "admin" || verb == "audit" {
+        if verb == "keys" || verb == "admin" || verb == "audit" || verb == "webhooks" {
             command.args(words.get(1));
         }
         assert!(

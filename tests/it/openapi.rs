@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::docs::project;
-use crate::events::stage::webhook;
+use crate::events::stage::{post, webhook};
 use crate::harness::{Gate, Home, Setup, curl, sha256};
 
 const TOKEN: &str = "kga_a-token-for-tests-only";
@@ -18,13 +18,14 @@ const EXAMPLES: &str = "20";
 
 fn gate() -> Gate {
     let home = Home::new();
-    // Its receiver refuses connections, and the example of the description names it.
-    let url = "http://127.0.0.1:9/in";
-    home.write("webhooks.toml", webhook("wh_acme", url, "delivery = \"queued\""));
+    // The example of the description names it. Its receiver refuses connections, so that what is queued for it waits.
+    let options = "delivery = \"queued\"";
+    home.write("webhooks.toml", webhook("wh_acme", "http://127.0.0.1:9/in", options));
     let setup = Setup {
         more: format!(
-            "[webhooks]\nfile = \"webhooks.toml\"\nallow_networks = [\"127.0.0.0/8\"]\nallow_ports = [9]\n\
-             [state]\npath = \"keygate.db\"\n[environments.test]\nprefixes = [\"kg_test_\"]\n[environments.live]\nprefixes = [\"kg_live_\"]\n\
+            "[egress]\nlisten = [\"127.0.0.1:0\"]\n[webhooks]\nfile = \"webhooks.toml\"\nallow_networks = [\"127.0.0.0/8\"]\n\
+             allow_ports = [9]\n[state]\npath = \"keygate.db\"\n[environments.test]\nprefixes = [\"kg_test_\"]\n\
+             [environments.live]\nprefixes = [\"kg_live_\"]\n\
              [[admin.tokens]]\nname = \"ops\"\nrole = \"admin\"\nhash = \"{}\"\n",
             sha256(TOKEN)
         ),
@@ -32,7 +33,11 @@ fn gate() -> Gate {
         admin: "token_failures = false".to_owned(),
         ..Setup::url("http://127.0.0.1:9")
     };
-    Gate::start_in(home, &setup)
+    let gate = Gate::start_in(home, &setup);
+    // The description's example of an event that is sent again.
+    let event = post(&gate, "/webhooks/wh_acme", "webhook-id: msg_1\r\n", "{}");
+    assert_eq!(event.status(), 202);
+    gate
 }
 
 /// The tool that `tests/run` installed, or one on the path.

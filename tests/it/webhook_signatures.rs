@@ -4,9 +4,6 @@
 //! `tests/run` installs them into target/verify. The headers are those that a receiver gets, made by the function that makes them
 //! for every try.
 
-use std::io::Write as _;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{HeaderName, header};
@@ -18,48 +15,22 @@ use keygate::secret::Secret;
 use keygate::secret::webhook::{Encoding, Generated, Key, Kind, Symmetric, generate};
 use serde_json::{Map, Value, json};
 
-use crate::docs::project;
+use crate::harness::Verifier;
 
 const BODY: &str = "{\"event\":\"message\",\"text\":\"Grüße, 世界 \\u0000\"}";
 const TEXT: &str = "a-secret-of-at-least-32-characters";
 const OTHER: &str = "another-secret-of-32-characters-and-more";
 
-fn installed(name: &str) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| project().join("target"), PathBuf::from);
-    let path = target.join("verify").join(name);
-    assert!(path.exists(), "{} is not there: tests/run installs it", path.display());
-    path.canonicalize().unwrap()
-}
-
-fn program(name: &str) -> PathBuf {
-    project().join("tests/it/verify").join(name)
-}
-
-/// What a program says of each case.
-fn ask(command: &mut Command, cases: &[Value]) -> Vec<bool> {
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let input = serde_json::to_vec(cases).unwrap();
-    child.stdin.take().unwrap().write_all(&input).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success());
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
 fn by_python(cases: &[Value]) -> Vec<bool> {
-    // A link to the interpreter, which finds its libraries by where it is called.
-    installed("versions");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| project().join("target"), PathBuf::from);
-    let python = target.join("verify/python/bin/python");
-    ask(Command::new(python).arg(program("standard.py")), cases)
+    Verifier::PythonStandard.ask(cases)
 }
 
 fn by_node(cases: &[Value]) -> Vec<bool> {
-    let mut node = Command::new("node");
-    ask(node.arg(program("standard.mjs")).arg(installed("node")), cases)
+    Verifier::NodeStandard.ask(cases)
 }
 
 fn by_hmac(cases: &[Value]) -> Vec<bool> {
-    ask(Command::new("python3").arg(program("own.py")), cases)
+    Verifier::PythonHmac.ask(cases)
 }
 
 fn message(body: &str) -> Message<'_> {

@@ -34,7 +34,7 @@ pub struct Webhook {
     pub active: bool,
     /// `secret`, `previous_secret`, `previous_until`, `sign`, `profile`.
     pub signing: Arc<Signing>,
-    /// `headers`: what it gets besides.
+    /// `headers`: what it gets besides; last, and so in place of what the service, or `sign`, writes under the same names.
     pub headers: Vec<(HeaderName, Template<Field>)>,
     /// `timeouts`, or `timeout` alone, which is their `total`.
     pub timeouts: Timeouts,
@@ -288,9 +288,11 @@ fn read_headers(item: &Item<'_>, signing: Option<&Signing>) -> Vec<(HeaderName, 
         let Some(name) = names::header_key(key, &item) else {
             continue;
         };
-        if signing.is_some_and(|signing| signing.names().any(|own| *own == name)) {
-            item.key_place()
-                .error("is a header that `sign` writes", "give it another name");
+        if signing.is_some_and(|signing| signing.proofs().any(|own| *own == name)) {
+            item.key_place().error(
+                "is a header that `sign` writes, and that receivers verify by",
+                "give it another name",
+            );
             continue;
         }
         if headers.iter().any(|(other, _)| *other == name) {

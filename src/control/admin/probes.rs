@@ -28,7 +28,11 @@ pub(super) fn answer(control: &Control, method: &Method, path: &str) -> Answer {
         return answers::problem(Problem::not_allowed("GET, HEAD, OPTIONS"));
     }
     match path {
-        "/metrics" => answers::metrics(control.metrics.render(control.dropped_lines.as_ref())),
+        "/metrics" => {
+            let paused = i64::try_from(control.queue.pauses().len()).unwrap_or(i64::MAX);
+            control.metrics.webhooks.paused_now.set(paused);
+            answers::metrics(control.metrics.render(control.dropped_lines.as_ref()))
+        }
         "/readyz" if *control.conductor.stages().borrow() != Stage::Serving => {
             text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
         }

@@ -186,9 +186,9 @@ impl Desk {
         let (waiting, oldest) = self.shared.lanes().waiting();
         let (dead, delivered, bytes) = self.books.room.told();
         let waiting = i64::try_from(waiting).unwrap_or(i64::MAX);
-        self.metrics.webhook_queue([waiting, dead, delivered], bytes);
+        self.metrics.webhooks.queue([waiting, dead, delivered], bytes);
         let age = oldest.map_or(0, |oldest| now_unix.saturating_sub(oldest / 1_000).max(0));
-        self.metrics.webhook_queue_oldest.set(age);
+        self.metrics.webhooks.queue_oldest.set(age);
     }
 }
 

@@ -168,27 +168,28 @@ impl Dispatch {
         &self.headers
     }
 
+    /// Whether the receiver is told the event's id, and so can tell when it gets the same one again.
+    #[must_use]
+    pub fn tells_id(&self) -> bool {
+        let headers = &self.webhook.headers;
+        let mut fields = headers.iter().flat_map(|(_, template)| template.fields());
+        self.webhook.signing.tells_id() || fields.any(|field| *field == Field::EventId)
+    }
+
     /// Which of the service's headers must not leave, by name.
     #[must_use]
     pub fn removed(&self) -> &Removed {
         &self.removed
     }
 
-    /// The headers of one try: the service's, the webhook's, and the signatures of this moment (Unix milliseconds). What
-    /// holds a secret is marked sensitive.
+    /// The headers of one try: the service's, the signatures of this moment (Unix milliseconds), and, last, the webhook's, each in
+    /// the place of any other of its name. What holds a secret is marked sensitive.
     #[must_use]
     pub fn headers(&self, unix_millis: i64, turn: Turn) -> HeaderMap {
         let webhook = &self.webhook;
         let mut headers = self.headers.clone();
         if let Ok(host) = HeaderValue::try_from(webhook.url.authority()) {
             headers.insert(HOST, host);
-        }
-        for (name, template) in &webhook.headers {
-            headers.extend(
-                template
-                    .header(|field| self.value(*field))
-                    .map(|value| (name.clone(), value)),
-            );
         }
         let message = Message {
             id: &self.event.id,
@@ -199,6 +200,12 @@ impl Dispatch {
         };
         for (name, value) in webhook.signing.headers(&message, turn) {
             headers.append(name, value);
+        }
+        for (name, template) in &webhook.headers {
+            if let Some(value) = template.header(|field| self.value(*field)) {
+                // In the place of what is there: `extend` would put it beside that.
+                headers.insert(name, value);
+            }
         }
         headers
     }

@@ -5,12 +5,14 @@ use http::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, PROXY_AUTHENTICATE, RETRY_AFTER,
     SET_COOKIE, STRICT_TRANSPORT_SECURITY, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
 
-use super::serve::Stop;
+use super::deliver::Told;
+use super::stop::Stop;
 use crate::policy::egress::Refusal;
+use crate::policy::header_law::connection;
 
 /// What the service gets.
 pub(super) type Answer = Response<Full<Bytes>>;
@@ -52,27 +54,21 @@ struct Problem<'a> {
 }
 
 /// Of a receiver, as far as the service is to see it.
-pub(super) fn receivers(status: StatusCode, headers: &HeaderMap, body: Bytes, is_cut: bool, attempts: u32) -> Answer {
-    let named: Vec<String> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|name| name.trim().to_ascii_lowercase())
-        .collect();
-    let mut answer = Response::new(Full::new(body));
-    *answer.status_mut() = status;
-    for (name, value) in headers {
+pub(super) fn receivers(told: Told, attempts: u32) -> Answer {
+    let options = connection::options(&told.headers);
+    let mut answer = Response::new(Full::new(told.body));
+    *answer.status_mut() = told.status;
+    let headers = answer.headers_mut();
+    for (name, value) in &told.headers {
         let is_ours = OURS.iter().any(|beginning| name.as_str().starts_with(beginning));
-        let is_named = named.iter().any(|other| other == name.as_str());
-        if !(is_ours || is_named || NOT_FOR_THE_SERVICE.contains(name)) {
-            answer.headers_mut().append(name, value.clone());
+        if !(is_ours || options.names(name) || NOT_FOR_THE_SERVICE.contains(name)) {
+            headers.append(name, value.clone());
         }
     }
-    if is_cut {
-        answer.headers_mut().insert(TRUNCATED, HeaderValue::from_static("true"));
+    if told.is_cut {
+        headers.insert(TRUNCATED, HeaderValue::from_static("true"));
     }
-    answer.headers_mut().insert(ATTEMPTS, HeaderValue::from(attempts));
+    headers.insert(ATTEMPTS, HeaderValue::from(attempts));
     answer
 }
 

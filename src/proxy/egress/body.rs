@@ -10,7 +10,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use super::serve::Stop;
+use super::stop::Stop;
 use crate::policy::egress::{Failure, Refusal};
 
 /// What came of the service's body.

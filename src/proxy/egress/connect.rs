@@ -9,8 +9,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::CertificateError;
 use rustls::pki_types::ServerName;
+use rustls::{AlertDescription, CertificateError};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -140,6 +140,40 @@ pub fn server_name(host: &Host<String>) -> Result<ServerName<'static>, Untrusted
         Host::Ipv4(address) => Ok(ServerName::IpAddress((*address).into())),
         Host::Ipv6(address) => Ok(ServerName::IpAddress((*address).into())),
     }
+}
+
+/// What a receiver says about Keygate's certificate, where that is why a new connection broke: with TLS 1.3 it comes when the
+/// handshake seems to be over, and the request is on its way (RFC 8446 §4.4.2.4, §6.2). It has not been looked at.
+#[must_use]
+pub fn declined(error: &(dyn std::error::Error + 'static)) -> Option<Untrusted> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let tls = error.downcast_ref::<io::Error>().and_then(|error| error.get_ref());
+        let tls = tls.and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        if let Some(tls @ rustls::Error::AlertReceived(alert)) = tls
+            && is_about_certificate(*alert)
+        {
+            return Some(untrusted(tls));
+        }
+        cause = error.source();
+    }
+    None
+}
+
+fn is_about_certificate(alert: AlertDescription) -> bool {
+    [
+        AlertDescription::AccessDenied,
+        AlertDescription::BadCertificate,
+        AlertDescription::CertificateExpired,
+        AlertDescription::CertificateRequired,
+        AlertDescription::CertificateRevoked,
+        AlertDescription::CertificateUnknown,
+        AlertDescription::DecryptError,
+        AlertDescription::HandshakeFailure,
+        AlertDescription::UnknownCA,
+        AlertDescription::UnsupportedCertificate,
+    ]
+    .contains(&alert)
 }
 
 /// Connects to the first of `addresses` that answers, within `patience`. Each gets its share of the time, handshake included, so that a

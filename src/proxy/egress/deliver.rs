@@ -12,7 +12,7 @@ use super::attempt::{self, Attempt};
 use super::body::Outgoing;
 use super::deadline::Deadline;
 use super::office::Office;
-use super::serve::Stop;
+use super::stop::Stop;
 use crate::clock;
 use crate::ledger::activity::Line;
 use crate::policy::egress::schedule::{self, Outcome};
@@ -46,7 +46,7 @@ pub(super) struct Told {
 #[derive(Debug)]
 pub(super) struct Delivered {
     /// What the last try brought.
-    pub(super) told: Result<Told, Box<Stop>>,
+    pub(super) told: Result<Told, Stop>,
     /// How many there were.
     pub(super) attempts: u32,
 }
@@ -98,10 +98,7 @@ pub(super) async fn deliver(
         match pause {
             Some(pause) => sleep(pause).await,
             None => {
-                return Delivered {
-                    told: told.map_err(Box::new),
-                    attempts,
-                };
+                return Delivered { told, attempts };
             }
         }
     }

@@ -5,18 +5,17 @@
 
 use std::rc::Rc;
 
-use http::{Request, StatusCode};
-use hyper::body::Incoming;
+use http::StatusCode;
 use tracing::info;
 
-use super::deliver::{self, Delivered};
+use super::deliver;
 use super::office::Office;
-use super::serve::Stop;
+use super::stop::Stop;
 use crate::clock;
 use crate::config::telemetry::AccessLog;
 use crate::config::webhooks::Webhook;
 use crate::policy::Policy;
-use crate::policy::egress::Event;
+use crate::policy::egress::{Event, Refusal};
 use crate::telemetry::metrics::Outcome;
 
 /// What is known of it so far; written when it is dropped.
@@ -36,13 +35,15 @@ pub(super) struct Line {
     /// How many of the service's headers must not leave.
     pub(super) removed: usize,
     status: Option<StatusCode>,
+    /// The public id of a key that was in it.
+    leaked: Option<String>,
 }
 
 /// The service went away.
 const GONE: &str = "client_gone";
 
 impl Line {
-    pub(super) fn open(office: &Rc<Office>, policy: &Policy, _request: &Request<Incoming>) -> Self {
+    pub(super) fn open(office: &Rc<Office>, policy: &Policy) -> Self {
         Self {
             office: Rc::clone(office),
             log: policy.config.telemetry.access_log,
@@ -54,6 +55,7 @@ impl Line {
             attempts: 0,
             removed: 0,
             status: None,
+            leaked: None,
         }
     }
 
@@ -68,17 +70,12 @@ impl Line {
         self.event = Some(event.clone());
     }
 
-    /// A receiver has answered, or has not.
-    pub(super) fn delivered(&mut self, delivered: &Delivered) {
-        self.attempts = delivered.attempts;
-        if let Ok(told) = &delivered.told {
-            self.outcome = deliver::outcome_of(told.status);
-        }
-    }
-
     /// Keygate itself says why there is no answer.
     pub(super) fn stopped(&mut self, stop: &Stop) {
         self.outcome = stop.code();
+        if let Stop::Refused(Refusal::KeyInBody(key)) = stop {
+            self.leaked = Some(key.clone());
+        }
     }
 
     /// This is what the service gets.
@@ -115,6 +112,7 @@ impl Drop for Line {
             status = self.status.map(|status| status.as_u16()),
             attempts = self.attempts,
             headers_removed = self.removed,
+            key_in_body = self.leaked,
             duration_ms = clock::monotonic().saturating_sub(self.opened) / 1_000_000
         );
     }

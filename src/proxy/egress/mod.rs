@@ -9,17 +9,20 @@
 mod answer;
 mod attempt;
 mod body;
+mod bring;
 mod connect;
 mod deadline;
 mod deliver;
 mod line;
 mod listener;
 mod office;
+mod organization;
 mod queue;
 mod receivers;
 mod resolve;
 mod sample;
 mod serve;
+mod stop;
 #[cfg(test)]
 mod tests;
 

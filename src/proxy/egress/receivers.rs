@@ -18,7 +18,7 @@ use super::body::Outgoing;
 use super::connect::{self, Connected, Unconnected};
 use super::deadline::Deadline;
 use super::resolve::{Resolvers, Unresolved};
-use super::serve::Stop;
+use super::stop::Stop;
 use crate::config::upstreams::UpstreamTls;
 use crate::config::webhooks::Webhook;
 use crate::config::webhooks::url::{Scheme, Target};

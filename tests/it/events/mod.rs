@@ -3,6 +3,7 @@
 mod addressing;
 mod answers;
 mod bodies;
+mod clients;
 mod destinations;
 mod listener;
 mod queue;
@@ -10,3 +11,4 @@ mod retries;
 mod rotation;
 pub mod stage;
 mod storm;
+mod tls;

@@ -95,13 +95,7 @@ impl Stage {
 
     /// The service sends an event.
     pub fn send(&self, target: &str, headers: &str, body: &str) -> Response {
-        exchange(
-            self.egress(),
-            format!(
-                "POST {target} HTTP/1.1\r\nHost: keygate\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n{body}",
-                body.len()
-            ),
-        )
+        post(&self.gate, target, headers, body)
     }
 
     /// What the log says of the only event so far.
@@ -146,4 +140,15 @@ impl Mood {
 /// Where the service brings its events.
 pub fn egress(gate: &Gate) -> SocketAddr {
     gate.listeners("egress")[0].parse().unwrap()
+}
+
+/// The service sends an event.
+pub fn post(gate: &Gate, target: &str, headers: &str, body: &str) -> Response {
+    exchange(
+        egress(gate),
+        format!(
+            "POST {target} HTTP/1.1\r\nHost: keygate\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n{body}",
+            body.len()
+        ),
+    )
 }

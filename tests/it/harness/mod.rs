@@ -7,8 +7,10 @@ mod certificates;
 mod curl;
 mod desk;
 mod dns;
+mod front;
 mod gate;
 mod h2;
+mod installed;
 mod issuer;
 mod leaks;
 mod message;
@@ -16,6 +18,7 @@ mod raw;
 mod records;
 mod sqlite;
 mod upstream;
+mod verifiers;
 mod websocket;
 
 use std::time::{Duration, Instant};
@@ -24,14 +27,17 @@ pub use certificates::Authority;
 pub use curl::{Answer, curl};
 pub use desk::{Desk, Done, finish_command};
 pub use dns::{Dns, Reply};
+pub use front::{Face, Front};
 pub use gate::{Gate, Home, Setup, keygate};
 pub use h2::{H2Client, H2Upstream, finish};
+pub use installed::installed;
 pub use issuer::{SigningKey, hmac_token, key_set};
 pub use message::Response;
 pub use raw::{Connection, exchange, get, post, presents};
 pub use records::{ALPHA, BETA, GAMMA, key, key_file, sha256};
 pub use sqlite::{rows, sqlite3};
 pub use upstream::{Conversation, Next, Recorded, Upstream};
+pub use verifiers::Verifier;
 pub use websocket::{WebSocketClient, accept_websocket, websocket_server};
 
 /// How long anything may take before a test gives up on it.

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use serde::Deserialize;
 
+use super::events::{self, EventCase};
 use crate::docs::read;
 
 /// The whole file.
@@ -11,6 +12,8 @@ use crate::docs::read;
 #[serde(deny_unknown_fields)]
 struct File {
     cases: Vec<Case>,
+    #[serde(default)]
+    events: Vec<EventCase>,
 }
 
 /// One call and what has to come of it.
@@ -90,15 +93,24 @@ pub struct Behind {
     pub body: Option<String>,
 }
 
-/// A profile's cases, of which there is at least one.
+/// A profile's calls, of which there is at least one.
 pub fn of(profile: &str) -> Vec<Case> {
-    let cases = parse(&read(format!("deploy/profiles/{profile}/cases.toml")));
-    let cases = cases.unwrap_or_else(|error| panic!("{profile}/cases.toml: {error}"));
+    let cases = file(profile).cases;
     assert!(!cases.is_empty(), "{profile} has no cases");
     cases
 }
 
-fn parse(text: &str) -> Result<Vec<Case>, String> {
+/// What a profile's service sends the other way.
+pub fn events_of(profile: &str) -> Vec<EventCase> {
+    file(profile).events
+}
+
+fn file(profile: &str) -> File {
+    let file = parse(&read(format!("deploy/profiles/{profile}/cases.toml")));
+    file.unwrap_or_else(|error| panic!("{profile}/cases.toml: {error}"))
+}
+
+fn parse(text: &str) -> Result<File, String> {
     let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
     for case in &file.cases {
         let nowhere = case.upstream.reached == "nothing";
@@ -115,7 +127,8 @@ fn parse(text: &str) -> Result<Vec<Case>, String> {
             return Err(format!("{}: shows no row", case.name));
         }
     }
-    Ok(file.cases)
+    file.events.iter().try_for_each(events::check)?;
+    Ok(file)
 }
 
 #[test]
@@ -136,5 +149,21 @@ fn what_a_case_does_not_say_or_says_wrongly_is_an_error() {
         let changed = whole.replace(from, to);
         assert_ne!(changed, whole);
         assert!(parse(&changed).is_err(), "{changed}");
+    }
+    let event = "[[events]]\nname = \"n\"\nrows = [\"r\"]\nrequest = \"POST /\"\nanswer = { status = 200 }\n\
+                 [[events.receivers]]\nwebhook = \"w\"\nrequest = \"POST /\"\nheaders = [\"a: b\"]\n";
+    assert!(parse(&format!("{whole}{event}")).is_ok());
+    for (from, to) in [
+        ("answer = { status = 200 }\n", ""),
+        ("rows = [\"r\"]", "rows = []"),
+        ("headers = [\"a: b\"]", "headers = []"),
+        ("headers = [\"a: b\"]", "headers = [\"a: b\"]\nabsent = []"),
+        ("headers = [\"a: b\"]", "headers = [\"a: {hex}\"]"),
+        ("headers = [\"a: b\"]", "headers = [\"a: {hex:64\"]"),
+        ("headers = [\"a: b\"]", "headers = [\"a: {hex:64}\"]"),
+    ] {
+        let changed = event.replace(from, to);
+        assert_ne!(changed, event);
+        assert!(parse(&format!("{whole}{changed}")).is_err(), "{changed}");
     }
 }

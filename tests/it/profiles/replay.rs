@@ -81,7 +81,8 @@ fn there_and_back(connection: &mut Connection) {
     assert_eq!(connection.bytes(7), b"\x81\x05hello");
 }
 
-fn compare_answer(expected: &Answer, answer: &Response, wrong: &mut Vec<String>) {
+/// What is different about an answer.
+pub fn compare_answer(expected: &Answer, answer: &Response, wrong: &mut Vec<String>) {
     if answer.status() != expected.status {
         wrong.push(format!(
             "the status is {}, not {}: {}",

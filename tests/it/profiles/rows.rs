@@ -1,6 +1,6 @@
-//! What each gateway does with inbound calls: the rows that a profile has to show.
+//! What each gateway does: the rows that a profile has to show, of calls and, the other way, of webhooks.
 
-/// Every profile with its rows, in alphabetical order. Webhooks belong to the other direction.
+/// Every profile with its rows, in alphabetical order.
 pub const ROWS: &[(&str, &[&str])] = &[
     (
         "connexease",
@@ -17,6 +17,11 @@ pub const ROWS: &[(&str, &[&str])] = &[
             "limit exceeded",
             "key service broken",
             "management",
+            "webhook: bearer",
+            "webhook: 32 characters",
+            "webhook: custom headers",
+            "webhook: event types",
+            "webhook: test",
         ],
     ),
     (
@@ -48,6 +53,9 @@ pub const ROWS: &[(&str, &[&str])] = &[
             "last used",
             "IP allowlist",
             "admin key",
+            "webhook: signature",
+            "webhook: 2xx in time",
+            "webhook: retries",
         ],
     ),
     (
@@ -59,6 +67,11 @@ pub const ROWS: &[(&str, &[&str])] = &[
             "monitoring",
             "security",
             "transport",
+            "webhooks: endpoints",
+            "webhooks: events",
+            "webhooks: signature",
+            "webhooks: test",
+            "webhooks: activity",
         ],
     ),
     (
@@ -73,6 +86,9 @@ pub const ROWS: &[(&str, &[&str])] = &[
             "realtime",
             "revocation",
             "creation",
+            "webhook: signature",
+            "webhook: custom headers",
+            "webhook: retries",
         ],
     ),
 ];

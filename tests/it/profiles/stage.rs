@@ -1,8 +1,10 @@
-//! A profile at work: the real program on the profile's own files, with a recording upstream for each that it names.
+//! A profile at work: the real program on the profile's own files, with a recording upstream for each that it names, and a
+//! recording receiver for each webhook.
 //!
 //! The files are used as they are, but for the addresses: each address that the configuration listens on and each URL that
-//! it sends to stands in it exactly once, and is replaced by one of this test's own.
+//! it sends to stands in it exactly once, and is replaced by one of this test's own. Secrets are made as the README says.
 
+use std::net::SocketAddr;
 use std::process::Output;
 
 use crate::docs::project;
@@ -14,18 +16,42 @@ pub struct Stage {
     pub gate: Gate,
     /// Every `[upstreams.NAME]`.
     pub upstreams: Vec<(String, Upstream)>,
+    /// Every `[[webhooks]]`.
+    pub receivers: Vec<Receiver>,
+}
+
+/// The server behind a webhook.
+pub struct Receiver {
+    /// The webhook's id.
+    pub id: String,
+    /// The profile's URL of it.
+    pub url: String,
+    /// What stands in the secret's file.
+    pub secret: String,
+    /// The server itself.
+    pub server: Upstream,
 }
 
 /// A profile's files in a directory of their own.
 pub struct Files {
     home: Home,
     upstreams: Vec<(String, Upstream)>,
+    receivers: Vec<Receiver>,
 }
+
+/// What a server does with each request.
+pub type Script = fn(&mut Conversation) -> Next;
 
 impl Stage {
     /// Copies a profile's files.
     #[track_caller]
     pub fn files(profile: &str) -> Files {
+        Self::files_with(profile, take)
+    }
+
+    /// Copies a profile's files, and lets every receiver do this.
+    #[track_caller]
+    pub fn files_with(profile: &str, receive: Script) -> Files {
         let directory = project().join("deploy/profiles").join(profile);
         let home = Home::new();
         for entry in std::fs::read_dir(&directory).unwrap() {
@@ -37,8 +63,9 @@ impl Stage {
         }
         let mut text = std::fs::read_to_string(directory.join("config.toml")).unwrap();
         let config: toml::Table = toml::from_str(&text).unwrap();
-        for section in ["ingress", "admin"] {
-            for address in config[section]["listen"].as_array().unwrap() {
+        for section in ["ingress", "admin", "egress"] {
+            let Some(section) = config.get(section) else { continue };
+            for address in section["listen"].as_array().unwrap() {
                 replace_only(&mut text, address.as_str().unwrap(), "127.0.0.1:0");
             }
         }
@@ -48,8 +75,25 @@ impl Stage {
             replace_only(&mut text, settings["url"].as_str().unwrap(), &upstream.url());
             upstreams.push((name.clone(), upstream));
         }
+        let mut receivers = Vec::new();
+        if config.contains_key("webhooks") {
+            receivers = make_receivers(profile, &home, receive);
+            let ports: Vec<u16> = receivers
+                .iter()
+                .map(|receiver| receiver.server.address().port())
+                .collect();
+            assert_eq!(text.matches("[webhooks]\n").count(), 1);
+            text = text.replace(
+                "[webhooks]\n",
+                &format!("[webhooks]\nallow_networks = [\"127.0.0.0/8\"]\nallow_ports = {ports:?}\n"),
+            );
+        }
         home.write("config.toml", text);
-        Files { home, upstreams }
+        Files {
+            home,
+            upstreams,
+            receivers,
+        }
     }
 
     /// Copies a profile's files and starts the program on them.
@@ -57,12 +101,79 @@ impl Stage {
     pub fn set(profile: &str) -> Self {
         Self::files(profile).start()
     }
+
+    /// Where the service brings its events.
+    pub fn egress(&self) -> SocketAddr {
+        self.gate.listeners("egress")[0].parse().unwrap()
+    }
+
+    /// The server behind this webhook.
+    #[track_caller]
+    pub fn receiver(&self, id: &str) -> &Receiver {
+        let mut receivers = self.receivers.iter();
+        receivers
+            .find(|receiver| receiver.id == id)
+            .unwrap_or_else(|| panic!("no webhook {id}"))
+    }
+}
+
+/// Makes the secrets, and puts the receivers' addresses into the webhooks' URLs.
+#[track_caller]
+fn make_receivers(profile: &str, home: &Home, receive: Script) -> Vec<Receiver> {
+    for command in readme_commands(profile) {
+        if let Command {
+            into: Some(file),
+            arguments,
+        } = command
+        {
+            home.write(&file, succeed(home, &arguments));
+        }
+    }
+    let mut text = std::fs::read_to_string(home.path("webhooks.toml")).unwrap();
+    let webhooks: toml::Table = toml::from_str(&text).unwrap();
+    let mut receivers = Vec::new();
+    for webhook in webhooks["webhooks"].as_array().unwrap() {
+        let word = |key: &str| webhook[key].as_str().unwrap().to_owned();
+        let (url, file) = (word("url"), webhook["secret"]["file"].as_str().unwrap());
+        assert!(url.starts_with("https://"), "{url} is safe");
+        let server = Upstream::tcp(receive);
+        replace_only(&mut text, &url, &format!("{}{}", server.url(), path_of(&url)));
+        let secret = std::fs::read_to_string(home.path(file)).unwrap();
+        receivers.push(Receiver {
+            id: word("id"),
+            url,
+            secret: secret.trim_end().to_owned(),
+            server,
+        });
+    }
+    home.write("webhooks.toml", text);
+    receivers
+}
+
+/// Path and query of an URL.
+pub fn path_of(url: &str) -> &str {
+    let (_, rest) = url.split_once("://").unwrap();
+    &rest[rest.find('/').unwrap()..]
+}
+
+#[track_caller]
+fn succeed(home: &Home, arguments: &[String]) -> Vec<u8> {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let output = home.keygate(&arguments);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {said}");
+    output.stdout
 }
 
 impl Files {
     /// Runs a command of the program on them.
     pub fn keygate(&self, arguments: &[&str]) -> Output {
         self.home.keygate(arguments)
+    }
+
+    /// Writes a file.
+    pub fn write(&self, name: &str, text: &str) {
+        self.home.write(name, text);
     }
 
     /// Adds text to a file.
@@ -96,6 +207,7 @@ impl Files {
         Stage {
             gate,
             upstreams: self.upstreams,
+            receivers: self.receivers,
         }
     }
 }
@@ -122,18 +234,45 @@ fn serve(it: &mut Conversation) -> Next {
     }
 }
 
-/// The commands of a profile's README, without the program's name, in which no path leads out of the profile.
-pub fn readme_commands(profile: &str) -> Vec<Vec<String>> {
+/// Takes every event.
+pub fn take(it: &mut Conversation) -> Next {
+    it.read_body();
+    it.answer("200 OK", "", "taken")
+}
+
+/// A command of a README.
+pub struct Command {
+    /// Without the program's name.
+    pub arguments: Vec<String>,
+    /// The file that its output goes to.
+    pub into: Option<String>,
+}
+
+/// The commands of a profile's README, in which no path leads out of the profile: `keygate …`, or
+/// `(umask 077; keygate … > FILE)`.
+pub fn readme_commands(profile: &str) -> Vec<Command> {
     let directory = format!("deploy/profiles/{profile}/");
     let readme = crate::docs::read(format!("{directory}README.md"));
-    readme
-        .lines()
-        .filter_map(|line| line.trim_start().strip_prefix("keygate "))
-        .map(|command| {
-            command
-                .split_whitespace()
-                .map(|word| word.replace(&directory, ""))
-                .collect()
+    let words = |text: &str| {
+        text.split_whitespace()
+            .map(|word| word.replace(&directory, ""))
+            .collect()
+    };
+    let command = |line: &str| {
+        if let Some(command) = line.strip_prefix("    keygate ") {
+            return Some(Command {
+                arguments: words(command),
+                into: None,
+            });
+        }
+        let (command, file) = line
+            .strip_prefix("    (umask 077; keygate ")?
+            .strip_suffix(')')?
+            .split_once(" > ")?;
+        Some(Command {
+            arguments: words(command),
+            into: Some(file.replace(&directory, "")),
         })
-        .collect()
+    };
+    readme.lines().filter_map(command).collect()
 }

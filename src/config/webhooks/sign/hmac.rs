@@ -119,6 +119,13 @@ impl Hmac {
         std::iter::once(&self.header).chain(companions.into_iter().flatten())
     }
 
+    /// Those without which a receiver cannot verify.
+    pub(super) fn proofs(&self) -> impl Iterator<Item = &HeaderName> {
+        let id = self.id.iter().filter(|_| self.signs(Signed::Id));
+        let timestamp = self.timestamp.iter().filter(|_| self.signs(Signed::Timestamp));
+        std::iter::once(&self.header).chain(id).chain(timestamp)
+    }
+
     fn signs(&self, field: Signed) -> bool {
         self.over.fields().any(|signed| *signed == field)
     }

@@ -240,6 +240,18 @@ impl Signing {
             names
         })
     }
+
+    /// Those of them without which a receiver cannot verify: nothing else may stand in their place.
+    pub(super) fn proofs(&self) -> impl Iterator<Item = &HeaderName> {
+        self.schemes.iter().flat_map(|scheme| {
+            let names: Vec<&HeaderName> = match scheme {
+                Scheme::Authorization(authorization, _) => vec![&authorization.header],
+                Scheme::Hmac(hmac, _) => hmac.proofs().collect(),
+                Scheme::Standard(_) => STANDARD.iter().collect(),
+            };
+            names
+        })
+    }
 }
 
 impl Scheme {

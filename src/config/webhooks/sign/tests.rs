@@ -180,6 +180,25 @@ fn the_forms_of_the_schemes() {
 }
 
 #[test]
+fn receivers_verify_by_what_is_signed_and_by_nothing_beside_it() {
+    let proofs = |sign: &str| {
+        let schemes = right(&format!("secret = {{ file = \"secret\" }}\nsign = [{sign}]"));
+        let names: Vec<String> = Signing { schemes }.proofs().map(ToString::to_string).collect();
+        names.join(" ")
+    };
+    let beside = "id_header = \"X-Id\", timestamp_header = \"X-Time\", algorithm_header = \"X-Algorithm\"";
+    let hmac = |more: &str| format!("{{ scheme = \"hmac\", header = \"X-Hmac\", {beside}{more} }}");
+    assert_eq!(proofs(&hmac("")), "x-hmac");
+    assert_eq!(proofs(&hmac(", over = \"{timestamp}.{body}\"")), "x-hmac x-time");
+    assert_eq!(proofs(&hmac(", over = \"{id}.{body}\"")), "x-hmac x-id");
+    assert_eq!(proofs("{ scheme = \"authorization\" }"), "authorization");
+    assert_eq!(
+        proofs("{ scheme = \"standard\" }"),
+        "webhook-id webhook-timestamp webhook-signature"
+    );
+}
+
+#[test]
 fn profiles_take_from_what_is_listed() {
     let own = "{ scheme = \"hmac\", header = \"X-Signature\" }";
     let standard = "{ scheme = \"standard\" }";

@@ -216,7 +216,7 @@ fn lines_that_wait_are_bounded_and_what_is_given_up_is_counted() {
     let lines = rig.activity.take();
     rig.activity.record(line.clone());
     rig.activity.give_back(lines);
-    assert_eq!(rig.metrics.webhook_activity_dropped.get(), 11);
+    assert_eq!(rig.metrics.webhooks.activity_dropped.get(), 11);
     rig.flush(TIME);
     assert!(rig.activity.take().is_empty());
 }

@@ -24,7 +24,7 @@ use tokio::time::timeout;
 use super::attempt::{self, Attempt};
 use super::deliver::{self, Told};
 use super::office::Office;
-use super::serve::Stop;
+use super::stop::Stop;
 use crate::clock;
 use crate::config::records::write::date_time;
 use crate::config::webhooks::{Locator, Settings, Webhook};
@@ -56,7 +56,7 @@ pub(super) async fn run(office: Rc<Office>, mut inbox: Inbox) {
             // Whoever asked may have gone.
             Some(Errand::Moved(reply)) => drop(reply.send(moved(&office))),
             Some(Errand::Sample(sample, reply)) => {
-                let hand = office.take(0);
+                let hand = office.take(sample.body.as_ref().map_or(0, String::len));
                 let office = Rc::clone(&office);
                 spawn_local(async move {
                     drop(reply.send(send(&office, sample).await));

@@ -20,7 +20,7 @@ use crate::secret::{Digest, Secret};
 /// As Keygate makes them, in an environment whose keys all have a checksum.
 pub(super) const GENERATED: &str = "kg_live_0123456789ABCDEFGHIJKLMNOPQRSTUV03NzCm";
 /// With a prefix, and without a checksum.
-pub(super) const PREFIXED: &str = "wa_f8Zk2";
+pub(super) const PREFIXED: &str = "kx_f8Zk2";
 pub(super) const HEX: &str = "3f786850e387550fdab836ed7e6dc881de23001b";
 pub(super) const BASE64: &str = "q83vEjRWeJCrze8SNFZ4kKvN/+8SNFZ4kA==";
 pub(super) const ODD: &str = "p@ss!w0rd#with(odd)chars;too";
@@ -113,7 +113,7 @@ fn records() -> Records {
     };
     let keys = [
         key("generated", "kg_live_…24u0", vec![fast(GENERATED)]),
-        key("prefixed", "wa_…", vec![fast(PREFIXED)]),
+        key("prefixed", "kx_…", vec![fast(PREFIXED)]),
         key("hex", "…001b", vec![fast(HEX)]),
         key("base64", "", vec![fast(BASE64)]),
         key("odd", "", vec![fast(ODD)]),

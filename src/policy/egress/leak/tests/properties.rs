@@ -22,10 +22,10 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
         "[ -~]{0,40}".prop_map(String::into_bytes),
         "[A-Za-z0-9+/]{0,600}".prop_map(String::into_bytes),
         select(vec![
-            "kg_live_", "wa_", "\\", "\\u00", "%", "%2", "\"", "=", "people", "\\\\"
+            "kg_live_", "kx_", "\\", "\\u00", "%", "%2", "\"", "=", "people", "\\\\"
         ])
         .prop_map(|text| text.into()),
-        "(kg_live_|wa_)[0-9A-Za-z]{0,40}".prop_map(String::into_bytes),
+        "(kg_live_|kx_)[0-9A-Za-z]{0,40}".prop_map(String::into_bytes),
     ];
     vec(piece, 0..12).prop_map(|pieces| pieces.concat())
 }

@@ -22,15 +22,15 @@ fn hostile_spans_cost_no_more_than_their_length_times_a_constant() {
     let world = World::new("", &[]);
     let pieces = [
         "kg_live_",
-        "wa_",
+        "kx_",
         "a/",
         "aaaaaaaaaaaaaaaa/",
-        "wa_/",
+        "kx_/",
         "=",
-        ".wa_a",
+        ".kx_a",
         "A",
         "-_",
-        "wa_aaaaaaaaaaaaa.",
+        "kx_aaaaaaaaaaaaa.",
     ];
     for piece in pieces {
         for length in [16, 100, 511, 1024] {
