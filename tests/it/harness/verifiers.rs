@@ -1,13 +1,12 @@
 //! Programs that verify signatures as receivers do, with libraries that are not Keygate's. `tests/run` installs them.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
 use super::installed;
-use crate::docs::project;
 
 /// Who verifies. Each takes cases `{"secret", "body", "headers"}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
@@ -30,7 +29,8 @@ impl Verifier {
     /// What it says of each case.
     #[track_caller]
     pub fn ask(self, cases: &[Value]) -> Vec<bool> {
-        let program = |name: &str| project().join("tests/it/verify").join(name);
+        let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/verify");
+        let program = |name: &str| programs.join(name);
         let mut command;
         match self {
             Self::PythonHmac => {
