@@ -133,16 +133,16 @@ fn wa_gateway_keeps_its_contract() {
 #[test]
 fn every_profile_is_accepted_and_its_readme_starts_it() {
     for profile in profiles() {
-        let stage = Stage::files(&profile);
-        let check = stage.keygate(&["check"]);
+        let home = stage::shipped(&profile);
+        let check = home.keygate(&["check"]);
         let said = String::from_utf8_lossy(&check.stderr).into_owned();
         assert!(check.status.success(), "{profile}: {said}");
-        // Those that make secrets have been followed to make this stage.
+        // Those that make secrets have been followed already.
         let mut commands = stage::readme_commands(&profile);
         commands.retain(|command| command.into.is_none());
         assert_eq!(commands.len(), 2, "{profile}: a key and a start");
         let new: Vec<&str> = commands[0].arguments.iter().map(String::as_str).collect();
-        let made = stage.keygate(&new);
+        let made = home.keygate(&new);
         let said = String::from_utf8_lossy(&made.stderr).into_owned();
         assert!(made.status.success(), "{profile}: {new:?}: {said}");
         assert_eq!(commands[1].arguments[0], "run", "{profile}");

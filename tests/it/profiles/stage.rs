@@ -52,16 +52,8 @@ impl Stage {
     /// Copies a profile's files, and lets every receiver do this.
     #[track_caller]
     pub fn files_with(profile: &str, receive: Script) -> Files {
-        let directory = project().join("deploy/profiles").join(profile);
-        let home = Home::new();
-        for entry in std::fs::read_dir(&directory).unwrap() {
-            let entry = entry.unwrap();
-            home.write(
-                entry.file_name().to_str().unwrap(),
-                std::fs::read(entry.path()).unwrap(),
-            );
-        }
-        let mut text = std::fs::read_to_string(directory.join("config.toml")).unwrap();
+        let home = shipped(profile);
+        let mut text = std::fs::read_to_string(home.path("config.toml")).unwrap();
         let config: toml::Table = toml::from_str(&text).unwrap();
         for section in ["ingress", "admin", "egress"] {
             let Some(section) = config.get(section) else { continue };
@@ -77,7 +69,7 @@ impl Stage {
         }
         let mut receivers = Vec::new();
         if config.contains_key("webhooks") {
-            receivers = make_receivers(profile, &home, receive);
+            receivers = make_receivers(&home, receive);
             let ports: Vec<u16> = receivers
                 .iter()
                 .map(|receiver| receiver.server.address().port())
@@ -117,18 +109,29 @@ impl Stage {
     }
 }
 
-/// Makes the secrets, and puts the receivers' addresses into the webhooks' URLs.
+/// A profile's files as they are, with the secrets that its README says how to make.
 #[track_caller]
-fn make_receivers(profile: &str, home: &Home, receive: Script) -> Vec<Receiver> {
-    for command in readme_commands(profile) {
-        if let Command {
-            into: Some(file),
-            arguments,
-        } = command
-        {
-            home.write(&file, succeed(home, &arguments));
+pub fn shipped(profile: &str) -> Home {
+    let home = Home::new();
+    for entry in std::fs::read_dir(project().join("deploy/profiles").join(profile)).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        // Whoever follows the README here has some already.
+        if !name.ends_with(".secret") {
+            home.write(&name, std::fs::read(entry.path()).unwrap());
         }
     }
+    for command in readme_commands(profile) {
+        if let Some(file) = command.into {
+            home.write(&file, succeed(&home, &command.arguments));
+        }
+    }
+    home
+}
+
+/// Puts the receivers' addresses into the webhooks' URLs.
+#[track_caller]
+fn make_receivers(home: &Home, receive: Script) -> Vec<Receiver> {
     let mut text = std::fs::read_to_string(home.path("webhooks.toml")).unwrap();
     let webhooks: toml::Table = toml::from_str(&text).unwrap();
     let mut receivers = Vec::new();
