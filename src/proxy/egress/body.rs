@@ -8,10 +8,14 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::stop::Stop;
-use crate::policy::egress::{Failure, Refusal};
+use crate::clock;
+use crate::policy::Policy;
+use crate::policy::egress::{Cleared, Failure, Refusal, Searched};
+use crate::secret::slow;
 
 /// What came of the service's body.
 pub(super) enum Arrived {
@@ -51,6 +55,18 @@ impl Arrived {
         match self {
             Self::Held(bytes) => Ok(bytes),
             Self::Longer(..) => Err(Refusal::BodyTooLarge),
+        }
+    }
+}
+
+/// The body, once it is known to hold no key that is in force.
+pub(super) async fn cleared(policy: &Policy, body: Bytes) -> Result<Cleared, Stop> {
+    match policy.search(body, clock::unix())? {
+        Searched::Cleared(cleared) => Ok(cleared),
+        Searched::Suspected(suspected) => {
+            let confirmed = spawn_blocking(|| suspected.confirm(slow::matches)).await;
+            // It ends by a bug only, which says nothing about the body.
+            Ok(confirmed.map_err(|_| Failure::BodyBroken)??)
         }
     }
 }

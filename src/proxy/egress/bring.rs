@@ -3,9 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method};
-use tokio::task::spawn_blocking;
 
 use super::answer::Answer;
 use super::body::Outgoing;
@@ -17,8 +15,7 @@ use super::stop::Stop;
 use crate::clock;
 use crate::config::webhooks::Delivery;
 use crate::policy::Policy;
-use crate::policy::egress::{Cleared, Dispatch, Egress, Event, Failure, Judged, Path, Refusal, Searched, WebhookIndex};
-use crate::secret::slow;
+use crate::policy::egress::{Cleared, Dispatch, Egress, Event, Judged, Path, Refusal, WebhookIndex};
 
 /// The caller's own deadline (RFC 7240 §4.3): `Prefer: wait=10`.
 const PREFER: HeaderName = HeaderName::from_static("prefer");
@@ -58,18 +55,6 @@ pub(super) enum Fate {
 }
 
 impl Sent<'_> {
-    /// The body, once it is known to hold no key that is in force.
-    pub(super) async fn cleared(&self, body: Bytes) -> Result<Cleared, Stop> {
-        match self.policy.search(body, clock::unix())? {
-            Searched::Cleared(cleared) => Ok(cleared),
-            Searched::Suspected(suspected) => {
-                let confirmed = spawn_blocking(|| suspected.confirm(slow::matches)).await;
-                // It ends by a bug only, which says nothing about the body.
-                Ok(confirmed.map_err(|_| Failure::BodyBroken)??)
-            }
-        }
-    }
-
     /// What event it is.
     pub(super) fn event(&self, body: Option<&Cleared>) -> Result<Event, Refusal> {
         self.egress.event(&self.headers, body, || self.office.make_id())

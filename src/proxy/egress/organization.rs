@@ -6,6 +6,7 @@ use http::StatusCode;
 use serde::Serialize;
 
 use super::answer::{self, Answer};
+use super::body;
 use super::bring::{Brought, Fate, Sent};
 use super::deliver;
 use super::line::Line;
@@ -42,7 +43,7 @@ pub(super) async fn all(
     line: &mut Line,
 ) -> Result<Answer, Stop> {
     line.organization = Some(organization.clone());
-    let body = sent.cleared(body).await?;
+    let body = body::cleared(sent.policy, body).await?;
     let event = sent.event(Some(&body))?;
     line.tells(&event);
     let results = join_all(webhooks.iter().map(|index| each(sent, *index, &event, &body))).await;

@@ -7,12 +7,13 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::Serialize;
 use tokio::sync::{Notify, oneshot};
-use tokio::task::{spawn_blocking, spawn_local};
+use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
 use super::answer::{self, Answer};
 use super::attempt::{self, Attempt};
+use super::body;
 use super::deliver::{self, Told};
 use super::office::Office;
 use super::stop::Stop;
@@ -22,8 +23,7 @@ use crate::ledger::queue::{Accepted, After, Attempt as Noted, Claim, Content, Ev
 use crate::lifecycle::{self, Stage};
 use crate::policy::Policy;
 use crate::policy::egress::schedule::{self, Next};
-use crate::policy::egress::{self, Dispatch, Failure, Judged, Path, Refusal, Searched};
-use crate::secret::slow;
+use crate::policy::egress::{self, Dispatch, Failure, Judged, Path, Refusal};
 
 /// How much memory events on their way may take, over all webhooks. Their number is bounded for each webhook only: many slow
 /// ones are to keep no other waiting.
@@ -175,7 +175,7 @@ async fn send(office: &Rc<Office>, claim: Claim) {
     let (webhook, told) = match prepare(&policy, &claim, content).await {
         // It has gone since the last look.
         Err((None, _)) => return,
-        Err((Some(webhook), refusal)) => (webhook, Err(Stop::Refused(refusal))),
+        Err((Some(webhook), stop)) => (webhook, Err(stop)),
         Ok(dispatch) => {
             let told = run_attempt(office, &policy, &dispatch).await;
             let took = clock::monotonic().saturating_sub(began.1);
@@ -195,22 +195,16 @@ async fn prepare(
     policy: &Arc<Policy>,
     claim: &Claim,
     content: Content,
-) -> Result<Box<Dispatch>, (Option<Arc<Webhook>>, Refusal)> {
-    let egress = policy.egress.as_ref().ok_or((None, Refusal::WebhookUnknown))?;
+) -> Result<Box<Dispatch>, (Option<Arc<Webhook>>, Stop)> {
+    let egress = policy.egress.as_ref().ok_or((None, Refusal::WebhookUnknown.into()))?;
     let index = egress
         .index_of(claim.webhook())
-        .ok_or((None, Refusal::WebhookUnknown))?;
-    let refused = |refusal| (Some(Arc::clone(egress.webhook(index))), refusal);
-    let cleared = match policy.search(content.body, clock::unix()).map_err(refused)? {
-        Searched::Cleared(cleared) => cleared,
-        Searched::Suspected(suspected) => {
-            let confirmed = spawn_blocking(|| suspected.confirm(slow::matches)).await;
-            // It ends by a bug only: it is tried again.
-            confirmed
-                .map_err(|_| refused(Refusal::QueueUnavailable))?
-                .map_err(refused)?
-        }
-    };
+        .ok_or((None, Refusal::WebhookUnknown.into()))?;
+    let refused = |refusal| (Some(Arc::clone(egress.webhook(index))), Stop::Refused(refusal));
+    let cleared = body::cleared(policy, content.body);
+    let cleared = cleared
+        .await
+        .map_err(|stop| (Some(Arc::clone(egress.webhook(index))), stop))?;
     let mut headers = HeaderMap::new();
     let mut path = Path::Registered;
     for (name, value) in content.headers {

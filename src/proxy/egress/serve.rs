@@ -74,7 +74,7 @@ async fn one(
 ) -> Result<Answer, Stop> {
     line.at(sent.egress.webhook(index));
     let (held, passing) = match body {
-        Arrived::Held(bytes) => (Some(sent.cleared(bytes).await?), None),
+        Arrived::Held(bytes) => (Some(body::cleared(sent.policy, bytes).await?), None),
         Arrived::Longer(first, rest) => (None, Some(Outgoing::passing(first, rest))),
     };
     let event = sent.event(held.as_ref())?;

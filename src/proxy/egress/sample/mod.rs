@@ -18,10 +18,11 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
-use tokio::task::{spawn_blocking, spawn_local};
+use tokio::task::spawn_local;
 use tokio::time::timeout;
 
 use super::attempt::{self, Attempt};
+use super::body;
 use super::deliver::{self, Told};
 use super::office::Office;
 use super::stop::Stop;
@@ -32,8 +33,7 @@ use crate::errand::{Errand, Inbox, Sample, Sent};
 use crate::ledger::activity::Line;
 use crate::lifecycle::{self, Stage};
 use crate::policy::Policy;
-use crate::policy::egress::{Cleared, Dispatch, Event, Failure, Judged, Path, Refusal, Searched};
-use crate::secret::slow;
+use crate::policy::egress::{Dispatch, Event, Failure, Judged, Path, Refusal};
 
 /// Says that an event is a test.
 const TEST: HeaderName = HeaderName::from_static("x-webhook-test");
@@ -125,7 +125,7 @@ async fn go(
     sent.url = webhook.url.masked();
     sent.event = kind.unwrap_or_else(|| kind_for(webhook));
     let (headers, body) = message(&egress.settings, webhook, sent, body);
-    let cleared = cleared(policy, body).await?;
+    let cleared = body::cleared(policy, body).await?;
     let event = Event {
         id: sent.event_id.clone(),
         kind: Some(sent.event.clone()),
@@ -164,18 +164,6 @@ async fn try_once(office: &Rc<Office>, policy: &Policy, dispatch: &Dispatch, sen
     sent.duration_ms = took / 1_000_000;
     sent.headers = mask::headers(&seen.take(), webhook, dispatch.event());
     told
-}
-
-/// The body, once it is known to hold no key that is in force.
-async fn cleared(policy: &Policy, body: Bytes) -> Result<Cleared, Stop> {
-    match policy.search(body, clock::unix())? {
-        Searched::Cleared(cleared) => Ok(cleared),
-        Searched::Suspected(suspected) => {
-            let confirmed = spawn_blocking(|| suspected.confirm(slow::matches)).await;
-            // It ends by a bug only, which says nothing about the body.
-            Ok(confirmed.map_err(|_| Failure::BodyBroken)??)
-        }
-    }
 }
 
 /// The type of a sample that this webhook takes.
