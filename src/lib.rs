@@ -9,9 +9,9 @@
 //! | room | its verb | holds | must not |
 //! |---|---|---|---|
 //! | [`policy`] | **decide** | the immutable [`Policy`](policy::Policy) snapshot: keyring, routes, credential sources, limits, header law, refusals | `async`, tokio, hyper, files, sockets, reading the clock, logging |
-//! | [`proxy`] | **carry** | listeners' connections, TLS, the request on one screen, upstream pool, tunnels, the access line | decide anything; read files; name `control` |
+//! | [`proxy`] | **carry** | listeners' connections, TLS, the request on one screen, upstream pool, tunnels, the access line; events to receivers | decide anything; read files; name `control` |
 //! | [`control`] | **change** | reload, drain and signals, the admin listener, edits of the key file | touch a live connection; name `proxy` |
-//! | [`ledger`] | **remember** | quota balances, usage, last use, the audit trail: the state file and the thread that writes it | be waited for by a request |
+//! | [`ledger`] | **remember** | quota balances, usage, last use, the audit trail, queued events: the state file and the thread that writes it | be waited for by a request |
 //! | [`cli`] | **operate** | one file per command: `run check keys explain status usage audit admin webhooks demo completions` | hold logic that the rooms need |
 //! | [`config`] | | TOML text → raw → valid domain types | name any room above it |
 //! | [`app`] | | the only file that knows every room | |
@@ -42,12 +42,30 @@
 //! - What runs stands in its worker's register with what it rests on, a [`Bond`](policy::bond::Bond); each generation that comes,
 //!   and each end in time, is asked whether that still holds ([`policy::Policy::holds`]), and what does not is cut.
 //!
+//! # The life of an event
+//!
+//! The other direction: what the service sends to its customers' servers.
+//!
+//! ```text
+//! accept ▸ parse ▸ admit ▸ address ▸ read ▸ search for keys ▸ type and id ▸ subscribed? ▸ strip
+//!   ├─ in the request ─────────────▸ for each try: resolve ▸ check ▸ connect ▸ sign ▸ send ▸ answer
+//!   └─ queued ▸ to disk ▸ 202 ▸ … ▸ search, subscribed? and strip again ▸ one such try
+//! ```
+//!
+//! - `proxy::egress::serve` shows it on one screen; [`policy::egress`] decides, with the time as an argument.
+//! - A [`Dispatch`](policy::egress::Dispatch) has private fields, and [`policy::Policy::dispatch`] alone builds one, of a body that was
+//!   searched: nothing leaves for a receiver without one.
+//! - A [`Checked`](policy::egress::destination::Checked) address is the only thing that is connected to.
+//! - Secrets are in [`secret::webhook`] and in the headers of one try, nowhere else. What is queued is signed when it is sent.
+//!
 //! # Threads
 //!
 //! N workers, each with a single-threaded runtime and its own upstream connections, carry requests; with more than one, a
 //! thread hands each new connection to the least-loaded. The control thread, the ledger, the log writer and a few threads for slow
 //! hashes stand beside them and are never waited for by a request, except for a slow hash, and for two seconds at most for a
 //! look at an issuer's new keys.
+//!
+//! Events have a thread of their own, `keygate-egress`, also those from the queue: no slow receiver ever keeps a request waiting.
 
 pub mod app;
 pub mod cli;

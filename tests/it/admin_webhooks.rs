@@ -193,6 +193,7 @@ fn what_is_paused_waits_until_it_is_resumed_and_both_go_on_record() {
         (&paused["changed"], &paused["paused"]["reason"], &paused["paused"]["by"]),
         (&json!(true), &json!("operator"), &json!("token:operator"))
     );
+    assert_eq!(paused["paused"]["note"], "moves house");
     assert_eq!(done(&stage.gate, "wh_queued/pause", &json!({}))["changed"], false);
     done(&stage.gate, "wh_now/pause", &json!({}));
 

@@ -38,9 +38,15 @@ fn the_kubernetes_configuration_is_valid() {
         .collect();
     let home = Home::new();
     std::fs::create_dir(home.path("keys")).unwrap();
+    std::fs::create_dir(home.path("webhooks")).unwrap();
     std::fs::create_dir(home.path("state")).unwrap();
     home.write("config.toml", config.replace("/var/lib/keygate", &home.text("state")));
     home.write("keys/keys.toml", key_file(&[]));
+    let readme = read("README.md");
+    let (_, webhooks) = readme.split_once("# webhooks.toml\n").unwrap();
+    home.write("webhooks/webhooks.toml", webhooks.split("```").next().unwrap());
+    let secret = home.keygate(&["webhooks", "new-secret"]).stdout;
+    home.write("webhooks/acme.secret", secret);
     let output = home.keygate(&["check"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -60,6 +60,7 @@ mod upstream;
 mod usage;
 mod user_keys;
 mod users;
+mod webhook_docs;
 mod webhook_secrets;
 mod webhook_signatures;
 mod webhooks_cli;

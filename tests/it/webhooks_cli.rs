@@ -344,7 +344,7 @@ fn a_webhook_is_paused_resumed_listed_and_shown() {
     );
     let shown = out(&run(&stage.gate, &["show", "wh_one"]));
     assert!(
-        shown.contains("by token:operator: operator\n") && shown.contains("waiting       1\n"),
+        shown.contains("by token:operator: operator (moves house)\n") && shown.contains("waiting       1\n"),
         "{shown}"
     );
     wait_until("the status to tell of it", || {

@@ -228,7 +228,7 @@ mod tests {
         let places = Places::only(([127, 0, 0, 1], 1).into());
         let call = Call::to("http://customer.example/in").at(Door::Proxy).posting("{}");
         let curl = call.curl("-i", &places);
-        let first = "curl -i --noproxy '' -x http://127.0.0.1:1 \\\n  http://customer.example/in \\\n";
+        let first = "curl -i --noproxy '' -x http://127.0.0.1:1 http://customer.example/in \\\n";
         assert!(curl.starts_with(first), "{curl}");
         let request = call.request(&places).expect("a valid request");
         assert_eq!(request.uri().to_string(), "http://customer.example/in");

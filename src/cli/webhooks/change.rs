@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::activity::word;
 use super::ask::{Place, get, post, query, segment, webhook};
+use super::text::since;
 use crate::cli::admin::client::Client;
 use crate::cli::failure::BadInput;
 use crate::cli::keys::arguments::label;
@@ -35,7 +36,7 @@ const TOLD: usize = 100;
 /// Arguments of `keygate webhooks pause`.
 #[derive(Args)]
 pub(in crate::cli) struct Pause {
-    /// Why, for people: it goes on record.
+    /// Why, for people: it is shown as long as the webhook is paused, and goes on record.
     #[arg(long, value_name = "TEXT", value_parser = label)]
     reason: Option<String>,
     #[command(flatten)]
@@ -95,10 +96,7 @@ impl Target {
         let already = if switched.changed { "" } else { "already " };
         print(&format!("{}  {already}{done}\n", switched.webhook))?;
         if let Some(paused) = &switched.paused {
-            tell(format_args!(
-                "since    {} by {}: {}",
-                paused.since, paused.by, paused.reason
-            ));
+            tell(format_args!("since    {}", since(paused)));
         }
         if switched.waiting > 0 {
             tell(format_args!("waiting  {}", switched.waiting));

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::ask::{Place, get, pages, query, webhook};
-use super::text::{said, table};
+use super::text::{said, since, table};
 use crate::cli::admin::client::Client;
 use crate::cli::failure::BadInput;
 use crate::cli::output::{print, tell};
@@ -206,10 +206,7 @@ fn described(view: &View) -> String {
     line("delivery", &format!("{}{ordered}", view.delivery));
     line("state", &state(view));
     if let Some(paused) = &view.paused {
-        line(
-            "paused",
-            &format!("since {} by {}: {}", paused.since, paused.by, paused.reason),
-        );
+        line("paused", &format!("since {}", since(paused)));
     }
     if let Some(since) = &view.failing_since {
         line("failing", &format!("since {since}, in {} attempts", view.failures));

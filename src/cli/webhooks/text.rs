@@ -2,7 +2,7 @@
 
 use comfy_table::{ContentArrangement, Table, presets};
 
-use crate::ledger::read::webhooks::AttemptRow;
+use crate::ledger::read::webhooks::{AttemptRow, Paused};
 
 /// What an attempt came to: `delivered 200`, `rejected 500`, `receiver_timeout`.
 pub(super) fn said(attempt: &AttemptRow) -> String {
@@ -15,6 +15,15 @@ pub(super) fn said(attempt: &AttemptRow) -> String {
         Some(status) => format!("{word} {status}"),
         None => word.to_owned(),
     }
+}
+
+/// Since when, by whom and why a webhook is paused.
+pub(super) fn since(paused: &Paused) -> String {
+    let note = paused
+        .note
+        .as_ref()
+        .map_or_else(String::new, |note| format!(" ({note})"));
+    format!("{} by {}: {}{note}", paused.since, paused.by, paused.reason)
 }
 
 /// For a terminal; nothing where there are no lines.

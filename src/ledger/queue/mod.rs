@@ -94,6 +94,8 @@ pub struct Pause {
     pub reason: Reason,
     /// Who asked for it: an actor of the audit trail.
     pub by: String,
+    /// Why, as they say, where they do.
+    pub note: Option<String>,
 }
 
 /// Why a webhook was paused.

@@ -159,6 +159,8 @@ pub struct Paused {
     pub reason: String,
     /// Who asked for it.
     pub by: String,
+    /// Why, as they say, where they do.
+    pub note: Option<String>,
 }
 
 impl From<&Pause> for Paused {
@@ -167,6 +169,7 @@ impl From<&Pause> for Paused {
             since: moment_millis(pause.since),
             reason: pause.reason.word().to_owned(),
             by: pause.by.clone(),
+            note: pause.note.clone(),
         }
     }
 }

@@ -202,11 +202,11 @@ impl Book<'_> {
     /// Pauses a webhook; whether it was not before. One that is, stays so as it is.
     pub(in crate::ledger) fn pause(&self, webhook: &str, pause: &Pause) -> Result<bool, Trouble> {
         let changed = self.0.execute(
-            "INSERT INTO webhook_states (webhook, paused_since, pause_reason, paused_by) VALUES (?1, ?2, ?3, ?4)
+            "INSERT INTO webhook_states (webhook, paused_since, pause_reason, paused_by, pause_note) VALUES (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT (webhook) DO UPDATE SET paused_since = excluded.paused_since, pause_reason = excluded.pause_reason,
-                 paused_by = excluded.paused_by
+                 paused_by = excluded.paused_by, pause_note = excluded.pause_note
              WHERE paused_since IS NULL",
-            (webhook, moment_millis(pause.since), pause.reason.word(), &*pause.by),
+            (webhook, moment_millis(pause.since), pause.reason.word(), &*pause.by, &pause.note),
         )?;
         Ok(changed > 0)
     }

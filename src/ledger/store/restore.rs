@@ -33,15 +33,15 @@ impl Store {
 
     fn stands(&self) -> Result<Vec<(Arc<str>, Stand)>, Trouble> {
         let mut select = self.database.prepare(
-            "SELECT webhook, paused_since, pause_reason, paused_by, failing_since, failures FROM webhook_states",
+            "SELECT webhook, paused_since, pause_reason, paused_by, pause_note, failing_since, failures FROM webhook_states",
         )?;
         let rows = select.query_map((), |row| {
-            let failing = time(row, 4)?;
+            let failing = time(row, 5)?;
             let stand = Stand {
                 pause: pause(row, 1)?,
                 failing: failing.map(|since| Failing {
                     since,
-                    attempts: row.get(5).unwrap_or_default(),
+                    attempts: row.get(6).unwrap_or_default(),
                 }),
             };
             Ok((Arc::from(row.get::<_, String>(0)?), stand))
@@ -96,7 +96,7 @@ impl Store {
     }
 }
 
-/// A pause, of three columns.
+/// A pause, of four columns.
 pub(super) fn pause(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<Pause>> {
     let Some(since) = time(row, first)? else {
         return Ok(None);
@@ -109,6 +109,7 @@ pub(super) fn pause(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<Paus
         since,
         reason: reason.unwrap_or(Reason::Operator),
         by: row.get::<_, Option<String>>(first + 2)?.unwrap_or_default(),
+        note: row.get(first + 3)?,
     }))
 }
 

@@ -36,7 +36,8 @@ CREATE INDEX webhook_events_waiting ON webhook_events (seq) WHERE state = 'waiti
 CREATE INDEX webhook_events_ended ON webhook_events (state, has_content, ended_at) WHERE ended_at IS NOT NULL;
 
 -- PROTECTED: what the service sent, and so its customers' data. Nothing else in this file is. No secret of a webhook and no
--- signature is in it: those are made when an event is sent. `headers` are lines, `name: value`.
+-- signature is in it: those are made when an event is sent. `headers` are lines, `name: value`; `:path` is the path and query
+-- that the service asked for, where they are not those of the webhook.
 CREATE TABLE webhook_event_contents (
     seq     INTEGER NOT NULL PRIMARY KEY,
     headers BLOB    NOT NULL,
@@ -49,6 +50,8 @@ CREATE TABLE webhook_states (
     paused_since  TEXT,
     pause_reason  TEXT,
     paused_by     TEXT,
+    -- Why, as whoever did it says.
+    pause_note    TEXT,
     failing_since TEXT,
     failures      INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;

@@ -80,7 +80,7 @@ impl Reader {
             }
         }
         let mut select = self.0.prepare(
-            "SELECT webhook, paused_since, pause_reason, paused_by, failing_since, failures FROM webhook_states",
+            "SELECT webhook, paused_since, pause_reason, paused_by, pause_note, failing_since, failures FROM webhook_states",
         )?;
         let mut rows = select.query(())?;
         while let Some(row) = rows.next()? {
@@ -90,10 +90,11 @@ impl Reader {
                     since,
                     reason: row.get::<_, Option<String>>(2)?.unwrap_or_default(),
                     by: row.get::<_, Option<String>>(3)?.unwrap_or_default(),
+                    note: row.get(4)?,
                 });
             }
-            standing.failing_since = row.get(4)?;
-            standing.failures = row.get(5)?;
+            standing.failing_since = row.get(5)?;
+            standing.failures = row.get(6)?;
         }
         let mut select = self.0.prepare(&format!(
             "SELECT {ATTEMPT} FROM webhook_attempts WHERE seq IN (SELECT max(seq) FROM webhook_attempts GROUP BY webhook)"

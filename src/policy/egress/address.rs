@@ -4,7 +4,7 @@ use http::header::{AUTHORIZATION, PROXY_AUTHORIZATION};
 use http::{HeaderMap, Method, Uri, Version};
 
 use super::leak::X_EGRESS_TOKEN;
-use super::{Egress, Head, Refusal, WebhookIndex};
+use super::{Egress, Head, Refusal, WebhookIndex, registry};
 use crate::config::webhooks::url::Target;
 use crate::policy::credential;
 use crate::secret::Presented;
@@ -84,6 +84,17 @@ impl Egress {
             return Err(Refusal::MethodUnsupported);
         }
         Ok(addressed)
+    }
+
+    /// Path and query of an event that was for this target of the webhook, when it is sent later: the same, as long as the webhook's
+    /// URL covers it.
+    #[must_use]
+    pub fn path_later(&self, index: WebhookIndex, target: &str) -> Path {
+        if registry::covers(self.webhook(index), target) {
+            Path::Given(target.to_owned())
+        } else {
+            Path::Registered
+        }
     }
 
     fn by_path(&self, path: &str) -> Result<Addressed, Refusal> {

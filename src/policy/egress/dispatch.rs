@@ -168,6 +168,14 @@ impl Dispatch {
         &self.headers
     }
 
+    /// Whether the receiver is told the event's id, and so can tell when it gets the same one again.
+    #[must_use]
+    pub fn tells_id(&self) -> bool {
+        let headers = &self.webhook.headers;
+        let mut fields = headers.iter().flat_map(|(_, template)| template.fields());
+        self.webhook.signing.tells_id() || fields.any(|field| *field == Field::EventId)
+    }
+
     /// Which of the service's headers must not leave, by name.
     #[must_use]
     pub fn removed(&self) -> &Removed {

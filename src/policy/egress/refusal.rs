@@ -237,3 +237,69 @@ impl Failure {
 
 /// The phase of a [`Failure::Timeout`] in which nothing has been sent yet.
 pub const CONNECT: &str = "connect";
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_answer_is_documented_with_its_status() {
+        let refusals = [
+            Refusal::TokenInvalid,
+            Refusal::ConnectUnsupported,
+            Refusal::MethodUnsupported,
+            Refusal::PathUnknown,
+            Refusal::WebhookUnknown,
+            Refusal::DestinationUnregistered,
+            Refusal::DestinationAmbiguous,
+            Refusal::DestinationInvalid(""),
+            Refusal::DestinationForbidden(Forbidden::Port(25)),
+            Refusal::WebhookInactive,
+            Refusal::WebhookPaused,
+            Refusal::EventMissing,
+            Refusal::EventUnsubscribed,
+            Refusal::EventInvalid,
+            Refusal::BodyTooLarge,
+            Refusal::KeyInBody(String::new()),
+            Refusal::KeyInTarget,
+            Refusal::BodyEncoded,
+            Refusal::QueueUnavailable,
+            Refusal::QueueFull,
+        ];
+        let failures = [
+            Failure::Unresolved(String::new()),
+            Failure::Unreachable(String::new()),
+            Failure::Untrusted(String::new()),
+            Failure::Timeout(""),
+            Failure::Invalid(String::new()),
+            Failure::Busy,
+            Failure::BodyBroken,
+        ];
+        let refusals = refusals.iter().map(|refusal| (refusal.status(), refusal.code()));
+        let failures = failures.iter().map(|failure| (failure.status(), failure.code()));
+        let answers: BTreeSet<(u16, &str)> = refusals.chain(failures).map(|(s, code)| (s.as_u16(), code)).collect();
+
+        // Every code that stands above is one of these: the list has no gap.
+        let source = include_str!("refusal.rs");
+        let (code, _) = source.split_once("#[cfg(test)]").expect("this module");
+        let arms = code.split("=> \"").skip(1).filter_map(|rest| rest.split('"').next());
+        let arms: BTreeSet<&str> = arms.filter(|text| !text.contains(' ')).collect();
+        assert_eq!(arms, answers.iter().map(|(_, code)| *code).collect());
+
+        let document = include_str!("../../../docs/webhooks.md");
+        let (_, table) = document.split_once("## Answers of Keygate's own").expect("the table");
+        let (table, _) = table.split_once("\n## ").expect("its end");
+        let mut documented = BTreeSet::new();
+        for row in table.lines().filter_map(|line| line.strip_prefix("| ")) {
+            let mut cells = row.split(" | ");
+            let Some(status) = cells.next().and_then(|status| status.parse().ok()) else {
+                continue;
+            };
+            let codes = cells.next().unwrap_or_default().split('`').skip(1).step_by(2);
+            documented.extend(codes.map(|code| (status, code)));
+        }
+        assert_eq!(documented, answers);
+    }
+}

@@ -79,6 +79,15 @@ impl Entry {
     }
 }
 
+/// Whether a webhook's URL covers this path and query, which are normalised.
+pub(super) fn covers(webhook: &Webhook, target: &str) -> bool {
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (target, None),
+    };
+    is_below(&webhook.url.path, path) && (webhook.query == Query::Any || webhook.url.query.as_deref() == query)
+}
+
 /// Whether a request for `target` may leave through the scheme and port of `own`. `http` may become `https`, on the same port
 /// or from the one default port to the other: that is how a service speaks that knows a proxy only for `http`.
 fn same_door(own: &Target, target: &Target) -> bool {

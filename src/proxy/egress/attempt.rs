@@ -80,9 +80,11 @@ impl Attempt<'_> {
                 Err(mut failed) => {
                     let unsent = failed.take_message();
                     let error = failed.into_error();
-                    // A connection that was closed while it lay in the pool: the receiver has not begun to answer.
-                    let is_stale =
-                        !lease.is_fresh && (unsent.is_some() || error.is_incomplete_message() || error.is_closed());
+                    // A connection that was closed while it lay in the pool: the receiver has not begun to answer. Where it may
+                    // have read the event all the same, it has to be able to tell that it has.
+                    let is_unread = unsent.is_some()
+                        || self.dispatch.tells_id() && (error.is_incomplete_message() || error.is_closed());
+                    let is_stale = !lease.is_fresh && is_unread;
                     if lease.is_fresh
                         && let Some(declined) = connect::declined(&error)
                     {

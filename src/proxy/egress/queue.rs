@@ -18,7 +18,7 @@ use super::office::Office;
 use super::stop::Stop;
 use crate::clock;
 use crate::config::webhooks::{Delivery, Webhook};
-use crate::ledger::queue::{Accepted, After, Claim, Content, Event, Failing, Pause, Reason, Terms};
+use crate::ledger::queue::{Accepted, After, Attempt as Noted, Claim, Content, Event, Failing, Pause, Reason, Terms};
 use crate::lifecycle::{self, Stage};
 use crate::policy::Policy;
 use crate::policy::egress::schedule::{self, Next};
@@ -32,6 +32,10 @@ const IN_HAND_BYTES: usize = 128 << 20;
 const AT_ONCE: usize = 256;
 /// How long a look at what is due is put off at most, where the clock is set.
 const LOOK: Duration = Duration::from_secs(30);
+/// Among an event's headers in the file, as in HTTP/2: path and query, where they are not the registered ones.
+const TARGET: &[u8] = b":path";
+/// Why an event is given up that is not in the file any more.
+const EMPTIED: &str = "event_emptied";
 /// Who paused a webhook, where that was Keygate itself.
 const OURSELVES: &str = "keygate";
 
@@ -47,15 +51,16 @@ struct Queued<'a> {
 pub(super) async fn accept(office: &Office, dispatch: &Dispatch) -> Result<Answer, Stop> {
     let (webhook, event) = (dispatch.webhook(), dispatch.event());
     let own = dispatch.own_headers().iter();
+    let own = own.map(|(name, value)| (name.as_str().as_bytes().to_vec(), value.as_bytes().to_vec()));
+    let target = dispatch.target().as_str();
+    let below = (target != webhook.url.path_and_query()).then(|| (TARGET.to_vec(), target.into()));
     let offered = Event {
         webhook: webhook.id.as_str().into(),
         event_id: event.id.as_str().into(),
         organization: webhook.organization.as_str().into(),
         event_type: event.kind.clone().unwrap_or_default(),
         accepted_at: clock::unix_millis(),
-        headers: own
-            .map(|(name, value)| (name.as_str().as_bytes().to_vec(), value.as_bytes().to_vec()))
-            .collect(),
+        headers: own.chain(below).collect(),
         body: dispatch.body().cloned().unwrap_or_default(),
     };
     let (reply, answer) = oneshot::channel();
@@ -149,9 +154,21 @@ fn terms(policy: &Policy) -> Vec<(Arc<str>, Terms)> {
 async fn send(office: &Rc<Office>, claim: Claim) {
     let (reply, loaded) = oneshot::channel();
     office.queue.load_then(&claim, |content| drop(reply.send(content)));
-    let Ok(Ok(Some(content))) = loaded.await else {
+    let content = match loaded.await {
+        Ok(Ok(Some(content))) => content,
+        // Somebody has removed it from the file: there is nothing to send, now or later.
+        Ok(Ok(None)) => {
+            let attempt = Noted {
+                at: clock::unix_millis(),
+                is_delivered: false,
+                status: None,
+                error: Some(EMPTIED),
+                duration: Duration::ZERO,
+            };
+            return office.queue.settle(claim, attempt, After::Dead, None);
+        }
         // It cannot be read now: out of this hand, it is due again.
-        return;
+        Ok(Err(_)) | Err(_) => return,
     };
     let policy = office.current.load();
     let began = (clock::unix_millis(), clock::monotonic());
@@ -163,6 +180,10 @@ async fn send(office: &Rc<Office>, claim: Claim) {
             let told = run_attempt(office, &policy, &dispatch).await;
             let took = clock::monotonic().saturating_sub(began.1);
             attempt::count(office, &dispatch, claim.attempt(), &told, took);
+            if let Err(Stop::Failed(Failure::Busy)) = told {
+                // Others keep the receiver busy: it has not been asked, and this was no attempt.
+                return;
+            }
             (Arc::clone(dispatch.webhook()), told)
         }
     };
@@ -191,7 +212,12 @@ async fn prepare(
         }
     };
     let mut headers = HeaderMap::new();
+    let mut path = Path::Registered;
     for (name, value) in content.headers {
+        if name == TARGET {
+            path = egress.path_later(index, &String::from_utf8_lossy(&value));
+            continue;
+        }
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             headers.append(name, value);
         }
@@ -200,8 +226,7 @@ async fn prepare(
         id: claim.event_id().to_string(),
         kind: (!content.event_type.is_empty()).then_some(content.event_type),
     };
-    let place = (index, &Path::Registered);
-    let judged = policy.dispatch(place, event, &headers, Some(&cleared), clock::unix());
+    let judged = policy.dispatch((index, &path), event, &headers, Some(&cleared), clock::unix());
     match judged.map_err(refused)? {
         Judged::Deliver(dispatch) => Ok(dispatch),
         Judged::NotSubscribed(_) => Err(refused(Refusal::EventUnsubscribed)),
@@ -280,6 +305,7 @@ fn pause(policy: &Policy, claim: &Claim, next: Next, now: i64) -> Option<Pause> 
         since: now,
         reason,
         by: OURSELVES.to_owned(),
+        note: None,
     })
 }
 

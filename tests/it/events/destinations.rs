@@ -1,9 +1,14 @@
 //! Where events do not go, whatever a URL, a name server or a receiver says.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use serde::Deserialize;
 
 use super::stage::{Stage, webhook};
-use crate::harness::{Conversation, Dns, Gate, Home, Reply, Setup, Upstream};
+use crate::docs::project;
+use crate::harness::{Conversation, Dns, Gate, Home, Reply, Setup, Upstream, exchange, rows, wait_until};
 
 /// A receiver that takes everything, and closes or keeps the connection.
 fn receiver(keeps: bool) -> Upstream {
@@ -262,5 +267,207 @@ fn a_redirect_to_a_forbidden_place_is_not_followed() {
     let stage = staged(receiver, &options, &webhook("wh_one", &url, ""));
     assert_eq!(stage.send("/webhooks/wh_one", "", "{}").status(), 307);
     assert_eq!(stage.receiver.requests().len(), 1);
+    assert_eq!(victim.connections(), 0);
+}
+
+/// As `tests/cases/egress/destinations.toml` has them.
+#[derive(Deserialize)]
+struct Group {
+    name: String,
+    #[serde(default)]
+    options: String,
+    rows: Vec<Row>,
+}
+
+#[derive(Deserialize)]
+struct Row {
+    url: String,
+    #[serde(default)]
+    to: Vec<IpAddr>,
+    says: String,
+}
+
+#[derive(Deserialize)]
+struct Table {
+    groups: Vec<Group>,
+}
+
+fn table() -> Vec<Group> {
+    let text = std::fs::read_to_string(project().join("tests/cases/egress/destinations.toml")).unwrap();
+    toml::from_str::<Table>(&text).unwrap().groups
+}
+
+#[test]
+fn everything_that_the_table_forbids_is_refused_by_the_listener() {
+    let mut count = 0;
+    for group in table() {
+        let addresses: Arc<Mutex<Vec<IpAddr>>> = Arc::default();
+        let told = Arc::clone(&addresses);
+        let dns = Dns::start(move |_| Reply::Addresses(told.lock().unwrap().clone()));
+        let is_forbidden = |row: &&Row| !["allowed", "url", "port"].contains(&row.says.as_str());
+        let forbidden: Vec<&Row> = group.rows.iter().filter(is_forbidden).collect();
+        let records = forbidden.iter().enumerate();
+        let records = records.map(|(number, row)| webhook(&format!("wh_{number}"), &row.url, ""));
+        let options = format!("{}\nresolvers = [\"{}\"]", group.options, dns.address());
+        let receiver = receiver(false);
+        let stage = staged(receiver, &options, &records.collect::<String>());
+        for (number, row) in forbidden.into_iter().enumerate() {
+            addresses.lock().unwrap().clone_from(&row.to);
+            let answer = stage.send(&format!("/webhooks/wh_{number}"), "", "{}");
+            let told = (answer.status(), answer.code());
+            assert_eq!(
+                told,
+                (403, "destination_forbidden".to_owned()),
+                "{}: {} {:?}",
+                group.name,
+                row.url,
+                row.to
+            );
+            assert_eq!(answer.header("x-webhook-attempts").as_deref(), Some("1"), "{}", row.url);
+            count += 1;
+        }
+    }
+    assert!(count >= 150, "{count}");
+}
+
+#[test]
+fn a_url_or_a_port_that_the_table_refuses_is_refused_when_it_is_registered() {
+    for group in table() {
+        for row in group
+            .rows
+            .iter()
+            .filter(|row| ["url", "port"].contains(&row.says.as_str()))
+        {
+            let home = Home::new();
+            setup(&group.options).write(&home);
+            let url = row.url.replace('\\', "\\\\").replace('\t', "\\t");
+            home.write("webhooks.toml", webhook("wh_one", &url, ""));
+            let output = home.keygate(&["check", "--config", "config.toml"]);
+            let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+            assert!(!output.status.success(), "{}", row.url);
+            assert!(said.contains("webhooks[0].url"), "{}: {said}", row.url);
+        }
+    }
+}
+
+#[test]
+fn targets_of_a_forward_proxy_reach_what_is_registered_and_nothing_else_however_they_are_spelt() {
+    let receiver = receiver(false);
+    let victim = victim(&receiver);
+    let port = receiver.address().port();
+    let options = format!("allow_networks = [\"127.0.0.1\"]\nallow_ports = [{port}]");
+    let stage = staged(
+        receiver,
+        &options,
+        &webhook("wh_one", &format!("http://127.0.0.1:{port}/in"), ""),
+    );
+    let send = |target: &str| {
+        let request =
+            format!("POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}");
+        exchange(stage.egress(), request).status()
+    };
+    let same = [
+        "127.0.0.1",
+        "2130706433",
+        "0x7f000001",
+        "127.1",
+        "0177.0.0.1",
+        "127.0.0.1.",
+    ];
+    for host in same {
+        assert_eq!(send(&format!("http://{host}:{port}/in")), 200, "{host}");
+    }
+    for target in [
+        format!("http://127.0.0.2:{port}/in"),
+        format!("http://2130706434:{port}/in"),
+        format!("http://0x7f.2:{port}/in"),
+        format!("http://127.2:{port}/in"),
+        format!("http://[::ffff:127.0.0.1]:{port}/in"),
+        format!("http://[::1]:{port}/in"),
+        format!("http://localhost:{port}/in"),
+        format!("http://127.0.0.1@127.0.0.2:{port}/in"),
+        format!("http://127.0.0.1:{port}@127.0.0.2:{port}/in"),
+        format!("http://127.0.0.2:{port}#@127.0.0.1:{port}/in"),
+        format!("http://127.0.0.2:{port}\\@127.0.0.1:{port}/in"),
+        format!("http://127.0.0.2:{port}/in?@127.0.0.1:{port}/in"),
+        format!("ftp://127.0.0.1:{port}/in"),
+        format!("https://127.0.0.1:{port}/in"),
+        "http://127.0.0.1/in".to_owned(),
+        "http://169.254.169.254/latest/meta-data/".to_owned(),
+        "file:///etc/passwd".to_owned(),
+    ] {
+        let status = send(&target);
+        assert!((400..500).contains(&status), "{target}: {status}");
+    }
+    assert_eq!(stage.receiver.requests().len(), same.len());
+    assert_eq!(victim.connections(), 0);
+}
+
+#[test]
+fn what_the_host_header_says_changes_nothing() {
+    let receiver = receiver(false);
+    let victim = victim(&receiver);
+    let port = receiver.address().port();
+    let options = format!("allow_networks = [\"127.0.0.1\"]\nallow_ports = [{port}]");
+    let stage = staged(
+        receiver,
+        &options,
+        &webhook("wh_one", &format!("http://127.0.0.1:{port}/in"), ""),
+    );
+    for target in ["/webhooks/wh_one".to_owned(), format!("http://127.0.0.1:{port}/in")] {
+        let request = format!(
+            "POST {target} HTTP/1.1\r\nHost: 127.0.0.2:{port}\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}"
+        );
+        assert_eq!(exchange(stage.egress(), request).status(), 200);
+        let event = stage.receiver.last_request();
+        assert_eq!(event.header("host"), Some(format!("127.0.0.1:{port}")));
+    }
+    assert_eq!(victim.connections(), 0);
+}
+
+#[test]
+fn every_try_of_a_queued_event_is_checked_anew() {
+    let receiver = Upstream::tcp(|it: &mut Conversation| {
+        it.read_body();
+        let status = if it.number == 1 {
+            "503 Service Unavailable"
+        } else {
+            "200 OK"
+        };
+        it.answer(status, "Connection: close\r\n", "")
+    });
+    let victim = victim(&receiver);
+    let is_over = Arc::new(AtomicBool::new(false));
+    let theirs = Arc::clone(&is_over);
+    let dns = Dns::start(move |question| {
+        if question.number == 0 || theirs.load(Ordering::SeqCst) {
+            Reply::to(["127.0.0.1"])
+        } else {
+            Reply::to(["127.0.0.2"])
+        }
+    });
+    let url = format!("http://rebinding.example:{}/in", receiver.address().port());
+    let options = format!("{}\n[state]\npath = \"keygate.db\"", open(&receiver, &dns));
+    let schedule = ", \"20ms\"".repeat(20) + &", \"1s\"".repeat(20);
+    let queued = format!("delivery = \"queued\"\nschedule = [\"0s\"{schedule}]");
+    let stage = staged(receiver, &options, &webhook("wh_one", &url, &queued));
+    assert_eq!(stage.send("/webhooks/wh_one", "", "{}").status(), 202);
+    let outcomes = || {
+        let query = "SELECT coalesce(error, status) FROM webhook_attempts ORDER BY seq";
+        rows(&stage.gate.home.path("keygate.db"), query)
+    };
+    wait_until("tries that are refused", || (outcomes().len() >= 4).then_some(()));
+    assert_eq!(stage.receiver.requests().len(), 1);
+    is_over.store(true, Ordering::SeqCst);
+    stage.receiver.wait_for_requests(2);
+    wait_until("the delivery", || (outcomes().last()? == "200").then_some(()));
+    let all = outcomes();
+    assert_eq!(all[0], "rejected");
+    assert!(
+        all[1..all.len() - 1]
+            .iter()
+            .all(|outcome| outcome == "destination_forbidden"),
+        "{all:?}"
+    );
     assert_eq!(victim.connections(), 0);
 }

@@ -321,6 +321,50 @@ fn a_receiver_that_does_not_answer_delays_no_other() {
 }
 
 #[test]
+fn waiting_for_a_receiver_that_others_keep_busy_is_no_attempt() {
+    let (receiver, gate) = stuck();
+    let quick = "timeouts = { connect = \"50ms\", head = \"20s\", total = \"20s\" }\n";
+    let home = Home::new();
+    // One try alone: where the wait were one, the event would be given up.
+    let once = format!("schedule = [\"0s\"]\n{quick}");
+    home.write(
+        "webhooks.toml",
+        queued("wh_first", &receiver.url(), &once) + &queued("wh_second", &receiver.url(), &once),
+    );
+    let options = "connections_per_receiver = 1\n[state]\npath = \"keygate.db\"\n";
+    let setup = Setup {
+        more: config(&[&receiver], options, ""),
+        ..Setup::url("http://127.0.0.1:9")
+    };
+    let stage = Stage {
+        gate: Gate::start_in(home, &setup),
+        receiver,
+    };
+    accept(&stage, "wh_first", "evt_1");
+    stage.receiver.wait_for_requests(1);
+    accept(&stage, "wh_second", "evt_2");
+    wait_until("the second to find the receiver busy", || {
+        (stage.gate.metric(&["keygate_webhook_attempts_total", "receiver_busy"]) >= 1.0).then_some(())
+    });
+    *gate.0.lock().unwrap() = true;
+    gate.1.notify_all();
+    wait_for_queue(&stage, &["wh_first|evt_1|delivered", "wh_second|evt_2|delivered"]);
+}
+
+#[test]
+fn an_event_that_somebody_has_removed_from_the_file_holds_up_no_other() {
+    let (receiver, mood) = Mood::of(&[("503 Service Unavailable", "")]);
+    let stage = one(receiver, &format!("ordered = true\n{}", patient()));
+    accept(&stage, "wh_one", "evt_1");
+    stage.receiver.wait_for_requests(1);
+    let removed = "DELETE FROM webhook_event_contents; DELETE FROM webhook_events";
+    rows(&stage.gate.home.path("keygate.db"), removed);
+    mood.turns("200 OK");
+    accept(&stage, "wh_one", "evt_2");
+    wait_for_queue(&stage, &["wh_one|evt_2|delivered"]);
+}
+
+#[test]
 fn what_finds_no_room_is_refused_and_what_was_accepted_is_not_lost_for_it() {
     let (receiver, mood) = Mood::of(&[("503 Service Unavailable", "")]);
     let stage = Stage::queueing(receiver, "queue_events = 8\n", |url| {
@@ -397,6 +441,32 @@ fn events_wait_for_a_webhook_that_is_not_active_or_not_there_and_go_where_it_is_
         ("/new".to_owned(), Some("evt_1"))
     );
     assert_eq!(stage.receiver.requests().len(), before.len() + 1);
+}
+
+#[test]
+fn an_event_for_a_target_below_the_registered_url_goes_there_as_long_as_that_is_covered() {
+    let (receiver, mood) = Mood::of(&[("503 Service Unavailable", "")]);
+    let any = format!("query = \"any\"\n{}", patient());
+    let stage = Stage::queueing(receiver, "", |url| queued("wh_one", &format!("{url}/in"), &any));
+    let url = stage.receiver.url();
+    let answer = stage.send(&format!("{url}/in/below?a=1"), "X-Event-Id: evt_1\r\n", "{}");
+    assert_eq!(answer.status(), 202);
+    assert_eq!(stage.receiver.wait_for_requests(1)[0].target(), "/in/below?a=1");
+    stage.change(&queued("wh_one", &format!("{url}/in/below"), &any));
+    mood.turns("200 OK");
+    wait_for_queue(&stage, &["wh_one|evt_1|delivered"]);
+    assert_eq!(stage.receiver.last_request().target(), "/in/below?a=1");
+    assert!(stage.receiver.last_request().header(":path").is_none());
+
+    mood.turns("503 Service Unavailable");
+    let before = stage.receiver.requests().len();
+    let answer = stage.send(&format!("{url}/in/below?b=2"), "X-Event-Id: evt_2\r\n", "{}");
+    assert_eq!(answer.status(), 202);
+    stage.receiver.wait_for_requests(before + 1);
+    stage.change(&queued("wh_one", &format!("{url}/elsewhere"), &any));
+    mood.turns("200 OK");
+    wait_for_queue(&stage, &["wh_one|evt_1|delivered", "wh_one|evt_2|delivered"]);
+    assert_eq!(stage.receiver.last_request().target(), "/elsewhere");
 }
 
 #[test]

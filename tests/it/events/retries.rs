@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::stage::{Stage, webhook};
-use crate::harness::{Conversation, Next, Upstream};
+use crate::harness::{Conversation, Next, Recorded, Upstream};
 
 /// A receiver that answers so, in turn, and 200 from then on.
 fn in_turn(answers: &'static [(&'static str, &'static str)]) -> Upstream {
@@ -78,6 +78,44 @@ fn what_may_have_arrived_is_not_sent_twice() {
     let answer = stage.send("/webhooks/wh_one", "", "{}");
     assert_eq!((answer.status(), answer.code().as_str()), (502, "receiver_invalid"));
     assert_eq!(answer.header("x-webhook-attempts").as_deref(), Some("1"));
+}
+
+/// A receiver that keeps its connections, and closes one when it has read its second event.
+fn hanging_up() -> Upstream {
+    Upstream::tcp(|conversation: &mut Conversation| {
+        conversation.read_body();
+        if conversation.number == 2 {
+            return Next::Close;
+        }
+        conversation.answer("200 OK", "", "")
+    })
+}
+
+#[test]
+fn over_a_kept_connection_it_is_sent_twice_only_where_the_receiver_can_tell() {
+    let stage = retried(hanging_up(), "sign = [{ scheme = \"authorization\" }]");
+    assert_eq!(stage.send("/webhooks/wh_one", "", "{}").status(), 200);
+    let answer = stage.send("/webhooks/wh_one", "", "{}");
+    assert_eq!((answer.status(), answer.code().as_str()), (502, "receiver_invalid"));
+    assert_eq!(stage.receiver.requests().len(), 2);
+
+    for tells in [
+        "",
+        "sign = [{ scheme = \"authorization\" }]\nheaders = { X-Id = \"{event.id}\" }",
+        "sign = [{ scheme = \"hmac\", header = \"X-Signature\", id_header = \"X-Id\" }]",
+    ] {
+        let stage = retried(hanging_up(), tells);
+        assert_eq!(stage.send("/webhooks/wh_one", "", "{}").status(), 200);
+        let answer = stage.send("/webhooks/wh_one", "X-Event-Id: evt_2\r\n", "{}");
+        assert_eq!(answer.status(), 200, "{tells}");
+        let events = stage.receiver.requests();
+        let id = |event: &Recorded| event.header("webhook-id").or_else(|| event.header("x-id"));
+        assert_eq!(events.len(), 3);
+        assert_eq!(
+            (id(&events[1]), id(&events[2])),
+            (Some("evt_2".into()), Some("evt_2".into()))
+        );
+    }
 }
 
 #[test]

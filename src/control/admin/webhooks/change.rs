@@ -45,15 +45,16 @@ pub(in crate::control::admin) async fn pause(
     Query::read(request.uri(), &[])?;
     let wish: Wish = body::optional(request).await?;
     let webhook: Arc<str> = find(&desk.control.current.load(), id)?.id.as_str().into();
+    let reason = wish.reason.and_then(|reason| reason.0);
     let pause = Pause {
         since: clock::unix_millis(),
         reason: Why::Operator,
         by: identity.actor.to_string(),
+        note: reason.clone(),
     };
     let queue = queue(desk)?;
     let changed = written(|reply| queue.pause_then(&webhook, pause, reply)).await?;
     if changed {
-        let reason = wish.reason.and_then(|reason| reason.0);
         record(desk, identity, Action::WebhookPause, id, json!({ "reason": reason }));
     }
     Ok(answers::json(&switched(desk, id, changed)))

@@ -180,5 +180,6 @@ pub fn pause(since: i64) -> Pause {
         since,
         reason: Reason::Operator,
         by: "token:ops".to_owned(),
+        note: Some("moves house".to_owned()),
     }
 }

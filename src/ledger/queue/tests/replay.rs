@@ -99,6 +99,7 @@ fn a_receiver_that_is_gone_pauses_its_webhook_in_the_same_breath() {
         since: TIME,
         reason: Reason::Gone,
         by: "keygate".to_owned(),
+        note: None,
     };
     rig.queue
         .settle(claim, attempt(TIME, false), After::Dead, Some(pause.clone()));

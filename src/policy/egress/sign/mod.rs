@@ -100,6 +100,16 @@ impl Signing {
         })
     }
 
+    /// Whether a header tells the event's id.
+    #[must_use]
+    pub fn tells_id(&self) -> bool {
+        self.schemes.iter().any(|scheme| match scheme {
+            Scheme::Authorization(..) => false,
+            Scheme::Hmac(form, _) => form.id.is_some(),
+            Scheme::Standard(_) => true,
+        })
+    }
+
     /// Whether there are two secrets at this time (Unix seconds).
     #[must_use]
     pub fn is_rotating(&self, now_unix: i64) -> bool {
