@@ -28,7 +28,7 @@ fn the_documented_webhooks_are_valid_and_have_every_option() {
     home.write("config.toml", format!("{more}{section}"));
     home.write("keys.toml", key_file(&[]));
     home.write("webhooks.toml", records);
-    for (name, character) in [("acme.secret", "A"), ("acme-old.secret", "B")] {
+    for (name, character) in [("acme.secret", "A"), ("acme-old.secret", "E")] {
         home.write(name, format!("whsec_{}", character.repeat(43)));
     }
     let authority = Authority::new();

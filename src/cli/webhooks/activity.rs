@@ -233,6 +233,9 @@ pub(super) fn word(state: EventState) -> &'static str {
     }
 }
 
+/// A moment in a query. Nothing was sent before 1970.
 fn moment(unix: i64) -> String {
-    Timestamp::from_second(unix).unwrap_or(Timestamp::MIN).to_string()
+    Timestamp::from_second(unix.max(0))
+        .unwrap_or(Timestamp::UNIX_EPOCH)
+        .to_string()
 }

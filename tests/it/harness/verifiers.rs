@@ -29,7 +29,8 @@ impl Verifier {
     /// What it says of each case.
     #[track_caller]
     pub fn ask(self, cases: &[Value]) -> Vec<bool> {
-        let program = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/verify").join(name);
+        let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/verify");
+        let program = |name: &str| programs.join(name);
         let mut command;
         match self {
             Self::PythonHmac => {

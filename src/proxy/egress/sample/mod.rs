@@ -241,3 +241,25 @@ fn put(document: &mut Value, pointer: &str, text: &str) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_put_where_a_pointer_leads_unless_something_stands_in_its_way() {
+        let mut document = json!({ "type": "old", "data": { "test": true } });
+        for (pointer, text) in [
+            ("/type", "new"),
+            ("/data/id", "1"),
+            ("/meta/a~1b/~0c", "2"),
+            ("/data/test/deep", "lost"),
+        ] {
+            put(&mut document, pointer, text);
+        }
+        let expected = json!({
+            "type": "new", "data": { "test": true, "id": "1" }, "meta": { "a/b": { "~c": "2" } },
+        });
+        assert_eq!(document, expected);
+    }
+}
