@@ -54,6 +54,9 @@ fn summary(policy: &Policy, now: i64) -> String {
     for listen in &config.ingress.listen {
         lines.push(format!("listener   ingress  {listen}{tls}"));
     }
+    for listen in config.egress.iter().flat_map(|egress| &egress.listen) {
+        lines.push(format!("listener   egress   {listen}"));
+    }
     for listen in &config.admin.listen {
         lines.push(format!("listener   admin    {listen}"));
     }
@@ -85,6 +88,10 @@ fn summary(policy: &Policy, now: i64) -> String {
             "without a key until"
         };
         lines.push(format!("legacy     {}  {state} {}", legacy.name, moment(legacy.until)));
+    }
+    if let Some(egress) = &policy.egress {
+        let active = egress.webhooks().iter().filter(|webhook| webhook.active).count();
+        lines.push(format!("webhooks   {}, {active} active", egress.webhooks().len()));
     }
     let keyring = policy.keyring();
     lines.push(format!(

@@ -10,6 +10,7 @@ use http_body_util::Full;
 use serde::Serialize;
 
 use super::deliver::Told;
+use super::line::Line;
 use super::stop::Stop;
 use crate::policy::egress::Refusal;
 use crate::policy::header_law::connection;
@@ -49,6 +50,7 @@ struct Problem<'a> {
     status: u16,
     detail: String,
     code: &'static str,
+    request_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     webhook_id: Option<&'a str>,
 }
@@ -73,7 +75,7 @@ pub(super) fn receivers(told: Told, attempts: u32) -> Answer {
 }
 
 /// Why there is none.
-pub(super) fn problem(stop: &Stop, webhook: Option<&str>, attempts: u32) -> Answer {
+pub(super) fn problem(stop: &Stop, line: &Line) -> Answer {
     let status = stop.status();
     let problem = Problem {
         r#type: "about:blank",
@@ -81,12 +83,13 @@ pub(super) fn problem(stop: &Stop, webhook: Option<&str>, attempts: u32) -> Answ
         status: status.as_u16(),
         detail: stop.detail(),
         code: stop.code(),
-        webhook_id: webhook,
+        request_id: line.request_id.to_str().unwrap_or_default(),
+        webhook_id: line.webhook.as_deref(),
     };
     let mut answer = json(status, &problem);
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    headers.insert(ATTEMPTS, HeaderValue::from(attempts));
+    headers.insert(ATTEMPTS, HeaderValue::from(line.attempts));
     if let Some(seconds) = stop.retry_after() {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }

@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use http::StatusCode;
+use http::{HeaderMap, HeaderValue, StatusCode};
 use tracing::info;
 
 use super::deliver;
@@ -16,6 +16,7 @@ use crate::config::telemetry::AccessLog;
 use crate::config::webhooks::Webhook;
 use crate::policy::Policy;
 use crate::policy::egress::{Event, Refusal};
+use crate::policy::header_law::kept_request_id;
 use crate::telemetry::metrics::Outcome;
 
 /// What is known of it so far; written when it is dropped.
@@ -23,6 +24,8 @@ pub(super) struct Line {
     office: Rc<Office>,
     log: AccessLog,
     opened: u64,
+    /// `X-Request-Id`.
+    pub(super) request_id: HeaderValue,
     /// The webhook's id.
     pub(super) webhook: Option<String>,
     /// The organization's.
@@ -43,10 +46,12 @@ pub(super) struct Line {
 const GONE: &str = "client_gone";
 
 impl Line {
-    pub(super) fn open(office: &Rc<Office>, policy: &Policy) -> Self {
+    pub(super) fn open(office: &Rc<Office>, policy: &Policy, headers: &HeaderMap) -> Self {
         Self {
             office: Rc::clone(office),
             log: policy.config.telemetry.access_log,
+            // Whoever reaches this listener is trusted with its own request's name.
+            request_id: kept_request_id(headers, true).unwrap_or_else(|| office.ids.request()),
             opened: clock::monotonic(),
             webhook: None,
             organization: None,
@@ -104,6 +109,7 @@ impl Drop for Line {
         }
         info!(
             message = "event",
+            request_id = self.request_id.to_str().unwrap_or_default(),
             webhook = self.webhook,
             organization = self.organization,
             event = self.event.as_ref().and_then(|event| event.kind.as_deref()),

@@ -15,16 +15,18 @@ use super::organization;
 use super::stop::Stop;
 use crate::policy::Policy;
 use crate::policy::egress::{Addressed, Head, Path, Refusal, WebhookIndex};
+use crate::policy::header_law::X_REQUEST_ID;
 
 /// One request of the service: who asks, which webhooks, what event; and then what each webhook's receiver says.
 pub(super) async fn serve(office: &Rc<Office>, is_local: bool, request: Request<Incoming>) -> Answer {
     let policy = office.current.load();
-    let mut line = Line::open(office, &policy);
+    let mut line = Line::open(office, &policy, request.headers());
     let answer = carry(office, &policy, is_local, request, &mut line).await;
-    let answer = answer.unwrap_or_else(|stop| {
+    let mut answer = answer.unwrap_or_else(|stop| {
         line.stopped(&stop);
-        answer::problem(&stop, line.webhook.as_deref(), line.attempts)
+        answer::problem(&stop, &line)
     });
+    answer.headers_mut().insert(X_REQUEST_ID, line.request_id.clone());
     line.answered(answer.status());
     answer
 }
