@@ -72,13 +72,13 @@ fn check_reach(address: &Listen, place: &Place<'_>, allow_remote: bool, has_toke
     } else if is_remote && !has_token {
         place.error(
             "can be reached from other machines, and asks for no token",
-            "add [[egress.tokens]]; `keygate admin new-token --name service` makes one",
+            "add [[egress.tokens]]; `keygate admin new-token --egress --name service` makes one",
         );
     }
 }
 
 fn read_tokens(table: &Table<'_>) -> Vec<Token> {
-    const HELP: &str = "`keygate admin new-token --name service` makes a token and prints these lines";
+    const HELP: &str = "`keygate admin new-token --egress --name service` makes a token and prints these lines";
     let tables = table.get("tokens").and_then(|item| item.tables()).unwrap_or_default();
     let mut tokens: Vec<Token> = Vec::new();
     for table in &tables {

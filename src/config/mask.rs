@@ -102,6 +102,9 @@ fn cut(text: String, marker: usize, width: usize) -> Line {
 fn secret_ranges(line: &str, path: &str) -> Vec<Range<usize>> {
     let mut ranges = suspicious_runs(line);
     ranges.extend(user_in_url(line));
+    if is_webhook_url(path) {
+        ranges.extend(behind_authority(line));
+    }
     let mut named = false;
     for name in names(line) {
         if is_secret_name(&line[name.clone()]) {
@@ -128,6 +131,19 @@ fn user_in_url(line: &str) -> Option<Range<usize>> {
         .map_or(line.len(), |end| start + end);
     let at = line[start..end].rfind('@')?;
     Some(start..start + at)
+}
+
+/// Whether a URL of somebody else's server stands at the end of a key path: it may be a secret in itself.
+fn is_webhook_url(path: &str) -> bool {
+    path.contains("webhook") && path.ends_with("url")
+}
+
+/// Path, query and all else of a URL, up to its quote.
+fn behind_authority(line: &str) -> Option<Range<usize>> {
+    let start = line.find("://")? + 3;
+    let start = start + line[start..].find(['/', '?', '#'])?;
+    let end = line[start..].find(['"', '\'']).map_or(line.len(), |end| start + end);
+    (start + 1 < end).then_some(start + 1..end)
 }
 
 /// Whether a value with this name may be a secret.
@@ -260,6 +276,21 @@ mod tests {
 
     fn drawn(line: &Line) -> String {
         format!("{}\n{}{}", line.text, " ".repeat(line.marker), "^".repeat(line.width))
+    }
+
+    #[test]
+    fn a_webhooks_url_shows_where_it_leads_and_no_more() {
+        let shown = |line: &str, path: &str| shown_line(line, 0..0, path).text;
+        let line = "url = \"http://user:pw@hooks.example/x?tok=short\"";
+        assert_eq!(shown(line, "webhooks[0].url"), "url = \"http://…@hooks.example/…\"");
+        assert_eq!(
+            shown(line, "upstreams.default.url"),
+            "url = \"http://…@hooks.example/x?tok=short\""
+        );
+        assert_eq!(
+            shown("url = \"https://hooks.example\"", "webhooks[0].url"),
+            "url = \"https://hooks.example\""
+        );
     }
 
     #[test]

@@ -16,10 +16,13 @@ pub(super) const EXAMPLES: &str = "\
 Examples:
   Into a file:      (umask 077; keygate admin new-token --name ops > admin.token)
   One that may also revoke keys:  keygate admin new-token --name on-call --role operator
+  For a service that brings events:  keygate admin new-token --name service --egress
   Then use it:      keygate status --token-file admin.token";
 
 /// What admin tokens begin with, so that they are known for what they are where they leak.
 const PREFIX: &str = "kga_";
+/// And those of services that bring events.
+const EGRESS_PREFIX: &str = "kge_";
 
 /// Arguments of `keygate admin new-token`.
 #[derive(Args)]
@@ -29,9 +32,12 @@ pub(in crate::cli) struct NewToken {
     name: String,
     /// What it may do: a viewer looks; an operator also reloads, and revokes, disables and enables keys; an admin does
     /// everything.
-    #[arg(long, value_enum, default_value = "viewer")]
+    #[arg(long, value_enum, default_value = "viewer", conflicts_with = "egress")]
     role: RoleWord,
-    /// Print one JSON object instead of the token alone: name, role, token, hash.
+    /// For a service that brings events to the listener of [egress], instead of an operator.
+    #[arg(long)]
+    egress: bool,
+    /// Print one JSON object instead of the token alone: name, role (of an operator), token, hash.
     #[arg(long)]
     json: bool,
 }
@@ -62,18 +68,25 @@ impl NewToken {
                 "use 1 to 64 letters, digits, `-`, `_` or `.`",
             ));
         }
-        let token = generate(PREFIX);
+        let token = generate(if self.egress { EGRESS_PREFIX } else { PREFIX });
         let hash = format!("sha256:{}", hex::encode(Digest::of(token.expose().as_bytes()).0));
         let role = self.role.role();
         if self.json {
-            let object = json!({ "name": self.name, "role": role.to_string(), "token": token.expose(), "hash": hash });
+            let mut object = json!({ "name": self.name, "token": token.expose(), "hash": hash });
+            if !self.egress {
+                object["role"] = json!(role.to_string());
+            }
             deliver(&format!("{object}\n"))?;
         } else {
             deliver(&format!("{}\n", token.expose()))?;
         }
+        let (table, role) = match self.egress {
+            true => ("egress", String::new()),
+            false => ("admin", format!("role = \"{role}\"\n")),
+        };
         tell(format_args!(
-            "The token is shown this once. Add to the configuration:\n\n[[admin.tokens]]\nname = \"{}\"\nrole = \"{}\"\nhash = \"{}\"",
-            self.name, role, hash
+            "The token is shown this once. Add to the configuration:\n\n[[{table}.tokens]]\nname = \"{}\"\n{role}hash = \"{hash}\"",
+            self.name
         ));
         Ok(ExitCode::SUCCESS)
     }

@@ -1,6 +1,6 @@
 //! Who asks, and which webhooks a request is for.
 
-use http::header::{AUTHORIZATION, PROXY_AUTHORIZATION};
+use http::header::PROXY_AUTHORIZATION;
 use http::{HeaderMap, Method, Uri, Version};
 
 use super::leak::X_EGRESS_TOKEN;
@@ -143,8 +143,6 @@ fn presented(headers: &HeaderMap) -> Option<Presented<'_>> {
     if let Some(value) = headers.get(X_EGRESS_TOKEN) {
         return Some(Presented::borrowed(value.as_bytes()));
     }
-    let value = headers
-        .get(PROXY_AUTHORIZATION)
-        .or_else(|| headers.get(AUTHORIZATION))?;
+    let value = headers.get(PROXY_AUTHORIZATION)?;
     credential::scan::token(value.as_bytes())
 }

@@ -55,23 +55,31 @@ impl Egress {
             || webhook.signing.needs_body()
             || event::is_in_body(&self.settings, !webhook.events.take_all())
     }
+}
 
-    /// The type and the id of an event. `make_id` is asked where it says none.
+impl Policy {
+    /// The type and the id of an event, at this time (Unix seconds). `make_id` is asked where it says none.
     ///
     /// # Errors
-    /// [`Refusal::EventInvalid`]
+    /// Where either cannot be told to anybody.
     pub fn event(
         &self,
         headers: &HeaderMap,
         body: Option<&Cleared>,
+        now: i64,
         make_id: impl FnOnce() -> String,
     ) -> Result<Event, Refusal> {
+        let egress = self.egress.as_ref().ok_or(Refusal::WebhookUnknown)?;
         let body = body.map(|body| &body.bytes()[..]);
-        event::read(&self.settings, headers, body, make_id)
+        let event = event::read(&egress.settings, headers, body, make_id)?;
+        let search = self.leaks_at(&egress.leaks, now);
+        let mut told = std::iter::once(&event.id).chain(&event.kind);
+        if told.any(|text| search.holds_key(text.as_bytes())) {
+            return Err(Refusal::KeyInEvent);
+        }
+        Ok(event)
     }
-}
 
-impl Policy {
     /// What becomes of an event at this webhook, at this time (Unix seconds). `body` is `None` where it is not held, which is for
     /// those webhooks only that [need none](Egress::needs_body).
     ///

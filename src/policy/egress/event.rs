@@ -59,6 +59,7 @@ pub(super) fn is_in_body(settings: &Settings, needs_kind: bool) -> bool {
 
 fn find(locator: &Locator, headers: &HeaderMap, body: Option<&Value>) -> Result<Option<String>, Refusal> {
     let text: Cow<'_, str> = match locator {
+        Locator::Header(name) if headers.get_all(name).iter().nth(1).is_some() => return Err(Refusal::EventInvalid),
         Locator::Header(name) => match headers.get(name) {
             None => return Ok(None),
             Some(value) => value.to_str().map_err(|_| Refusal::EventInvalid)?.trim().into(),

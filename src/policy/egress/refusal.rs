@@ -39,6 +39,8 @@ pub enum Refusal {
     BodyTooLarge,
     /// The body holds a live key; its public id.
     KeyInBody(String),
+    /// The event's id or type is, or holds, a key.
+    KeyInEvent,
     /// The target holds something that is, or may be, a key.
     KeyInTarget,
     /// The body is encoded, so that nobody can see whether it holds a key.
@@ -82,7 +84,7 @@ impl Refusal {
             }
             Self::DestinationInvalid(_) | Self::EventMissing | Self::EventInvalid => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::KeyInBody(_) | Self::KeyInTarget => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::KeyInBody(_) | Self::KeyInEvent | Self::KeyInTarget => StatusCode::UNPROCESSABLE_ENTITY,
             Self::BodyEncoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::QueueUnavailable | Self::QueueFull => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -108,6 +110,7 @@ impl Refusal {
             Self::EventInvalid => "event_invalid",
             Self::BodyTooLarge => "body_too_large",
             Self::KeyInBody(_) => "key_in_body",
+            Self::KeyInEvent => "key_in_event",
             Self::KeyInTarget => "key_in_target",
             Self::BodyEncoded => "body_encoded",
             Self::QueueUnavailable => "queue_unavailable",
@@ -141,9 +144,10 @@ impl Refusal {
                 "The event's type is not where [webhooks] `event` says, and the webhook is for some types only."
             }
             Self::EventUnsubscribed => "The webhook does not ask for events of this type any more.",
-            Self::EventInvalid => "The event's id or type is not 1 to 256 visible ASCII characters.",
+            Self::EventInvalid => "The event's id or type is not one of 1 to 256 visible ASCII characters.",
             Self::BodyTooLarge => "The event is longer than [webhooks] `body_bytes`, and has to be held to be signed.",
             Self::KeyInBody(key) => return format!("The event holds a key that is in force, {key}: it is not sent."),
+            Self::KeyInEvent => "The event's id or type holds a key: it is not sent.",
             Self::KeyInTarget => "The target holds a key: it is not sent.",
             Self::BodyEncoded => {
                 "Events are searched for keys ([webhooks] `scan_bodies`), and this one has a Content-Encoding: send it without."
@@ -176,6 +180,7 @@ impl Refusal {
             | Self::EventInvalid
             | Self::BodyTooLarge
             | Self::KeyInBody(_)
+            | Self::KeyInEvent
             | Self::KeyInTarget
             | Self::BodyEncoded => None,
         }
@@ -263,6 +268,7 @@ mod tests {
             Refusal::EventInvalid,
             Refusal::BodyTooLarge,
             Refusal::KeyInBody(String::new()),
+            Refusal::KeyInEvent,
             Refusal::KeyInTarget,
             Refusal::BodyEncoded,
             Refusal::QueueUnavailable,

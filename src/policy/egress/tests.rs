@@ -176,7 +176,7 @@ fn dispatch(policy: &Policy, lines: &[(&str, &str)], body: &str) -> Result<Optio
     let egress = policy.egress.as_ref().unwrap();
     let index = egress.index_of("wh").unwrap();
     let (headers, body) = (headers(lines), cleared(policy, body)?);
-    let event = egress.event(&headers, Some(&body), || "made".to_owned())?;
+    let event = policy.event(&headers, Some(&body), 0, || "made".to_owned())?;
     match policy.dispatch((index, &Path::Registered), event, &headers, Some(&body), 0)? {
         Judged::Deliver(dispatch) => Ok(Some(dispatch)),
         Judged::NotSubscribed(_) => Ok(None),
@@ -214,6 +214,10 @@ fn an_event_says_its_type_and_its_id_where_it_is_configured() {
     ] {
         assert_eq!(of(pointers, &[], broken), Err(Refusal::EventInvalid), "{broken}");
     }
+    assert_eq!(
+        of("", &[("x-event-id", "1"), ("x-event-id", "2")], ""),
+        Err(Refusal::EventInvalid)
+    );
     assert_eq!(
         of("", &[("x-event-id", &"x".repeat(257))], ""),
         Err(Refusal::EventInvalid)
@@ -295,10 +299,12 @@ fn what_cannot_be_searched_or_holds_a_key_stays() {
         Refusal::KeyInBody("key_a".to_owned())
     );
     assert_eq!(refused(&[("content-encoding", "gzip")], "x"), Refusal::BodyEncoded);
+    assert_eq!(refused(&[("webhook-id", KEY)], "x"), Refusal::KeyInEvent);
+    assert_eq!(refused(&[("x-event-type", KEY)], "x"), Refusal::KeyInEvent);
     assert!(dispatch(&policy, &[("content-encoding", "identity")], "x").is_ok());
     let egress = policy.egress.as_ref().unwrap();
     let (index, body) = (egress.index_of("wh").unwrap(), cleared(&policy, "").unwrap());
-    let event = egress.event(&HeaderMap::new(), None, || "made".to_owned()).unwrap();
+    let event = policy.event(&HeaderMap::new(), None, 0, || "made".to_owned()).unwrap();
     let path = Path::Given(format!("/?k={KEY}"));
     let judged = policy.dispatch((index, &path), event, &HeaderMap::new(), Some(&body), 0);
     assert_eq!(judged.unwrap_err(), Refusal::KeyInTarget);
@@ -328,7 +334,7 @@ fn a_token_may_come_in_several_ways_and_over_a_socket_none_is_asked_for() {
     for (lines, is_local, expected) in [
         (vec![("proxy-authorization", &*bearer)], false, true),
         (vec![("proxy-authorization", basic)], false, true),
-        (vec![("authorization", &*bearer)], false, true),
+        (vec![("authorization", &*bearer)], false, false),
         (vec![("x-egress-token", token)], false, true),
         (vec![("proxy-authorization", wrong)], false, false),
         (vec![("proxy-authorization", token)], false, false),

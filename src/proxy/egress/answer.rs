@@ -86,10 +86,9 @@ pub(super) fn problem(stop: &Stop, line: &Line) -> Answer {
         request_id: line.request_id.to_str().unwrap_or_default(),
         webhook_id: line.webhook.as_deref(),
     };
-    let mut answer = json(status, &problem);
+    let mut answer = json(status, &problem, line.attempts);
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    headers.insert(ATTEMPTS, HeaderValue::from(line.attempts));
     if let Some(seconds) = stop.retry_after() {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
@@ -107,13 +106,14 @@ pub(super) fn problem(stop: &Stop, line: &Line) -> Answer {
 }
 
 /// A document of Keygate's own.
-pub(super) fn json(status: StatusCode, document: &impl Serialize) -> Answer {
+pub(super) fn json(status: StatusCode, document: &impl Serialize, attempts: u32) -> Answer {
     let body = serde_json::to_vec(document).expect("text and numbers are always JSON");
     let mut answer = Response::new(Full::new(Bytes::from(body)));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(ATTEMPTS, HeaderValue::from(attempts));
     answer
 }
 

@@ -15,6 +15,7 @@ use tracing::debug;
 
 use super::body::Outgoing;
 use super::connect;
+use super::deadline::Deadline;
 use super::deliver::{self, Told};
 use super::office::Office;
 use super::receivers::Lease;
@@ -24,6 +25,9 @@ use crate::ledger::queue::Attempt as Noted;
 use crate::policy::egress::sign::Turn;
 use crate::policy::egress::{Dispatch, Egress, Failure};
 use crate::telemetry::metrics::Outcome;
+
+/// The time for all of it is over.
+const TOTAL: Failure = Failure::Timeout("total");
 
 /// One try of a delivery.
 pub(super) struct Attempt<'a> {
@@ -35,6 +39,8 @@ pub(super) struct Attempt<'a> {
     pub(super) dispatch: &'a Dispatch,
     /// How.
     pub(super) method: &'a Method,
+    /// By when.
+    pub(super) end: Deadline,
     /// Where the headers of the last request are kept, where somebody wants to see them.
     pub(super) seen: Option<&'a RefCell<HeaderMap>>,
 }
@@ -63,18 +69,17 @@ impl Attempt<'_> {
         let mut passing = passing;
         let mut is_fresh = false;
         loop {
-            let mut lease = self
-                .office
-                .receivers
-                .lease(&self.office.resolvers, self.egress, webhook, is_fresh)
-                .await?;
+            let receivers = &self.office.receivers;
+            let leased = receivers.lease(&self.office.resolvers, self.egress, webhook, is_fresh);
+            let mut lease = self.end.keep(leased).await.map_err(|_| TOTAL)??;
             let body = match passing.take() {
                 Some(body) => body,
                 None => Outgoing::whole(self.dispatch.body().cloned().unwrap_or_default()),
             };
             let can_repeat = body.is_whole();
             let request = self.request(turn, body);
-            let sent = timeout(webhook.timeouts.head, lease.sender.try_send_request(request)).await;
+            let sent = timeout(webhook.timeouts.head, lease.sender.try_send_request(request));
+            let sent = self.end.keep(sent).await.map_err(|_| TOTAL)?;
             match sent.map_err(|_| Failure::Timeout("head"))? {
                 Ok(response) => return self.read(lease, response).await,
                 Err(mut failed) => {
@@ -82,8 +87,7 @@ impl Attempt<'_> {
                     let error = failed.into_error();
                     // A connection that was closed while it lay in the pool: the receiver has not begun to answer. Where it may
                     // have read the event all the same, it has to be able to tell that it has.
-                    let is_unread = unsent.is_some()
-                        || self.dispatch.tells_id() && (error.is_incomplete_message() || error.is_closed());
+                    let is_unread = unsent.is_some() || self.dispatch.tells_id() && is_closed(&error);
                     let is_stale = !lease.is_fresh && is_unread;
                     if lease.is_fresh
                         && let Some(declined) = connect::declined(&error)
@@ -118,11 +122,15 @@ impl Attempt<'_> {
         let (head, mut incoming) = response.into_parts();
         let mut body = BytesMut::new();
         let mut is_cut = false;
-        while let Some(frame) = incoming.frame().await {
-            let Ok(frame) = frame else {
-                // The status is here: it was taken, or not.
-                is_cut = true;
-                break;
+        loop {
+            let frame = match self.end.keep(incoming.frame()).await {
+                Ok(None) => break,
+                Ok(Some(Ok(frame))) => frame,
+                // The status is here: it was taken, or not, whatever becomes of the rest.
+                Ok(Some(Err(_))) | Err(_) => {
+                    is_cut = true;
+                    break;
+                }
             };
             if let Ok(data) = frame.into_data() {
                 let room = most - body.len();
@@ -143,6 +151,22 @@ impl Attempt<'_> {
             is_cut,
         })
     }
+}
+
+/// Whether the receiver closed the connection, in whatever way.
+fn is_closed(error: &hyper::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if let Some(error) = cause.downcast_ref::<std::io::Error>() {
+            return matches!(
+                error.kind(),
+                BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected
+            );
+        }
+        source = cause.source();
+    }
+    error.is_incomplete_message() || error.is_closed()
 }
 
 /// What went wrong, without what was sent or came.

@@ -57,7 +57,8 @@ pub(super) enum Fate {
 impl Sent<'_> {
     /// What event it is.
     pub(super) fn event(&self, body: Option<&Cleared>) -> Result<Event, Refusal> {
-        self.egress.event(&self.headers, body, || self.office.make_id())
+        self.policy
+            .event(&self.headers, body, clock::unix(), || self.office.make_id())
     }
 
     /// To this webhook. `passing` is there where the body is not held.

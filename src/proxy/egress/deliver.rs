@@ -16,7 +16,7 @@ use super::stop::Stop;
 use crate::clock;
 use crate::ledger::activity::Line;
 use crate::policy::egress::schedule::{self, Outcome};
-use crate::policy::egress::{Dispatch, Egress, Failure};
+use crate::policy::egress::{Dispatch, Egress};
 
 /// The receiver took it.
 pub(super) const DELIVERED: &str = "delivered";
@@ -72,10 +72,10 @@ pub(super) async fn deliver(
             egress,
             dispatch,
             method,
+            end,
             seen: None,
         };
-        let told = end.keep(attempt.run(passing.take())).await;
-        let told = told.unwrap_or_else(|_| Err(Failure::Timeout("total").into()));
+        let told = attempt.run(passing.take()).await;
         let took = clock::monotonic().saturating_sub(began);
         attempt::count(office, dispatch, attempts, &told, took);
         let event = dispatch.event();

@@ -22,6 +22,8 @@ use crate::proxy::executor::LocalExecutor;
 use crate::proxy::screen::{Protocol, sniff};
 use crate::proxy::stream::{Socket, Stream};
 
+/// The least that hyper takes.
+const MIN_BUFFER: usize = 8192;
 /// After a failed accept (no file descriptors left, mostly): closing connections will mend it.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -84,7 +86,10 @@ async fn admit(office: &Rc<Office>, accepted: io::Result<Socket>, is_local: bool
 }
 
 async fn connection(office: &Rc<Office>, stream: Stream, is_local: bool) {
-    let timeouts = office.current.load().config.timeouts.clone();
+    let (timeouts, limits) = {
+        let config = &office.current.load().config;
+        (config.timeouts.clone(), config.limits.clone())
+    };
     let Ok(Ok((protocol, stream))) = timeout(timeouts.client_head, sniff(stream)).await else {
         return;
     };
@@ -101,7 +106,9 @@ async fn connection(office: &Rc<Office>, stream: Stream, is_local: bool) {
             // It counts from the last answer: a service keeps its connections for a while.
             server
                 .timer(TokioTimer::new())
-                .header_read_timeout(timeouts.client_idle);
+                .header_read_timeout(timeouts.client_idle)
+                .max_headers(limits.header_count)
+                .max_buf_size(limits.head_bytes.max(MIN_BUFFER));
             let mut connection = pin!(server.serve_connection(stream, service));
             tokio::select! {
                 ended = connection.as_mut() => ended,
@@ -115,7 +122,9 @@ async fn connection(office: &Rc<Office>, stream: Stream, is_local: bool) {
             let mut server = http2::Builder::new(LocalExecutor);
             server
                 .timer(TokioTimer::new())
-                .keep_alive_interval(timeouts.client_idle);
+                .keep_alive_interval(timeouts.client_idle)
+                .max_concurrent_streams(limits.streams_per_connection)
+                .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX));
             let mut connection = pin!(server.serve_connection(stream, service));
             tokio::select! {
                 ended = connection.as_mut() => ended,

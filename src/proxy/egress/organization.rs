@@ -64,6 +64,7 @@ pub(super) async fn all(
             event_id: id,
             results,
         },
+        line.attempts,
     ))
 }
 

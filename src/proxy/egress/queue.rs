@@ -8,12 +8,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::Serialize;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::spawn_local;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tracing::warn;
 
 use super::answer::{self, Answer};
 use super::attempt::{self, Attempt};
 use super::body;
+use super::deadline::Deadline;
 use super::deliver::{self, Told};
 use super::office::Office;
 use super::stop::Stop;
@@ -76,6 +77,7 @@ pub(super) async fn accept(office: &Office, dispatch: &Dispatch) -> Result<Answe
                 event_id: &event.id,
                 status: "queued",
             },
+            0,
         )),
         Ok(Ok(Accepted::Full)) => Err(Refusal::QueueFull.into()),
         Ok(Err(_)) | Err(_) => Err(Refusal::QueueUnavailable.into()),
@@ -234,11 +236,10 @@ async fn run_attempt(office: &Rc<Office>, policy: &Policy, dispatch: &Dispatch) 
         egress,
         dispatch,
         method: &Method::POST,
+        end: Deadline::after(dispatch.webhook().timeouts.total),
         seen: None,
     };
-    let total = dispatch.webhook().timeouts.total;
-    let told = timeout(total, attempt.run(None)).await;
-    told.unwrap_or_else(|_| Err(Failure::Timeout("total").into()))
+    attempt.run(None).await
 }
 
 /// Writes down how it went, and what follows.

@@ -92,13 +92,15 @@ fn a_token_is_asked_for_where_there_is_one() {
     assert_eq!((without.status, without.code().as_str()), (407, "egress_token_invalid"));
     let wrong = curl(&["--data", "{}", "-H", "X-Egress-Token: wrong", &url]);
     assert_eq!(wrong.status, 407);
+    // It would be the service's own, for the receiver.
+    let elsewhere = curl(&["--data", "{}", "-H", &format!("Authorization: Bearer {token}"), &url]);
+    assert_eq!(elsewhere.status, 407);
     for arguments in [
         vec![
             "-H".to_owned(),
             format!("Proxy-Authorization: Bearer {token}"),
             url.clone(),
         ],
-        vec!["-H".to_owned(), format!("Authorization: Bearer {token}"), url.clone()],
         vec!["-H".to_owned(), format!("X-Egress-Token: {token}"), url],
         vec![
             "--noproxy".to_owned(),

@@ -145,3 +145,32 @@ fn a_receiver_that_does_not_answer_is_given_up_in_time() {
     let after = stage.send("/webhooks/wh_one", "Prefer: wait=1\r\n", "{}");
     assert_eq!(after.status(), 504);
 }
+
+#[test]
+fn an_answer_whose_body_stalls_counts_by_its_status() {
+    let receiver = Upstream::tcp(|conversation: &mut Conversation| {
+        conversation.read_body();
+        conversation.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nx");
+        conversation.wait_for_end()
+    });
+    let stage = retried(receiver, "timeouts = { total = \"500ms\" }");
+    let answer = stage.send("/webhooks/wh_one", "", "{}");
+    assert_eq!((answer.status(), answer.text().as_str()), (200, "x"));
+    assert_eq!(answer.header("x-webhook-truncated").as_deref(), Some("true"));
+    assert_eq!(stage.receiver.requests().len(), 1);
+    assert_eq!(stage.line()["outcome"], "delivered");
+}
+
+#[test]
+fn an_event_on_a_kept_connection_that_was_reset_goes_over_another() {
+    let receiver = Upstream::tcp(|conversation: &mut Conversation| {
+        conversation.read_body();
+        conversation.answer("200 OK", "", "");
+        Next::Close
+    });
+    let stage = retried(receiver, "");
+    for number in 0..20 {
+        let answer = stage.send("/webhooks/wh_one", "", "{}");
+        assert_eq!(answer.status(), 200, "number {number}: {}", answer.text());
+    }
+}

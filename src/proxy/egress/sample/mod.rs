@@ -19,10 +19,10 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
 use tokio::task::spawn_local;
-use tokio::time::timeout;
 
 use super::attempt::{self, Attempt};
 use super::body;
+use super::deadline::Deadline;
 use super::deliver::{self, Told};
 use super::office::Office;
 use super::stop::Stop;
@@ -33,7 +33,7 @@ use crate::errand::{Errand, Inbox, Sample, Sent};
 use crate::ledger::activity::Line;
 use crate::lifecycle::{self, Stage};
 use crate::policy::Policy;
-use crate::policy::egress::{Dispatch, Event, Failure, Judged, Path, Refusal};
+use crate::policy::egress::{Dispatch, Event, Judged, Path, Refusal};
 
 /// Says that an event is a test.
 const TEST: HeaderName = HeaderName::from_static("x-webhook-test");
@@ -147,10 +147,10 @@ async fn try_once(office: &Rc<Office>, policy: &Policy, dispatch: &Dispatch, sen
         egress,
         dispatch,
         method: &Method::POST,
+        end: Deadline::after(webhook.timeouts.total.min(LONGEST)),
         seen: Some(&seen),
     };
-    let told = timeout(webhook.timeouts.total.min(LONGEST), attempt.run(None)).await;
-    let told = told.unwrap_or_else(|_| Err(Failure::Timeout("total").into()));
+    let told = attempt.run(None).await;
     let took = clock::monotonic().saturating_sub(began);
     attempt::count(office, dispatch, 1, &told, took);
     office.activity.record(Line {
