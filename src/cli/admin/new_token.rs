@@ -34,7 +34,7 @@ pub(in crate::cli) struct NewToken {
     /// everything.
     #[arg(long, value_enum, default_value = "viewer", conflicts_with = "egress")]
     role: RoleWord,
-    /// For a service that brings events to the listener of [egress], instead of an operator.
+    /// For a service that brings events to the listener for them (`egress`), instead of an operator.
     #[arg(long)]
     egress: bool,
     /// Print one JSON object instead of the token alone: name, role (of an operator), token, hash.
