@@ -235,6 +235,11 @@ fn a_new_token_is_printed_once_with_the_lines_that_let_it_in() {
     });
     let admin = format!("http://{}", gate.admin());
     told(&status(&gate.home, Some(made), &["--admin", &admin]));
+    let service = home.keygate(&["admin", "new-token", "--egress", "--name", "service"]);
+    assert!(text(&service.stdout).starts_with("kge_"));
+    let told = text(&service.stderr);
+    assert!(told.contains("[[egress.tokens]]") && !told.contains("role"), "{told}");
+
     let output = home.keygate(&["admin", "new-token", "--name", "ops", "--role", "admin", "--json"]);
     let made: Value = serde_json::from_slice(&output.stdout).unwrap();
     let hash = sha256(made["token"].as_str().unwrap());

@@ -164,6 +164,7 @@ fn an_organizations_event_goes_to_all_that_subscribe_and_each_outcome_is_told() 
         "{}",
     );
     assert_eq!(answer.status(), 207);
+    assert_eq!(answer.header("x-webhook-attempts").as_deref(), Some("3"));
     let told: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
     assert_eq!(
         (told["organization"].as_str(), told["event_id"].as_str()),

@@ -130,3 +130,13 @@ fn an_event_in_flight_is_delivered_before_the_process_ends() {
     assert_eq!(stage.send("/webhooks/wh_one", "", "{}").status(), 200);
     assert!(stage.gate.terminate().success());
 }
+
+#[test]
+fn a_head_is_as_long_as_the_limits_allow() {
+    let stage = Stage::simple();
+    let long = format!("X-Long: {}\r\n", "x".repeat(40_000));
+    assert_eq!(stage.send("/webhooks/wh_one", &long, "{}").status(), 431);
+    let fits = format!("X-Long: {}\r\n", "x".repeat(20_000));
+    assert_eq!(stage.send("/webhooks/wh_one", &fits, "{}").status(), 200);
+    assert_eq!(stage.receiver.requests().len(), 1);
+}

@@ -57,6 +57,7 @@ fn an_event_is_accepted_once_it_is_on_disk_and_arrives_although_the_process_is_k
     );
     stage.gate.kill();
     assert_eq!(answer.status(), 202);
+    assert_eq!(answer.header("x-webhook-attempts").as_deref(), Some("0"));
     let told: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
     assert_eq!(told["webhook"], "wh_one");
     assert_eq!(told["event_id"], "evt_1");

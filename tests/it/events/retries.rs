@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::stage::{Stage, webhook};
-use crate::harness::{Conversation, Next, Recorded, Upstream};
+use crate::harness::{Connection, Conversation, Next, Recorded, Upstream, exchange, post};
 
 /// A receiver that answers so, in turn, and 200 from then on.
 fn in_turn(answers: &'static [(&'static str, &'static str)]) -> Upstream {
@@ -173,4 +173,26 @@ fn an_event_on_a_kept_connection_that_was_reset_goes_over_another() {
         let answer = stage.send("/webhooks/wh_one", "", "{}");
         assert_eq!(answer.status(), 200, "number {number}: {}", answer.text());
     }
+}
+
+#[test]
+fn a_receiver_has_no_more_connections_than_it_may() {
+    let receiver = Upstream::tcp(|conversation: &mut Conversation| {
+        conversation.read_body();
+        conversation.wait_for_end()
+    });
+    let stage = Stage::with(receiver, "connections_per_receiver = 1", |url| {
+        webhook(
+            "wh_one",
+            &format!("{url}/in"),
+            "timeouts = { connect = \"200ms\" }\nretry = { attempts = 1 }",
+        )
+    });
+    let egress = stage.egress();
+    let mut first = Connection::open(egress);
+    first.send(post("/webhooks/wh_one", "", "{}"));
+    stage.receiver.wait_for_requests(1);
+    let second = exchange(egress, post("/webhooks/wh_one", "Connection: close\r\n", "{}"));
+    assert_eq!((second.status(), second.code().as_str()), (503, "receiver_busy"));
+    assert_eq!(stage.receiver.connections(), 1);
 }
