@@ -7,11 +7,10 @@ use std::time::Duration;
 use super::files::Files;
 use super::ingress::{self, Listen};
 use super::limits::{self, CredentialFailures};
-use super::names;
 use super::part;
 use super::problem::Problems;
 use super::reader::{Place, Table};
-use super::records;
+use super::token;
 use crate::secret::Digest;
 
 /// How many bad tokens one source may present at once, and how long it takes until that many are back.
@@ -110,26 +109,13 @@ fn read_tokens(table: &Table<'_>) -> Vec<Token> {
     let tables = table.get("tokens").and_then(|item| item.tables()).unwrap_or_default();
     let mut tokens: Vec<Token> = Vec::new();
     for table in &tables {
-        let name = table.require("name", HELP);
-        let hash = table.require("hash", HELP);
-        let role = table.get("role");
-        let name = name.and_then(|item| {
-            let name = item.text()?;
-            names::check("an admin token", name, &item);
-            if tokens.iter().any(|token| token.name == name) {
-                item.error(
-                    format!("there is already an admin token named {name:?}"),
-                    "give each a name of its own",
-                );
-            }
-            Some(name.to_owned())
-        });
-        let digest = hash.and_then(|item| records::read_sha256(&item, HELP));
-        let role = match role {
+        let is_taken = |name: &str| tokens.iter().any(|token| token.name == name);
+        let token = token::read(table, "an admin token", HELP, is_taken);
+        let role = match table.get("role") {
             Some(item) => item.word(&Role::ALL.map(|role| (role.word(), role))),
             None => Some(Role::Viewer),
         };
-        if let (Some(name), Some(digest), Some(role)) = (name, digest, role) {
+        if let (Some((name, digest)), Some(role)) = (token, role) {
             tokens.push(Token { name, role, digest });
         }
     }

@@ -6,9 +6,8 @@
 
 use super::files::Files;
 use super::ingress::{self, Listen};
-use super::names;
-use super::reader::{Item, Place, Table};
-use super::records;
+use super::reader::{Place, Table};
+use super::token;
 use crate::secret::Digest;
 
 /// The listener for events.
@@ -82,24 +81,10 @@ fn read_tokens(table: &Table<'_>) -> Vec<Token> {
     let tables = table.get("tokens").and_then(|item| item.tables()).unwrap_or_default();
     let mut tokens: Vec<Token> = Vec::new();
     for table in &tables {
-        let (name, hash) = (table.require("name", HELP), table.require("hash", HELP));
-        let name = name.and_then(|item| read_name(&item, &tokens));
-        let digest = hash.and_then(|item| records::read_sha256(&item, HELP));
-        if let (Some(name), Some(digest)) = (name, digest) {
+        let is_taken = |name: &str| tokens.iter().any(|token| token.name == name);
+        if let Some((name, digest)) = token::read(table, "an egress token", HELP, is_taken) {
             tokens.push(Token { name, digest });
         }
     }
     tokens
-}
-
-fn read_name(item: &Item<'_>, tokens: &[Token]) -> Option<String> {
-    let name = item.text()?;
-    names::check("an egress token", name, item);
-    if tokens.iter().any(|token| token.name == name) {
-        item.error(
-            format!("there is already an egress token named {name:?}"),
-            "give each a name of its own",
-        );
-    }
-    Some(name.to_owned())
 }

@@ -156,7 +156,6 @@ pub fn is_secret_name(name: &str) -> bool {
         || name.ends_with("key")
 }
 
-/// The last named part of a key path: `secrets` of `keys[0].secrets[1]`.
 /// Whether what stands at the end of a key path is a secret: by its name, or as the `text` of something that has such a name.
 #[must_use]
 pub fn is_secret_path(path: &str) -> bool {

@@ -40,6 +40,7 @@ pub mod state;
 pub mod telemetry;
 pub mod template;
 mod tls;
+mod token;
 pub mod tree;
 pub mod trust;
 pub mod units;

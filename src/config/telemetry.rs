@@ -52,6 +52,19 @@ pub enum AccessLog {
     Sample(f64),
 }
 
+impl AccessLog {
+    /// Whether a request gets a line that was refused or failed, or not; `share` is asked for a random number (0 to 1).
+    #[must_use]
+    pub fn tells(self, is_refused: bool, share: impl FnOnce() -> f64) -> bool {
+        match self {
+            Self::All => true,
+            Self::Refused => is_refused,
+            Self::Off => false,
+            Self::Sample(wanted) => is_refused || share() < wanted,
+        }
+    }
+}
+
 /// Reads `[telemetry]`.
 pub(super) fn read(table: &Table<'_>) -> Telemetry {
     let format = table

@@ -258,12 +258,7 @@ impl AccessLine {
     }
 
     fn is_wanted(&self) -> bool {
-        match self.log {
-            AccessLog::All => true,
-            AccessLog::Refused => self.is_refused(),
-            AccessLog::Off => false,
-            AccessLog::Sample(share) => self.is_refused() || self.client.worker.ids.share() < share,
-        }
+        self.log.tells(self.is_refused(), || self.client.worker.ids.share())
     }
 
     /// Whose key it was, good or not.

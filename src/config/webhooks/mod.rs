@@ -25,7 +25,7 @@ use super::problem::{Problem, Problems, Report, Severity};
 use super::reader::{Item, Table};
 
 pub use locator::Locator;
-pub use record::{Delivery, Events, Field, Pattern, Query, Retry, Timeouts, Webhook};
+pub use record::{Delivery, Events, Field, Pattern, Query, Retry, SCHEDULE, Timeouts, Webhook};
 pub use settings::Settings;
 
 /// `[webhooks]` and all registered webhooks.

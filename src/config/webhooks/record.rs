@@ -17,6 +17,18 @@ use crate::config::template::{self, Escape, Template};
 use crate::config::tls;
 use crate::config::units::LONGEST;
 
+/// When queued events are tried, where nothing else is said: at once, and then after 5 s, 1 min, 5 min, 30 min, 2 h, 5 h and 10 h.
+pub const SCHEDULE: [Duration; 8] = [
+    Duration::ZERO,
+    Duration::from_secs(5),
+    Duration::from_mins(1),
+    Duration::from_mins(5),
+    Duration::from_mins(30),
+    Duration::from_hours(2),
+    Duration::from_hours(5),
+    Duration::from_hours(10),
+];
+
 /// A registered webhook.
 #[derive(Clone)]
 pub struct Webhook {
@@ -181,25 +193,6 @@ impl Events {
             Pattern::Exact(exact) => exact.clone(),
         })
     }
-}
-
-impl Retry {
-    /// How long to wait before this try; the second is number 2.
-    #[must_use]
-    pub fn delay(&self, attempt: u32) -> Duration {
-        let index = usize::try_from(attempt.saturating_sub(2)).unwrap_or(usize::MAX);
-        let delay = self.delays.get(index).or(self.delays.last());
-        delay.copied().unwrap_or_default()
-    }
-}
-
-/// Where deliveries are retried that nobody waits for.
-fn default_schedule() -> Vec<Duration> {
-    const MINUTE: u64 = 60;
-    const HOUR: u64 = 60 * MINUTE;
-    [0, 5, MINUTE, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR]
-        .map(Duration::from_secs)
-        .into()
 }
 
 /// Reads one.
@@ -394,7 +387,7 @@ fn read_delivery(table: &Table<'_>) -> Option<Delivery> {
     }
     let schedule = schedule.and_then(|item| read_durations(&item));
     Some(Delivery::Queued {
-        schedule: schedule.unwrap_or_else(default_schedule),
+        schedule: schedule.unwrap_or_else(|| SCHEDULE.into()),
         ordered: ordered.and_then(|item| item.boolean()).unwrap_or(false),
     })
 }

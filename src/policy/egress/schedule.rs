@@ -8,18 +8,6 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-/// When events are tried, where nothing else is said: 0 s, 5 s, 1 min, 5 min, 30 min, 2 h, 5 h, 10 h.
-pub const DEFAULT: [Duration; 8] = [
-    Duration::ZERO,
-    Duration::from_secs(5),
-    Duration::from_mins(1),
-    Duration::from_mins(5),
-    Duration::from_mins(30),
-    Duration::from_hours(2),
-    Duration::from_hours(5),
-    Duration::from_hours(10),
-];
-
 /// By how much a delay is changed at most, up or down: a fifth. Events that failed together do not come together again.
 const JITTER: f64 = 0.2;
 /// How long a receiver may ask for at most: a day. What it asks for beyond that is a mistake, or hostile.
@@ -160,6 +148,7 @@ fn spread(delay: Duration, jitter: f64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::webhooks::SCHEDULE;
 
     /// 1994-11-06T08:49:37Z, the date of RFC 9110's examples.
     const TIME: i64 = 784_111_777;
@@ -167,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_queued_event_follows_its_schedule_to_the_end() {
-        let middle = |turn, outcome| next(&DEFAULT, turn, outcome, None, 0.5);
+        let middle = |turn, outcome| next(&SCHEDULE, turn, outcome, None, 0.5);
         for outcome in [
             Outcome::Status(500),
             Outcome::Status(404),
@@ -195,7 +184,7 @@ mod tests {
 
     #[test]
     fn delays_are_spread_and_never_shorter_than_the_receiver_asks_for() {
-        let after = |asked, jitter| next(&DEFAULT, 2, Outcome::Status(503), asked, jitter);
+        let after = |asked, jitter| next(&SCHEDULE, 2, Outcome::Status(503), asked, jitter);
         let seconds = |seconds| Next::After(Duration::from_secs(seconds));
         assert_eq!(after(None, 0.0), seconds(48));
         assert_eq!(after(None, 1.0), seconds(72));

@@ -21,6 +21,7 @@ use super::office::Office;
 use super::receivers::Lease;
 use super::stop::Stop;
 use crate::clock;
+use crate::ledger::activity::Line;
 use crate::ledger::queue::Attempt as Noted;
 use crate::policy::egress::sign::Turn;
 use crate::policy::egress::{Dispatch, Egress, Failure};
@@ -201,6 +202,29 @@ pub(super) fn count(office: &Office, dispatch: &Dispatch, number: u32, told: &Re
         status = told.as_ref().ok().map(|told| told.status.as_u16()),
         duration_ms = took_nanos / 1_000_000
     );
+}
+
+/// Counts a try of a request's event, and has it among the activity. It began at this time (Unix milliseconds), and of the
+/// monotonic clock; how many nanoseconds it took comes back.
+pub(super) fn record(
+    office: &Office,
+    dispatch: &Dispatch,
+    number: u32,
+    (at, began): (i64, u64),
+    told: &Result<Told, Stop>,
+) -> u64 {
+    let took = clock::monotonic().saturating_sub(began);
+    count(office, dispatch, number, told, took);
+    let (webhook, event) = (dispatch.webhook(), dispatch.event());
+    office.activity.record(Line {
+        webhook: webhook.id.as_str().into(),
+        organization: webhook.organization.as_str().into(),
+        event_id: event.id.as_str().into(),
+        event_type: event.kind.as_deref().unwrap_or_default().into(),
+        number,
+        attempt: note(at, told, took),
+    });
+    took
 }
 
 /// What is kept of a try that began at this time (Unix milliseconds).

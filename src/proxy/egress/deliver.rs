@@ -14,7 +14,6 @@ use super::deadline::Deadline;
 use super::office::Office;
 use super::stop::Stop;
 use crate::clock;
-use crate::ledger::activity::Line;
 use crate::policy::egress::schedule::{self, Outcome};
 use crate::policy::egress::{Dispatch, Egress};
 
@@ -66,7 +65,7 @@ pub(super) async fn deliver(
     let mut attempts = 0;
     loop {
         attempts += 1;
-        let (at, began) = (clock::unix_millis(), clock::monotonic());
+        let began = (clock::unix_millis(), clock::monotonic());
         let attempt = Attempt {
             office,
             egress,
@@ -76,17 +75,7 @@ pub(super) async fn deliver(
             seen: None,
         };
         let told = attempt.run(passing.take()).await;
-        let took = clock::monotonic().saturating_sub(began);
-        attempt::count(office, dispatch, attempts, &told, took);
-        let event = dispatch.event();
-        office.activity.record(Line {
-            webhook: dispatch.webhook().id.as_str().into(),
-            organization: dispatch.webhook().organization.as_str().into(),
-            event_id: event.id.as_str().into(),
-            event_type: event.kind.as_deref().unwrap_or_default().into(),
-            number: attempts,
-            attempt: attempt::note(at, &told, took),
-        });
+        attempt::record(office, dispatch, attempts, began, &told);
         let pause = schedule::again_in_request(
             &retry.delays,
             (attempts, most),

@@ -97,14 +97,7 @@ impl Drop for Line {
         metrics
             .headers_removed
             .inc_by(u64::try_from(self.removed).unwrap_or(u64::MAX));
-        let is_well = deliver::is_well(result);
-        let is_told = match self.log {
-            AccessLog::All => true,
-            AccessLog::Refused => !is_well,
-            AccessLog::Off => false,
-            AccessLog::Sample(share) => !is_well || self.office.ids.share() < share,
-        };
-        if !is_told {
+        if !self.log.tells(!deliver::is_well(result), || self.office.ids.share()) {
             return;
         }
         info!(

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -109,14 +109,10 @@ async fn connection(office: &Rc<Office>, stream: Stream, is_local: bool) {
                 .header_read_timeout(timeouts.client_idle)
                 .max_headers(limits.header_count)
                 .max_buf_size(limits.head_bytes.max(MIN_BUFFER));
-            let mut connection = pin!(server.serve_connection(stream, service));
-            tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = closing => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            }
+            drive(server.serve_connection(stream, service), closing, |c| {
+                c.graceful_shutdown()
+            })
+            .await
         }
         Protocol::Http2 => {
             let mut server = http2::Builder::new(LocalExecutor);
@@ -125,17 +121,27 @@ async fn connection(office: &Rc<Office>, stream: Stream, is_local: bool) {
                 .keep_alive_interval(timeouts.client_idle)
                 .max_concurrent_streams(limits.streams_per_connection)
                 .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX));
-            let mut connection = pin!(server.serve_connection(stream, service));
-            tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = closing => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            }
+            drive(server.serve_connection(stream, service), closing, |c| {
+                c.graceful_shutdown()
+            })
+            .await
         }
     };
     if let Err(error) = ended {
         debug!(message = "a connection of the service ended early", %error);
     }
+}
+
+/// Serves a connection to its end; it is told to leave once the process is closing.
+async fn drive<C: Future<Output = hyper::Result<()>>>(
+    connection: C,
+    closing: impl Future<Output = ()>,
+    leave: impl FnOnce(Pin<&mut C>),
+) -> hyper::Result<()> {
+    let mut connection = pin!(connection);
+    tokio::select! {
+        ended = connection.as_mut() => return ended,
+        () = closing => leave(connection.as_mut()),
+    }
+    connection.await
 }

@@ -89,10 +89,15 @@ impl Office {
     /// What an answer says about the secret; the other one, where that is to be sent next.
     pub(super) fn learn(&self, webhook: &Webhook, turn: Turn, status: StatusCode) -> Option<Turn> {
         let now = clock::unix();
-        let learned = self
-            .rotations
-            .borrow_mut()
-            .learn(&webhook.id, &webhook.signing, turn, status, now);
+        let (learned, is_news) = {
+            let mut rotations = self.rotations.borrow_mut();
+            let before = rotations.has_moved(&webhook.id, &webhook.signing, now);
+            let learned = rotations.learn(&webhook.id, &webhook.signing, turn, status, now);
+            (
+                learned,
+                rotations.has_moved(&webhook.id, &webhook.signing, now) != before,
+            )
+        };
         match learned {
             Learned::Moved => info!(message = "a receiver takes the new secret", webhook = webhook.id),
             Learned::Holds => debug!(
@@ -101,7 +106,8 @@ impl Office {
             ),
             Learned::Nothing | Learned::TryOther(_) => {}
         }
-        if matches!(learned, Learned::Moved | Learned::Holds) {
+        // It looks at every webhook.
+        if is_news {
             self.tell_rotations(now);
         }
         learned.other()

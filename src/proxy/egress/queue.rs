@@ -19,7 +19,7 @@ use super::deliver::{self, Told};
 use super::office::Office;
 use super::stop::Stop;
 use crate::clock;
-use crate::config::webhooks::{Delivery, Webhook};
+use crate::config::webhooks::{Delivery, SCHEDULE, Webhook};
 use crate::ledger::queue::{Accepted, After, Attempt as Noted, Claim, Content, Event, Failing, Pause, Reason, Terms};
 use crate::lifecycle::{self, Stage};
 use crate::policy::Policy;
@@ -256,7 +256,7 @@ fn settle(
     let schedule = match &webhook.delivery {
         Delivery::Queued { schedule, .. } => schedule.as_slice(),
         // It was queued under another configuration.
-        Delivery::Request => &schedule::DEFAULT,
+        Delivery::Request => &SCHEDULE,
     };
     let next = match told {
         // It will not be better for waiting.

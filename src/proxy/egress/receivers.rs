@@ -1,6 +1,6 @@
 //! Connections to receivers: so many for each at most, kept for a while, and never to an address that has not been checked.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -30,9 +30,16 @@ const IDLE: usize = 8;
 /// For how long: shorter than most servers do.
 const IDLE_TIME: Duration = Duration::from_secs(20);
 
+/// How often those are forgotten that nobody needs.
+const SWEEP: Duration = Duration::from_secs(5);
+
 /// All receivers that were sent something lately.
 #[derive(Default)]
-pub(super) struct Receivers(RefCell<HashMap<Door, Rc<Receiver>>>);
+pub(super) struct Receivers {
+    known: RefCell<HashMap<Door, Rc<Receiver>>>,
+    /// Until when all of them are left alone.
+    swept: Cell<Option<Deadline>>,
+}
 
 /// One server, as one kind of client.
 #[derive(Clone)]
@@ -108,8 +115,12 @@ impl Receivers {
     }
 
     fn receiver(&self, door: Door, places: usize) -> Rc<Receiver> {
-        let mut receivers = self.0.borrow_mut();
-        receivers.retain(|_, receiver| receiver.is_of_use());
+        let mut receivers = self.known.borrow_mut();
+        // It looks at every receiver: not for each try.
+        if self.swept.get().is_none_or(|swept| swept.left().is_zero()) {
+            receivers.retain(|_, receiver| receiver.is_of_use());
+            self.swept.set(Some(Deadline::after(SWEEP)));
+        }
         let receiver = receivers.entry(door).or_insert_with(|| {
             Rc::new(Receiver {
                 places: Arc::new(Semaphore::new(places)),

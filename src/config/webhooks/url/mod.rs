@@ -156,7 +156,7 @@ impl Target {
 
     /// The target of a request to a forward proxy (RFC 9112 §3.2.2), in absolute form.
     ///
-    /// [`Uri`] drops fragments in silence; whoever reads requests has to refuse those.
+    /// A fragment is not seen here: [`Uri`] drops it, so that such a target is the one without.
     ///
     /// # Errors
     /// Why it is none, or an ambiguous one.

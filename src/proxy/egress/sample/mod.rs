@@ -30,7 +30,6 @@ use crate::clock;
 use crate::config::records::write::date_time;
 use crate::config::webhooks::{Locator, Settings, Webhook};
 use crate::errand::{Errand, Inbox, Sample, Sent};
-use crate::ledger::activity::Line;
 use crate::lifecycle::{self, Stage};
 use crate::policy::Policy;
 use crate::policy::egress::{Dispatch, Event, Judged, Path, Refusal};
@@ -140,7 +139,7 @@ async fn go(
 async fn try_once(office: &Rc<Office>, policy: &Policy, dispatch: &Dispatch, sent: &mut Sent) -> Result<Told, Stop> {
     let egress = policy.egress.as_ref().ok_or(Refusal::WebhookUnknown)?;
     let webhook = dispatch.webhook();
-    let (at, began) = (clock::unix_millis(), clock::monotonic());
+    let began = (clock::unix_millis(), clock::monotonic());
     let seen = RefCell::default();
     let attempt = Attempt {
         office,
@@ -151,16 +150,7 @@ async fn try_once(office: &Rc<Office>, policy: &Policy, dispatch: &Dispatch, sen
         seen: Some(&seen),
     };
     let told = attempt.run(None).await;
-    let took = clock::monotonic().saturating_sub(began);
-    attempt::count(office, dispatch, 1, &told, took);
-    office.activity.record(Line {
-        webhook: webhook.id.as_str().into(),
-        organization: webhook.organization.as_str().into(),
-        event_id: sent.event_id.as_str().into(),
-        event_type: sent.event.as_str().into(),
-        number: 1,
-        attempt: attempt::note(at, &told, took),
-    });
+    let took = attempt::record(office, dispatch, 1, began, &told);
     sent.duration_ms = took / 1_000_000;
     sent.headers = mask::headers(&seen.take(), webhook, dispatch.event());
     told
